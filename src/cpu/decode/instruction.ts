@@ -1,0 +1,53 @@
+/** The mode that instructions are decoded in: CS.D and long mode together. */
+export type CodeSize = 16 | 32 | 64
+export type OperandSize = 8 | 16 | 32 | 64
+
+/**
+ * A decoded instruction, as numbers, filled in by the decoder without allocation. One object is reused on the hot path; tests, the
+ * region builder and `inspect` copy it.
+ */
+export class Instruction {
+  /** Index into the rows of isa/. */
+  row = 0
+  /** Length in bytes, 1 to 15. */
+  length = 0
+  codeSize: CodeSize = 64
+  /** Effective size of `v` operands; of the whole instruction when its operands are bytes. */
+  operandSize: OperandSize = 32
+  addressSize: 16 | 32 | 64 = 64
+  /** Effective segment of the memory operand (Segment.*), overrides and BP/SP defaults applied. In 64-bit mode only FS and GS count. */
+  segment = 3
+  lock = false
+  /** 0 none, 1 REP or REPE (F3), 2 REPNE (F2); only where the row says that they repeat. */
+  repeat: 0 | 1 | 2 = 0
+  /** A REX prefix was present: byte registers 4 to 7 are SPL..DIL instead of AH..BH. */
+  rex = false
+  /** ModRM fields, extended by REX; `mod` is 3 for a register operand. Without ModRM, `rm` is the register in the opcode. */
+  mod = 3
+  reg = 0
+  rm = 0
+  /** Low four bits of the opcode where the row has +cc. */
+  condition = 0
+  /** Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. */
+  base = -1
+  index = -1
+  scale = 0
+  /** Displacement, sign-extended to 64 bits, as two halves (i32). A moffs address is unsigned, 16 to 64 bits. */
+  displacement = 0
+  displacementHigh = 0
+  /** Immediate or relative offset, sign- or zero-extended to 64 bits as the row's operand says, as two halves (i32). */
+  immediate = 0
+  immediateHigh = 0
+  /** Second immediate: ENTER's nesting level, a far pointer's selector. */
+  immediate2 = 0
+}
+
+/** What the decoder returns instead of a length. */
+export const DecodeFailure = {
+  /** More bytes are needed than were given. */
+  TRUNCATED: 0,
+  /** No such encoding (in this mode, with these prefixes): #UD. */
+  INVALID: -1,
+  /** Longer than 15 bytes: #GP(0). */
+  TOO_LONG: -2,
+} as const
