@@ -16,3 +16,23 @@ export interface InterruptController {
   /** The vector to deliver now; acknowledges it. -1 if the interrupt went away. */
   acknowledge(): number
 }
+
+/** What a local APIC tells its processor. All are called on the vCPU's thread, or on the sender's where there are several vCPUs. */
+export interface ProcessorPins {
+  /** INTR: whether `InterruptController.hasPending` is true. Called on changes only. */
+  interrupt(pending: boolean): void
+  /** NMI: an edge. */
+  nonMaskableInterrupt(): void
+  /** INIT: reset the processor without its caches and FPU state, then wait for SIPI. The local APIC has reset itself already. */
+  initialize(): void
+  /** SIPI: start in real mode at `vector` * 4096 if waiting for it. */
+  startUp(vector: number): void
+}
+
+/** The MSRs a local APIC answers: IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers (0x800 to 0x8ff). */
+export interface ApicMsrs {
+  /** Null raises #GP(0). */
+  readMsr(index: number): bigint | null
+  /** False raises #GP(0). */
+  writeMsr(index: number, value: bigint): boolean
+}

@@ -1,0 +1,94 @@
+import type { GuestPhysical } from '../base/addresses.ts'
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts'
+import { FrameState, frameAddress } from './frame-map.ts'
+import type { FrameMap } from './frame-map.ts'
+import type { GuestMemory } from './memory.ts'
+
+/**
+ * Guest-physical memory over a frame map, for devices and loaders. Writes allocate frames, leave ROM alone and report changed code.
+ */
+export class MappedMemory implements GuestMemory {
+  readonly lowSize: number
+  readonly highSize: number
+  private readonly frames: FrameMap
+  private readonly bytes: Uint8Array
+  private readonly word = new Uint8Array(8)
+  private readonly wordView = new DataView(this.word.buffer)
+
+  constructor(frames: FrameMap) {
+    this.frames = frames
+    this.bytes = frames.pool.u8
+    this.lowSize = frames.lowPages * PAGE_SIZE
+    this.highSize = frames.highPages * PAGE_SIZE
+  }
+
+  read(address: GuestPhysical, into: Uint8Array): void {
+    for (let done = 0; done < into.length;) {
+      const { page, offset, count } = piece(address, done, into.length)
+      const entry = this.frames.entry(page)
+      if ((entry & FrameState.PRESENT) === 0) into.fill(0xff, done, done + count)
+      else {
+        const from = frameAddress(entry) + offset
+        into.set(this.bytes.subarray(from, from + count), done)
+      }
+      done += count
+    }
+  }
+
+  write(address: GuestPhysical, from: Uint8Array): void {
+    for (let done = 0; done < from.length;) {
+      const { page, offset, count } = piece(address, done, from.length)
+      this.writePage(page, offset, from.subarray(done, done + count))
+      done += count
+    }
+  }
+
+  readU8(address: GuestPhysical): number { return this.readWord(address, 1).getUint8(0) }
+  readU16(address: GuestPhysical): number { return this.readWord(address, 2).getUint16(0, true) }
+  readU32(address: GuestPhysical): number { return this.readWord(address, 4).getUint32(0, true) }
+  readU64(address: GuestPhysical): bigint { return this.readWord(address, 8).getBigUint64(0, true) }
+
+  writeU8(address: GuestPhysical, value: number): void {
+    this.wordView.setUint8(0, value)
+    this.writeWord(address, 1)
+  }
+
+  writeU16(address: GuestPhysical, value: number): void {
+    this.wordView.setUint16(0, value, true)
+    this.writeWord(address, 2)
+  }
+
+  writeU32(address: GuestPhysical, value: number): void {
+    this.wordView.setUint32(0, value, true)
+    this.writeWord(address, 4)
+  }
+
+  writeU64(address: GuestPhysical, value: bigint): void {
+    this.wordView.setBigUint64(0, value, true)
+    this.writeWord(address, 8)
+  }
+
+  private readWord(address: GuestPhysical, size: number): DataView {
+    this.read(address, this.word.subarray(0, size))
+    return this.wordView
+  }
+
+  private writeWord(address: GuestPhysical, size: number): void {
+    this.write(address, this.word.subarray(0, size))
+  }
+
+  private writePage(page: number, offset: number, bytes: Uint8Array): void {
+    const entry = this.frames.entry(page)
+    if ((entry & (FrameState.PRESENT | FrameState.READ_ONLY)) !== FrameState.PRESENT) return
+    this.bytes.set(bytes, this.frames.writableFrame(page) + offset)
+    if ((entry & FrameState.WATCHED) !== 0) this.frames.codeWritten(page, offset, bytes.length)
+  }
+}
+
+/** The part of an access of `length` bytes at `address` that follows its first `done` bytes and lies in one page. */
+function piece(address: number, done: number, length: number): { page: number, offset: number, count: number } {
+  const at = address + done
+  const offset = at % PAGE_SIZE
+  const page = at < 2 ** 32 ? at >>> PAGE_SHIFT : Math.floor(at / PAGE_SIZE)
+  return { page, offset: offset & PAGE_MASK, count: Math.min(PAGE_SIZE - offset, length - done) }
+}
