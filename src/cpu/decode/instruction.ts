@@ -12,17 +12,27 @@ export class Instruction {
   /** Length in bytes, 1 to 15. */
   length = 0
   codeSize: CodeSize = 64
-  /** Effective size of `v` operands; of the whole instruction when its operands are bytes. */
+  /**
+   * Effective size of `v`, `z` and `y` operands and of what the instruction does implicitly; 8 when its operands are bytes; 32 when it
+   * depends on no operand size (OperandSizeRule in isa/operands.ts).
+   */
   operandSize: OperandSize = 32
   addressSize: 16 | 32 | 64 = 64
-  /** Effective segment of the memory operand (Segment.*), overrides and BP/SP defaults applied. In 64-bit mode only FS and GS count. */
+  /**
+   * Effective segment of the memory operand (Segment.*), overrides and BP/SP defaults applied. In 64-bit mode only FS and GS count, and
+   * only they override; SS still says that the base is RSP or RBP. ES when the only memory operand is a string's destination.
+   */
   segment = 3
   lock = false
   /** 0 none, 1 REP or REPE (F3), 2 REPNE (F2); only where the row says that they repeat. */
   repeat: 0 | 1 | 2 = 0
   /** A REX prefix was present: byte registers 4 to 7 are SPL..DIL instead of AH..BH. */
   rex = false
-  /** ModRM fields, extended by REX; `mod` is 3 for a register operand. Without ModRM, `rm` is the register in the opcode. */
+  /**
+   * ModRM fields; `mod` is 3 for a register operand or none, and not 3 exactly when `base`, `index` and `displacement` describe a
+   * memory operand. `reg` and `rm` are extended by REX, but stay 0 to 7 for segment, MMX and x87 registers. Without ModRM, `rm` is the
+   * register in the opcode.
+   */
   mod = 3
   reg = 0
   rm = 0
@@ -35,7 +45,10 @@ export class Instruction {
   /** Displacement, sign-extended to 64 bits, as two halves (i32). A moffs address is unsigned, 16 to 64 bits. */
   displacement = 0
   displacementHigh = 0
-  /** Immediate or relative offset, sign- or zero-extended to 64 bits as the row's operand says, as two halves (i32). */
+  /**
+   * Immediate, relative offset or constant as two halves (i32): sign-extended to 64 bits for `sIb`, `sIz`, `Jb` and `Jz` (whatever the
+   * operand size: use its low bits), zero-extended otherwise.
+   */
   immediate = 0
   immediateHigh = 0
   /** Second immediate: ENTER's nesting level, a far pointer's selector. */

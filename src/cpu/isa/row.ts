@@ -1,14 +1,22 @@
 /**
  * One row per encoding, typed from the opcode maps of the SDM (Vol. 2D appendix A) with its operand codes.
  *
- * `opcode`: optional mandatory prefix (`NP`, `66`, `F3`, `F2`), escape bytes, opcode byte, then optionally `+r` (register in the low
- * three bits), `+cc` (condition in the low four), `/n` (ModRM.reg), `mem` or `reg` (ModRM.mod is not 3, or is), `rm=n` (ModRM.rm).
+ * `opcode`: optional mandatory prefix, escape bytes, opcode byte, then any of these constraints:
+ *   - `+r` after the byte: register in its low three bits; `+cc`: condition in its low four;
+ *   - `/n`: ModRM.reg is n (several `/n`: any of them); `mem` or `reg`: ModRM.mod is not 3, or is; `rm=n`: ModRM.rm is n;
+ *   - `w1`: REX.W must be set; `b0`: REX.B must be clear. The other half of the encoding is a sibling row's.
  * Examples: `00`, `50+r`, `70+cc`, `80 /0`, `0F B6`, `66 0F 6F`, `0F C7 /1 mem`, `0F 01 /0 reg rm=1`, `D8 /0 mem`, `F3 0F 10`.
- * An encoding with no mandatory prefix accepts all of 66, F2 and F3 unless a sibling row claims that prefix.
+ *
+ * Mandatory prefixes: `66`, `F3` and `F2` name themselves; `NP` accepts none of the three; `NFx` accepts 66 (as the operand-size
+ * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Where rows overlap the
+ * one with a mandatory prefix, and then the one with the narrower ModRM constraint, wins.
  *
  * `operands`: SDM codes separated by commas: an addressing method and an operand type (`Ev,Gv`, `Vx,Wx`, `Gv,Ew`, `Jz`, `Ap`, `Ob`),
  * `Zv` for a register in the opcode, `sIb`/`sIz` for an immediate that is sign-extended to the operand size, a register's name
- * (`AL`, `rAX`, `CL`, `DX`, `ST0`), `STi`, or a constant (`1`, `3`).
+ * (`AL`, `rAX`, `CL`, `DX`, `ST0`), `STi`, or a constant (`1`, `3`). See operands.ts for the methods and types.
+ *
+ * `mnemonic`: the key to one semantics function, usually the SDM's mnemonic. Where one mnemonic of the SDM stands for different
+ * semantics, a number of operands (`IMUL2`) or a suffix after an underscore (`MOVSD_XMM`, `CALL_FAR`) tells them apart.
  */
 export interface Row {
   readonly opcode: string
@@ -28,10 +36,24 @@ export interface RowAttributes {
   /** In 64-bit mode the operand size defaults to 64 bits (`d64`) or is always 64 bits (`f64`). */
   readonly d64?: boolean
   readonly f64?: boolean
-  /** #UD in real and virtual-8086 mode. */
+  /** The operand size that the instruction uses implicitly, where its operands do not say: see OperandSizeRule. */
+  readonly size?: 'b' | 'v' | 'z' | 'y'
+  /** #UD in real and virtual-8086 mode. The decoder knows no modes: the engine checks this. */
   readonly protectedOnly?: boolean
   /** The CPUID feature that must be present (`SSE4_1`); absent features make the encoding #UD. */
   readonly feature?: string
+  /** A 16-byte memory operand of this SSE instruction need not be aligned (the others raise #GP). */
+  readonly unaligned?: boolean
   /** Ends a trace: control does not go on to the next instruction by itself, or decoding must not run ahead (mode or mapping may change). */
   readonly ends?: boolean
+}
+
+/** Makes a row; `operands` is a comma-separated list. */
+export function row(opcode: string, mnemonic: string, operands = '', attributes: RowAttributes = {}): Row {
+  return { opcode, mnemonic, operands: operands === '' ? [] : operands.split(','), attributes }
+}
+
+/** Two upper-case hexadecimal digits, as in the opcode maps. */
+export function hex(byte: number): string {
+  return byte.toString(16).toUpperCase().padStart(2, '0')
 }
