@@ -24,7 +24,7 @@ export interface MachineIdentity {
 
 export const DEFAULT_IDENTITY: MachineIdentity = {
   manufacturer: 'Tenon',
-  product: 'Tenon Virtual Machine',
+  product: 'Machine',
   version: '1',
   serial: '',
   uuid: new Uint8Array(16),
