@@ -65,8 +65,12 @@ export const Slot = {
   FAULT_ADDRESS: 944,
   /** Slow stores waiting for the instruction's commit (count). */
   SLOW_STORES: 952,
-  /** Arguments and result of a TypeScript helper: four 16-byte arguments are in the block; see Block.ARGUMENTS. */
-  HELPER_ID: 956,
+  /** Bit n is set if an access through segment n needs its limit or type checked outside 64-bit mode: see segments.ts (u32). */
+  SEGMENT_CHECKS: 956,
+  /** Outside 64-bit mode: 0xffff or 0xffffffff by SS.B (u64). */
+  STACK_MASK: 960,
+  /** Data selectors' part of the state that decoded records depend on: see interpreter/code-context.ts (u32). */
+  CODE_CONTEXT: 968,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */

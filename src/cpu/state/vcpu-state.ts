@@ -1,5 +1,10 @@
-import { Block, Gpr, SEGMENT_CACHE_SIZE, SegmentCache, Slot } from './layout.ts'
+import { Block, Gpr, SEGMENT_CACHE_SIZE, Segment, SegmentCache, Slot } from './layout.ts'
 import type { SegmentIndex } from './layout.ts'
+
+/** Present, not a system segment, writable data that does not expand down. */
+const FLAT_DATA_MASK = 0x9e
+const FLAT_DATA = 0x92
+const SEGMENT_BIG = 0x4000
 
 /**
  * Typed access to one vCPU's state in the pool. Holds no state of its own.
@@ -80,10 +85,25 @@ export class VcpuState {
    * A null selector's cache has P clear.
    */
   segmentAttributes(index: SegmentIndex): number { return this.u16[(this.segmentCache(index) + SegmentCache.ATTRIBUTES) >> 1] }
-  setSegmentAttributes(index: SegmentIndex, value: number): void { this.u16[(this.segmentCache(index) + SegmentCache.ATTRIBUTES) >> 1] = value }
+  setSegmentAttributes(index: SegmentIndex, value: number): void {
+    this.u16[(this.segmentCache(index) + SegmentCache.ATTRIBUTES) >> 1] = value
+    this.refreshSegment(index)
+  }
   /** Limit in bytes (granularity applied), 0 to 0xffffffff. */
   segmentLimit(index: SegmentIndex): number { return this.u32[(this.segmentCache(index) + SegmentCache.LIMIT) >> 2] }
-  setSegmentLimit(index: SegmentIndex, value: number): void { this.u32[(this.segmentCache(index) + SegmentCache.LIMIT) >> 2] = value }
+  setSegmentLimit(index: SegmentIndex, value: number): void {
+    this.u32[(this.segmentCache(index) + SegmentCache.LIMIT) >> 2] = value
+    this.refreshSegment(index)
+  }
+
+  /** Keeps what handlers read instead of a segment cache: whether accesses need checks, and the width of the stack pointer. */
+  private refreshSegment(index: SegmentIndex): void {
+    const attributes = this.segmentAttributes(index)
+    const checks = this.slotU32(Slot.SEGMENT_CHECKS)
+    const free = (attributes & FLAT_DATA_MASK) === FLAT_DATA && this.segmentLimit(index) === 0xffffffff
+    this.setSlotU32(Slot.SEGMENT_CHECKS, free ? checks & ~(1 << index) : checks | (1 << index))
+    if (index === Segment.SS) this.setSlotU64(Slot.STACK_MASK, (attributes & SEGMENT_BIG) !== 0 ? 0xffffffffn : 0xffffn)
+  }
 
   private segmentCache(index: number): number { return this.block + Block.SEGMENTS + index * SEGMENT_CACHE_SIZE }
 }
