@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { TenonError } from '../../base/errors.ts'
+import type { InterruptLine } from '../../machine/interrupts.ts'
 import type { MmioDevice, PortDevice, PortSize } from '../../machine/io.ts'
 import type { PlainData, Stateful } from '../../machine/lifecycle.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -31,6 +32,8 @@ export interface Subject {
   readonly device: Stateful
   readonly ports?: readonly { readonly device: PortDevice, readonly length: number }[]
   readonly mmio?: readonly { readonly device: MmioDevice, readonly length: number, readonly likely?: readonly number[] }[]
+  /** Its inputs. They are outside its state: a reset does not change them, so that the suite lowers them first. */
+  readonly wires?: readonly InterruptLine[]
   /** Other things that can happen to it; a result is compared like a register's value. */
   readonly actions?: readonly ((random: Random) => number | bigint | boolean | null | void)[]
 }
@@ -105,6 +108,7 @@ export function deviceContract(name: string, build: (world: World) => Subject): 
     it('equals a fresh one after a reset', () => {
       for (const seed of SEEDS) {
         const { world, subject } = afterActivity(seed)
+        subject.wires?.forEach((wire) => wire.setLevel(false))
         subject.device.reset()
         const fresh = start(world.clock.now())
         fresh.subject.device.reset()
@@ -161,7 +165,7 @@ function afterActivitySaved(afterActivity: (seed: number) => { subject: Subject 
 
 /** Random accesses and events, with time passing between them. Returns all that could be observed. */
 function activity(world: World, subject: Subject, random: Random, steps: number): Result[] {
-  const doings = [...portDoings(subject), ...mmioDoings(subject), ...subject.actions ?? []]
+  const doings = [...portDoings(subject), ...mmioDoings(subject), ...wireDoings(subject), ...subject.actions ?? []]
   const results: Result[] = []
   for (let step = 0; step < steps; step++) {
     if (random.below(8) === 0) world.clock.advance(random.below(random.pick([10, 5_000, 300_000, 40_000_000])))
@@ -196,6 +200,11 @@ function mmioDoings(subject: Subject): ((random: Random) => Result)[] {
       },
     ]
   })
+}
+
+function wireDoings(subject: Subject): ((random: Random) => Result)[] {
+  const { wires } = subject
+  return wires ? [(random: Random) => random.pick(wires).setLevel(random.below(2) === 1)] : []
 }
 
 function checked(random: Random, read: (size: PortSize) => number): number {
