@@ -1,0 +1,25 @@
+import { TenonError } from '../base/errors.ts'
+
+/** What can fail in the host: stable, for programs. Messages say the rest. */
+export type HostErrorCode =
+  | 'ARCHIVE_FORMAT_INVALID' // a .deb, tar or index that is not what it should be
+  | 'ARCHIVE_PACKAGE_MISSING' // the index does not list a package that the image needs
+  | 'CACHE_DISK_FULL'
+  | 'CACHE_LOCKED' // another process holds the cache for too long
+  | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
+  | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
+  | 'DOWNLOAD_TIMEOUT'
+  | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
+  | 'GUEST_BOOT_TIMEOUT'
+  | 'GUEST_CRASHED' // triple fault, or a halt for ever
+  | 'GUEST_PANIC'
+  | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
+  | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'IMAGE_UNKNOWN'
+  | 'MACHINE_FAILED'
+  | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
+  | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
+
+export function hostError(code: HostErrorCode, message: string, cause?: unknown): TenonError<HostErrorCode> {
+  return new TenonError(code, message, cause === undefined ? undefined : { cause })
+}

@@ -1,0 +1,41 @@
+import type { Writable } from 'node:stream'
+import type { MachineExit, MachineSession } from '../machine/session.ts'
+import { bootDeadline, checkExit, feedLine, toStream } from './boot.ts'
+import type { GuestOptions } from './boot.ts'
+import { ConsoleLog } from './console-log.ts'
+
+/** A kernel of the user's own, with its console (COM1) on the given streams. */
+export interface KernelSessionOptions extends GuestOptions {
+  readonly kernel: Uint8Array
+  readonly initrd?: Uint8Array
+  readonly commandLine: string
+  readonly input: AsyncIterable<Uint8Array | string>
+  readonly output: Writable
+  /** Called at the console's first byte. */
+  readonly onBooted?: () => void
+}
+
+/**
+ * Runs until the guest ends. Resolves with how it did: it powered off, reset or halted. Throws TenonError GUEST_PANIC, GUEST_CRASHED,
+ * GUEST_BOOT_TIMEOUT or MACHINE_FAILED, and what startMachine throws; rejects with the signal's reason when that aborts.
+ */
+export async function runKernel(options: KernelSessionOptions): Promise<MachineExit> {
+  const log = new ConsoleLog()
+  let session: MachineSession
+  let deadline: ReturnType<typeof bootDeadline> | undefined
+  const screen = toStream(options.output, () => session.serial[0])
+  const receive = (bytes: Uint8Array): boolean => {
+    if (log.isEmpty) {
+      deadline?.spoke()
+      options.onBooted?.()
+    }
+    log.append(bytes)
+    return screen.receive(bytes)
+  }
+  session = await options.startMachine({ ...options, serial: [{ receive }] })
+  if (log.isEmpty) deadline = bootDeadline(session, options.bootTimeoutMs)
+  feedLine(options.input, session, 0).catch(() => {})
+  const exit = await session.exited
+  checkExit(exit, log, deadline?.missed ?? false, options.signal)
+  return exit
+}

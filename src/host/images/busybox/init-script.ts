@@ -1,0 +1,115 @@
+/**
+ * The first process of the image `busybox`, for BusyBox's own shell. It speaks the protocol of src/host/guest/protocol.ts on the line
+ * that `tenon.control=` names; without one it gives a shell on the console and powers off when that ends.
+ *
+ * COM1 is the console, COM2 the command's stdout and (towards the guest) its stdin, COM3 its stderr, COM4 the control line.
+ */
+export const INIT_SCRIPT = String.raw`#!/bin/busybox sh
+# Tenon's init: prepares the system, runs one session, powers off.
+
+prepare() {
+  /bin/busybox mount -t proc proc /proc
+  /bin/busybox --install -s
+  mount -t devtmpfs devtmpfs /dev
+  mkdir -p /dev/pts /dev/shm
+  mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+  mount -t sysfs sysfs /sys
+  mount -t tmpfs -o mode=755 tmpfs /run
+  mount -t tmpfs -o mode=1777 tmpfs /tmp
+  hostname tenon
+  ip link set lo up
+}
+
+# The value of tenon.NAME= on the kernel's command line.
+boot_option() {
+  read -r options < /proc/cmdline
+  set -f
+  for option in $options; do
+    case $option in "tenon.$1="*) echo "\${option#*=}" ;; esac
+  done
+  set +f
+}
+
+# Bytes pass as they are, and the host stops us by CTS while it cannot take more.
+make_raw() {
+  stty -F "$1" 115200 raw -echo clocal crtscts
+}
+
+# Waits until the host has everything that was written to these lines: stty changes a line only when it is drained.
+drain() {
+  for line; do stty -F "$line" clocal; done
+}
+
+# The host describes the session as a shell fragment of so many bytes.
+receive_session() {
+  echo 'ready 1' >&3
+  read -r word length <&3
+  dd bs="$length" count=1 iflag=fullblock status=none <&3 >/run/session
+}
+
+follow_window_size() {
+  while read -r word rows columns; do
+    [ "$word" = size ] && stty -F /dev/ttyS0 rows "$rows" cols "$columns"
+  done
+}
+
+run_on_console() {
+  follow_window_size <&3 &
+  setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-
+  status=$?
+  drain /dev/ttyS0
+}
+
+# Asks the host for stdin piece by piece, so that it sends no more than the command reads.
+feed_stdin() {
+  while echo stdin >&3; read -r length <&4 && [ "$length" -gt 0 ]; do
+    dd bs="$length" count=1 iflag=fullblock status=none <&4 || break
+  done
+}
+
+# All but this process and the two that carry output: the command's end ends what it left behind.
+kill_others() {
+  for process in /proc/[0-9]*; do
+    process=\${process#/proc/}
+    case $process in 1 | "$1" | "$2") ;; *) kill -KILL "$process" ;; esac
+  done 2>/dev/null
+}
+
+# The command gets pipes, so that it never takes its output for a terminal.
+run_with_pipes() {
+  make_raw /dev/ttyS1
+  make_raw /dev/ttyS2
+  exec 4<>/dev/ttyS1 5<>/dev/ttyS2
+  mkfifo /run/stdin /run/stdout /run/stderr
+  cat </run/stdout >&4 & stdout=$!
+  cat </run/stderr >&5 & stderr=$!
+  feed_stdin >/run/stdin &
+  setsid "$@" </run/stdin >/run/stdout 2>/run/stderr 3>&- 4>&- 5>&-
+  status=$?
+  kill_others "$stdout" "$stderr"
+  wait "$stdout" "$stderr"
+  drain /dev/ttyS1 /dev/ttyS2
+}
+
+prepare
+export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=vt100 USER=root
+cd /root
+control=$(boot_option control)
+if [ -n "$control" ]; then
+  make_raw "$control"
+  exec 3<>"$control"
+  receive_session
+  . /run/session
+  "run_$mode" "$@"
+  echo "exit $status" >&3
+  drain "$control"
+else
+  setsid -c sh -l <>/dev/console >&0 2>&1
+fi
+exec /bin/busybox poweroff -f
+`.replaceAll('\\$', '$')
+
+/** There is no init process to ask for these, so that they act at once. Stands for poweroff, reboot and halt. */
+export const POWER_SCRIPT = String.raw`#!/bin/sh
+exec /bin/busybox "\${0##*/}" -f "$@"
+`.replaceAll('\\$', '$')

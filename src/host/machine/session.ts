@@ -1,0 +1,59 @@
+/**
+ * A running machine as its owner in the host sees it: four serial lines, a way to stop it, and how it ended. The machine itself runs
+ * on a thread of its own; nothing here blocks.
+ */
+
+/** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
+export interface SerialOwner {
+  /**
+   * Bytes from the guest. False asks for no more until `SerialLine.resume()`: the guest's UART then sees CTS fall. What is under way
+   * may still come, a few kilobytes at most.
+   */
+  receive(bytes: Uint8Array): boolean
+}
+
+export interface SerialLine {
+  /** Gives bytes to the guest, in order. Resolves when the guest's UART has taken the last of them, or the machine has ended. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Takes up reception after `SerialOwner.receive` returned false. */
+  resume(): void
+}
+
+export interface MachineOptions {
+  /** Bytes of RAM, a multiple of 1 MiB. */
+  readonly memoryBytes: number
+  /** A kernel's file: a bzImage, or a vmlinux with a PVH note. */
+  readonly kernel: Uint8Array
+  readonly initrd?: Uint8Array
+  readonly commandLine: string
+  /** Owners of COM1 to COM4, in this order; a line without an owner drops what the guest sends. */
+  readonly serial: readonly SerialOwner[]
+  /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Why a machine ended. `power-off`: by ACPI. `reset`: the guest asked for a reset. `triple-fault`: the processor shut down.
+ * `halted`: HLT with interrupts disabled, from which only a reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
+ */
+export type MachineExitReason = 'power-off' | 'reset' | 'triple-fault' | 'halted' | 'killed' | 'failed'
+
+export interface MachineExit {
+  readonly reason: MachineExitReason
+  /** For people: where and what, such as the instruction pointer of a triple fault. Empty when there is nothing to say. */
+  readonly detail: string
+}
+
+export interface MachineSession {
+  /** COM1 to COM4. */
+  readonly serial: readonly SerialLine[]
+  /** Never rejects. Resolves after the last byte was given to the serial lines' owners. */
+  readonly exited: Promise<MachineExit>
+  /** Presses the ACPI power button. */
+  powerButton(): void
+  /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */
+  kill(): void
+}
+
+/** Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd or the memory size are unfit. */
+export type StartMachine = (options: MachineOptions) => Promise<MachineSession>
