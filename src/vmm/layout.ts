@@ -83,7 +83,9 @@ export interface MachineLayout {
   /** PIT counters and their control word at `port`; counter 2's gate and speaker at `gatePort`. Its IRQ 0 arrives at GSI `gsi`. */
   readonly pit: { readonly port: number, readonly gatePort: number, readonly irq: number, readonly gsi: number }
   readonly rtc: { readonly port: number, readonly irq: number }
-  readonly i8042: { readonly dataPort: number, readonly commandPort: number, readonly keyboardIrq: number, readonly mouseIrq: number }
+  readonly i8042: {
+    readonly dataPort: number, readonly commandPort: number, readonly keyboardIrq: number, readonly mouseIrq: number
+  }
   /** COM1 to COM4. */
   readonly serial: readonly SerialPortLayout[]
 }

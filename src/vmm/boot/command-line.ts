@@ -12,10 +12,12 @@ export function writeCommandLine(memory: GuestMemory, commandLine: string, limit
   const bytes = Uint8Array.from(encodeUtf8(commandLine))
   const allowed = Math.min(limit, AREA_LIMIT)
   if (bytes.length > allowed) {
-    throw bootError('COMMAND_LINE_TOO_LONG', `the kernel command line has ${bytes.length} bytes and this kernel reads ${allowed}: shorten it`)
+    throw bootError('COMMAND_LINE_TOO_LONG',
+      `the kernel command line has ${bytes.length} bytes and this kernel reads ${allowed}: shorten it`)
   }
   if (bytes.includes(0)) {
-    throw bootError('COMMAND_LINE_INVALID', 'the kernel command line has a NUL character in it, where the kernel would cut it: remove it')
+    throw bootError('COMMAND_LINE_INVALID',
+      'the kernel command line has a NUL character in it, where the kernel would cut it: remove it')
   }
   memory.write(gpa(BootArea.COMMAND_LINE), bytes)
   memory.writeU8(gpa(BootArea.COMMAND_LINE + bytes.length), 0)

@@ -1,8 +1,8 @@
 import { bootError } from './errors.ts'
 
 /**
- * ELF executables as kernels come in them (System V ABI, chapters 4 and 5): both classes, little-endian, for x86. Only program headers
- * are read. Everything is checked against the file and against itself.
+ * ELF executables as kernels come in them (System V ABI, chapters 4 and 5): both classes, little-endian, for x86. Only program
+ * headers are read. Everything is checked against the file and against itself.
  */
 export interface ElfImage {
   readonly file: Uint8Array
@@ -53,7 +53,8 @@ export function readElf(file: Uint8Array): ElfImage {
     class: is64 ? 64 : 32,
     entry: is64 ? word64(view, 24) : view.getUint32(24, true),
     segments: loadSegments(headers, file.length),
-    notes: headers.filter(({ type }) => type === PT_NOTE).slice(0, MAXIMUM_NOTE_SEGMENTS).flatMap(header => readNotes(file, header)),
+    notes: headers.filter(({ type }) => type === PT_NOTE).slice(0, MAXIMUM_NOTE_SEGMENTS)
+      .flatMap(header => readNotes(file, header)),
   }
 }
 
@@ -74,7 +75,8 @@ function checkIdentity(view: DataView): void {
     throw bootError('KERNEL_UNSUPPORTED', `this ELF file is for another processor (machine ${machine}): use a kernel for x86-64`)
   }
   if (view.getUint16(16, true) !== TYPE_EXECUTABLE) {
-    throw bootError('KERNEL_UNSUPPORTED', 'this ELF file is no executable with fixed addresses (a library, module or object?): use a vmlinux')
+    throw bootError('KERNEL_UNSUPPORTED',
+      'this ELF file is no executable with fixed addresses (a library, module or object?): use a vmlinux')
   }
 }
 
@@ -125,7 +127,8 @@ function readNotes(file: Uint8Array, segment: ElfSegment): ElfNote[] {
     const descriptionAt = at + 12 + padded(ownerSize)
     if (descriptionAt + descriptionSize > end) break
     const owner = String.fromCharCode(...file.subarray(at + 12, at + 12 + Math.min(ownerSize, 32))).replace(/\0.*/s, '')
-    notes.push({ owner, type: view.getUint32(at + 8, true), description: file.subarray(descriptionAt, descriptionAt + descriptionSize) })
+    const description = file.subarray(descriptionAt, descriptionAt + descriptionSize)
+    notes.push({ owner, type: view.getUint32(at + 8, true), description })
     at = descriptionAt + padded(descriptionSize)
   }
   return notes

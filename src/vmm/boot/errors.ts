@@ -12,7 +12,8 @@ import { TenonError } from '../../base/errors.ts'
  * - INITRD_TOO_LARGE: the initrd does not fit beside the kernel.
  * - COMMAND_LINE_TOO_LONG, COMMAND_LINE_INVALID: longer than the kernel reads, or with a NUL in it.
  */
-export type BootErrorCode = 'KERNEL_NOT_RECOGNISED' | 'KERNEL_UNSUPPORTED' | 'KERNEL_TRUNCATED' | 'KERNEL_CORRUPT' | 'KERNEL_TOO_LARGE'
+export type BootErrorCode =
+  | 'KERNEL_NOT_RECOGNISED' | 'KERNEL_UNSUPPORTED' | 'KERNEL_TRUNCATED' | 'KERNEL_CORRUPT' | 'KERNEL_TOO_LARGE'
   | 'MEMORY_TOO_SMALL' | 'INITRD_TOO_LARGE' | 'COMMAND_LINE_TOO_LONG' | 'COMMAND_LINE_INVALID'
 
 export function bootError(code: BootErrorCode, message: string, cause?: unknown): TenonError<BootErrorCode> {

@@ -40,7 +40,7 @@ export const RFLAGS_AT_ENTRY = 0x2
 export interface ModelSpecificRegister { readonly index: number, readonly value: bigint }
 
 /**
- * IA32_MTRR_DEF_TYPE (SDM Vol. 3A §11.11.2.1): enabled, all memory write-back. Linux turns PAT off where MTRRs are off; device memory
- * is made uncacheable by PAT.
+ * IA32_MTRR_DEF_TYPE (SDM Vol. 3A §11.11.2.1): enabled, all memory write-back. Linux turns PAT off where MTRRs are off, and makes
+ * device memory uncacheable by PAT.
  */
 export const FIRMWARE_MSRS: readonly ModelSpecificRegister[] = [{ index: 0x2ff, value: 0x806n }]

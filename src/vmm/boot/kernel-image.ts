@@ -19,8 +19,8 @@ export interface KernelImage {
 }
 
 /**
- * Recognises a kernel's file and decompresses it. `decompressors` adds to the built-in ones; a format without a decompressor is left
- * to the guest. The result keeps views into `file`. Throws TenonError (BootErrorCode).
+ * Recognises a kernel's file and decompresses it. `decompressors` adds to the built-in ones; a format without a decompressor is
+ * left to the guest. The result keeps views into `file`. Throws TenonError (BootErrorCode).
  */
 export async function openKernel(file: Uint8Array, decompressors: Decompressors = {}): Promise<KernelImage> {
   if (isElf(file)) return { file, elf: readElf(file) }
@@ -50,7 +50,8 @@ function notRecognised(file: Uint8Array): Error {
   if (file.length === 0) return bootError('KERNEL_NOT_RECOGNISED', `the kernel file is empty: ${advice}`)
   const compression = detectCompression(file)
   if (compression !== undefined) {
-    return bootError('KERNEL_NOT_RECOGNISED', `the kernel file is compressed with ${compression} as a whole: decompress it, or ${advice}`)
+    return bootError('KERNEL_NOT_RECOGNISED',
+      `the kernel file is compressed with ${compression} as a whole: decompress it, or ${advice}`)
   }
   const lookalike = LOOKALIKES.find(([offset, mark]) => hasMark(file, offset, mark))
   return bootError('KERNEL_NOT_RECOGNISED', `the kernel file is not a kernel for this machine: ${lookalike?.[2] ?? advice}`)

@@ -11,7 +11,7 @@ import { FIRMWARE_MSRS, RFLAGS_AT_ENTRY } from './initial-state.ts'
 export function enterLinux64(memory: GuestMemory, entry: number): InitialState {
   const gdtSize = writeGdt(memory)
   writeIdentityMap(memory)
-  const data = segment(0x18, DATA_ATTRIBUTES)
+  const [code, data] = [segment(0x10, CODE64_ATTRIBUTES), segment(0x18, DATA_ATTRIBUTES)]
   return {
     mode: 'long',
     rip: BigInt(entry),
@@ -21,7 +21,7 @@ export function enterLinux64(memory: GuestMemory, entry: number): InitialState {
     cr3: BootArea.PAGE_TABLES,
     cr4: CR4_PAE,
     efer: EFER_LME | EFER_LMA,
-    segments: { cs: segment(0x10, CODE64_ATTRIBUTES), ds: data, es: data, ss: data, fs: data, gs: data, tr: TASK, ldtr: NO_SEGMENT },
+    segments: { cs: code, ds: data, es: data, ss: data, fs: data, gs: data, tr: TASK, ldtr: NO_SEGMENT },
     gdtr: { base: BigInt(BootArea.GDT), limit: gdtSize - 1 },
     idtr: { base: 0n, limit: 0 },
     msrs: FIRMWARE_MSRS,

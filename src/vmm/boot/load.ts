@@ -5,13 +5,14 @@ import { e820Map } from '../firmware/e820.ts'
 import type { MachineLayout } from '../layout.ts'
 import { KERNEL_AREA } from './boot-area.ts'
 import { LINUX_COMMAND_LINE_LIMIT, writeCommandLine } from './command-line.ts'
-import type { ElfImage } from './elf.ts'
+import type { ElfImage, ElfSegment } from './elf.ts'
 import { bootError, formatSize } from './errors.ts'
 import type { InitialState } from './initial-state.ts'
 import type { KernelImage } from './kernel-image.ts'
 import { enterLinux64 } from './linux64.ts'
 import { enterPvh, pvhEntry, writeStartInfo } from './pvh.ts'
 import { writeZeroPage } from './zero-page.ts'
+import type { BootInformation } from './zero-page.ts'
 
 /**
  * How the kernel is entered. `linux64`: Linux's 64-bit protocol. `pvh`: the 32-bit entry that an ELF note names. `auto`: the 64-bit
@@ -67,10 +68,10 @@ function planBoot(kernel: KernelImage, wanted: KernelEntry): BootPlan {
   const pvh = pvhEntry(kernel.elf)
   const protocol = wanted === 'auto' ? automaticProtocol(kernel, pvh) : wanted
   if (protocol === 'pvh') {
-    if (pvh === undefined) throw bootError('KERNEL_UNSUPPORTED', 'this kernel has no PVH entry (no Xen PHYS32_ENTRY note): use entry auto or linux64')
+    if (pvh === undefined) throw unsupported('this kernel has no PVH entry (no Xen PHYS32_ENTRY note): use entry auto or linux64')
     return planElf(kernel, kernel.elf, 'pvh', pvh)
   }
-  if (kernel.elf.class !== 64) throw bootError('KERNEL_UNSUPPORTED', 'this is a 32-bit ELF kernel without a PVH entry: use one for x86-64')
+  if (kernel.elf.class !== 64) throw unsupported('this is a 32-bit ELF kernel without a PVH entry: use one for x86-64')
   return planElf(kernel, kernel.elf, 'linux64', kernel.elf.entry)
 }
 
@@ -78,14 +79,14 @@ function automaticProtocol(kernel: KernelImage, pvh: number | undefined): 'linux
   if (kernel.header !== undefined) return 'linux64'
   if (pvh !== undefined) return 'pvh'
   if (kernel.elf!.class === 64 && isLinux(kernel.elf!)) return 'linux64'
-  throw bootError('KERNEL_UNSUPPORTED', 'this ELF file is neither Linux for x86-64 nor has it a PVH entry: there is no way to start it')
+  throw unsupported('this ELF file is neither Linux for x86-64 nor has it a PVH entry: there is no way to start it')
 }
 
 /** A bzImage as it is: it decompresses itself, entered 0x200 bytes into its protected-mode code. */
 function planBzImage({ header, file }: KernelImage, wanted: KernelEntry): BootPlan {
   if (header === undefined) throw bootError('KERNEL_NOT_RECOGNISED', 'there is no kernel to load')
   if (wanted === 'pvh') {
-    throw bootError('KERNEL_UNSUPPORTED', 'this bzImage cannot be decompressed by the host, so it has no PVH entry: use entry auto or linux64')
+    throw unsupported('the host cannot decompress this bzImage, so its PVH entry is out of reach: use entry auto or linux64')
   }
   const ENTRY_64 = 0x200
   return {
@@ -107,34 +108,41 @@ function planElf({ header }: KernelImage, elf: ElfImage, protocol: 'linux64' | '
   return {
     protocol,
     entry,
-    pieces: segments.map(({ physical, offset, fileSize }) => ({ address: physical, bytes: elf.file.subarray(offset, offset + fileSize) })),
+    pieces: segments.map(segment => ({ address: segment.physical, bytes: segmentBytes(elf, segment) })),
     start: segments[0].physical,
     end: last.physical + last.memorySize,
     initrdLimit: header === undefined ? DEFAULT_INITRD_LIMIT : header.initrdAddressMaximum + 1,
   }
 }
 
+function segmentBytes({ file }: ElfImage, { offset, fileSize }: ElfSegment): Uint8Array {
+  return file.subarray(offset, offset + fileSize)
+}
+
 function checkPlacement({ start, end }: BootPlan, { ram, pci }: MachineLayout): void {
   if (start < KERNEL_AREA) {
-    throw bootError('KERNEL_UNSUPPORTED', `this kernel wants to be loaded at 0x${start.toString(16)}, below 1 MiB, where firmware is`)
+    throw unsupported(`this kernel wants to be loaded at 0x${start.toString(16)}, below 1 MiB, where firmware is`)
   }
   if (end > pci.ecam.base) {
-    throw bootError('KERNEL_TOO_LARGE', `this kernel reaches up to 0x${end.toString(16)}, and memory for it ends at 0x${pci.ecam.base.toString(16)}`)
+    throw bootError('KERNEL_TOO_LARGE',
+      `this kernel reaches up to 0x${end.toString(16)}, and memory for it ends at 0x${pci.ecam.base.toString(16)}`)
   }
   if (end > ram.lowSize) {
-    throw bootError('MEMORY_TOO_SMALL', `this kernel needs at least ${formatSize(end)} of memory and the machine has ${formatSize(ram.lowSize)}: `
-      + 'give it more')
+    throw bootError('MEMORY_TOO_SMALL',
+      `this kernel needs at least ${formatSize(end)} of memory and the machine has ${formatSize(ram.lowSize)}: give it more`)
   }
 }
 
 /** As high as the kernel allows, on a page boundary: far from where the kernel itself allocates first. An empty initrd is none. */
-function placeInitrd(initrd: Uint8Array | undefined, plan: BootPlan, { ram }: MachineLayout): { address: number, size: number } | undefined {
+function placeInitrd(initrd: Uint8Array | undefined, plan: BootPlan, { ram }: MachineLayout): BootInformation['initrd'] {
   if (initrd === undefined || initrd.length === 0) return undefined
   const limit = Math.min(ram.lowSize, plan.initrdLimit)
   const address = Math.floor((limit - initrd.length) / 4096) * 4096
   if (address < plan.end) {
-    throw bootError('INITRD_TOO_LARGE', `the initrd has ${formatSize(initrd.length)} and ${formatSize(Math.max(limit - plan.end, 0))} are free `
-      + 'beside the kernel: give the machine more memory, or a smaller initrd')
+    const free = Math.max(limit - plan.end, 0)
+    throw bootError('INITRD_TOO_LARGE',
+      `the initrd has ${formatSize(initrd.length)} and ${formatSize(free)} are free beside the kernel: `
+      + 'give the machine more memory, or a smaller initrd')
   }
   return { address, size: initrd.length }
 }
@@ -152,3 +160,5 @@ function contains(bytes: Uint8Array, text: string): boolean {
   }
   return false
 }
+
+function unsupported(message: string): Error { return bootError('KERNEL_UNSUPPORTED', message) }

@@ -5,8 +5,8 @@ import { decompressLz4Legacy } from './lz4.ts'
 export type Compression = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lzo' | 'lz4' | 'zstd'
 
 /**
- * Decompressors by format. Each gives at most `size` bytes, or throws. `compressed` holds one complete stream and nothing behind it.
- * LZ4 is here; the host adds what its platform has.
+ * Decompressors by format. Each gives at most `size` bytes, or throws. `compressed` holds one complete stream and nothing behind
+ * it. LZ4 is here; the host adds what its platform has.
  */
 export type Decompressors = Readonly<Partial<Record<Compression, Decompressor>>>
 export type Decompressor = (compressed: Uint8Array, size: number) => Uint8Array | Promise<Uint8Array>
@@ -35,21 +35,25 @@ const MAXIMUM_RATIO = 256
  * Decompresses a payload: the stream, then its decompressed size in 4 bytes, which for gzip are the stream's own last field. Throws
  * TenonError KERNEL_CORRUPT.
  */
-export async function decompressPayload(payload: Uint8Array, compression: Compression, decompress: Decompressor): Promise<Uint8Array> {
+export async function decompressPayload(
+  payload: Uint8Array, compression: Compression, decompress: Decompressor,
+): Promise<Uint8Array> {
   if (payload.length < 8) throw damaged(compression, `has ${payload.length} bytes`)
   const size = new DataView(payload.buffer, payload.byteOffset).getUint32(payload.length - 4, true)
-  if (size > payload.length * MAXIMUM_RATIO) throw damaged(compression, `of ${formatSize(payload.length)} claims ${formatSize(size)}`)
+  if (size > payload.length * MAXIMUM_RATIO) {
+    throw damaged(compression, `of ${formatSize(payload.length)} claims ${formatSize(size)}`)
+  }
   const stream = compression === 'gzip' ? payload : payload.subarray(0, -4)
-  const output = await runDecompressor(stream, size, compression, decompress)
+  const output = await attempt(async () => decompress(stream, size), cause => damaged(compression, 'cannot be decompressed', cause))
   if (output.length !== size) throw damaged(compression, `gives ${output.length} bytes of ${size}`)
   return output
 }
 
-async function runDecompressor(stream: Uint8Array, size: number, compression: Compression, decompress: Decompressor): Promise<Uint8Array> {
+async function attempt<Result>(work: () => Promise<Result>, failure: (cause: unknown) => Error): Promise<Result> {
   try {
-    return await decompress(stream, size)
+    return await work()
   } catch (cause) {
-    throw damaged(compression, 'cannot be decompressed', cause)
+    throw failure(cause)
   }
 }
 

@@ -41,7 +41,7 @@ export function writeStartInfo(memory: GuestMemory, { rsdp, memoryMap, initrd }:
   memory.write(gpa(MEMORY_MAP), map.toBytes())
 }
 
-/** 32-bit protected mode without paging, flat segments, a TSS, interrupts off; there is no GDT, so the kernel loads its own first. */
+/** 32-bit protected mode without paging, flat segments, a TSS, interrupts off. There is no GDT: the kernel loads its own first. */
 export function enterPvh(entry: number): InitialState {
   const data = segment(0xc093)
   return {

@@ -72,7 +72,8 @@ function checkProtocol(view: DataView): void {
   const version = view.getUint16(Field.VERSION, true)
   const name = `${version >> 8}.${version & 0xff}`
   if (version < FIRST_64_BIT_VERSION) {
-    throw bootError('KERNEL_UNSUPPORTED', `this Linux kernel speaks boot protocol ${name}; 2.12 or later is needed (Linux 3.8 of 2013 or later)`)
+    throw bootError('KERNEL_UNSUPPORTED',
+      `this Linux kernel speaks boot protocol ${name}; 2.12 or later is needed (Linux 3.8 of 2013 or later)`)
   }
   if ((view.getUint8(Field.LOADFLAGS) & LOADED_HIGH) === 0) {
     throw bootError('KERNEL_UNSUPPORTED', 'this Linux kernel is a zImage, which loads into low memory: build a bzImage')
@@ -92,15 +93,18 @@ function checkFields(header: SetupHeader): void {
   const codeEnd = header.codeOffset + header.codeSize
   const MINIMUM_CODE = 0x400 // the 64-bit entry is at 0x200
   if (header.codeSize < MINIMUM_CODE || header.loadAddress < 0x100000 || header.loadAddress % 4096 !== 0) {
-    throw bootError('KERNEL_CORRUPT', 'the setup header of this Linux kernel is damaged (code size or load address): fetch the file again')
+    throw bootError('KERNEL_CORRUPT',
+      'the setup header of this Linux kernel is damaged (code size or load address): fetch the file again')
   }
   if (header.payloadLength > 0 && header.payloadOffset + header.payloadLength > codeEnd) {
-    throw bootError('KERNEL_CORRUPT', 'the setup header of this Linux kernel places its payload beyond its end: fetch the file again')
+    throw bootError('KERNEL_CORRUPT',
+      'the setup header of this Linux kernel places its payload beyond its end: fetch the file again')
   }
 }
 
 function truncated(file: Uint8Array, needed: number): Error {
-  return bootError('KERNEL_TRUNCATED', `the Linux kernel's file has ${file.length} bytes of at least ${needed}: fetch or copy it again`)
+  return bootError('KERNEL_TRUNCATED',
+    `the Linux kernel's file has ${file.length} bytes of at least ${needed}: fetch or copy it again`)
 }
 
 function viewOf(bytes: Uint8Array): DataView { return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }

@@ -15,8 +15,8 @@ export interface BootInformation {
 
 /** Offsets in boot_params (Linux Documentation/arch/x86/zero-page.rst and boot.rst). */
 const Field = {
-  ACPI_RSDP_ADDR: 0x070, E820_ENTRIES: 0x1e8, VID_MODE: 0x1fa, BOOT_FLAG: 0x1fe, HEADER: 0x202, VERSION: 0x206, TYPE_OF_LOADER: 0x210,
-  LOADFLAGS: 0x211, RAMDISK_IMAGE: 0x218, RAMDISK_SIZE: 0x21c, CMD_LINE_PTR: 0x228, E820_TABLE: 0x2d0,
+  ACPI_RSDP_ADDR: 0x070, E820_ENTRIES: 0x1e8, VID_MODE: 0x1fa, BOOT_FLAG: 0x1fe, HEADER: 0x202, VERSION: 0x206,
+  TYPE_OF_LOADER: 0x210, LOADFLAGS: 0x211, RAMDISK_IMAGE: 0x218, RAMDISK_SIZE: 0x21c, CMD_LINE_PTR: 0x228, E820_TABLE: 0x2d0,
 } as const
 const E820_ENTRY_SIZE = 20
 const UNDEFINED_LOADER = 0xff

@@ -29,7 +29,7 @@ export function xsdt(tables: readonly number[]): Uint8Array {
   return table('XSDT', 1, body.toBytes())
 }
 
-/** Firmware ACPI Control Structure (§5.2.10): 64 bytes without a header, aligned to 64. Not used without sleep states, but required. */
+/** Firmware ACPI Control Structure (§5.2.10): 64 bytes, aligned to 64. Required, though only sleep states use it. */
 export function facs(): Uint8Array {
   return new ByteWriter().ascii('FACS').u32(64).zeros(24).u8(2).zeros(31).toBytes()
 }
@@ -48,7 +48,7 @@ export function mcfg({ pci }: MachineLayout): Uint8Array {
 
 /** IAPC_BOOT_ARCH (§5.2.9.3): ISA devices and an 8042 are there; VGA and ASPM control are not. */
 const BOOT_ARCHITECTURE = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 4
-/** FADT flags (§5.2.9): WBINVD, PROC_C1, SLP_BUTTON (none), FIX_RTC (no fixed wake event), RESET_REG_SUP. The power button is fixed. */
+/** FADT flags (§5.2.9): WBINVD, PROC_C1, SLP_BUTTON (none), FIX_RTC (no fixed event), RESET_REG_SUP. The power button is fixed. */
 const FIXED_FEATURES = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10
 /** A latency above these limits says that the C2 and C3 states are not there. */
 const NO_C2_LATENCY = 101
@@ -93,7 +93,9 @@ function portRegister(body: ByteWriter, { base, size }: AddressRange, access: Ac
   return body.u8(SYSTEM_IO).u8(size * 8).u8(0).u8(access).u64(base)
 }
 
-const MadtType = { LOCAL_APIC: 0, IO_APIC: 1, SOURCE_OVERRIDE: 2, LOCAL_APIC_NMI: 4, LOCAL_X2APIC: 9, LOCAL_X2APIC_NMI: 10 } as const
+const MadtType = {
+  LOCAL_APIC: 0, IO_APIC: 1, SOURCE_OVERRIDE: 2, LOCAL_APIC_NMI: 4, LOCAL_X2APIC: 9, LOCAL_X2APIC_NMI: 10,
+} as const
 /** MPS INTI flags (§5.2.12.5): as the bus has it, or level-triggered and active high. */
 const INTI_BUS_DEFAULT = 0x0
 const INTI_LEVEL_HIGH = 0xd
@@ -128,7 +130,8 @@ function sourceOverride(body: ByteWriter, irq: number, gsi: number, flags: numbe
 function localApicNmi(body: ByteWriter, vcpus: number): void {
   const LINT1 = 1
   body.u8(MadtType.LOCAL_APIC_NMI).u8(6).u8(0xff).u16(INTI_BUS_DEFAULT).u8(LINT1)
-  if (vcpus > FIRST_X2APIC_ONLY_ID) body.u8(MadtType.LOCAL_X2APIC_NMI).u8(12).u16(INTI_BUS_DEFAULT).u32(0xffffffff).u8(LINT1).zeros(3)
+  if (vcpus <= FIRST_X2APIC_ONLY_ID) return
+  body.u8(MadtType.LOCAL_X2APIC_NMI).u8(12).u16(INTI_BUS_DEFAULT).u32(0xffffffff).u8(LINT1).zeros(3)
 }
 
 const OEM_ID = 'TENON'

@@ -11,7 +11,7 @@ export interface PlacedTable {
   readonly bytes: Uint8Array
 }
 
-/** What stands in `layout.firmware.acpi`. The RSDP is first, at the range's base, where a guest that is not told finds it by scanning. */
+/** What stands in `layout.firmware.acpi`. The RSDP is first, at the range's base, where a guest that is not told finds it. */
 export function acpiTables(layout: MachineLayout): PlacedTable[] {
   const placement = new Placement(layout.firmware.acpi)
   const rsdpAddress = placement.reserve(64)

@@ -8,8 +8,8 @@ import * as resources from './aml-resources.ts'
  * The machine's ACPI namespace (ACPI 6.0 §5.3), the body of the DSDT: the sleep state for power-off, processors, the PCI root with
  * its windows and interrupt routing, and the ISA devices.
  *
- * Left out on purpose: sleep states other than S5, link devices (INTx goes to fixed I/O APIC inputs), and routing for the PIC, whose
- * pins no PCI device is wired to.
+ * Left out on purpose: sleep states other than S5, link devices (INTx goes to fixed I/O APIC inputs), and routing for the PIC, to
+ * which no PCI device is wired.
  */
 export function dsdtBody(layout: MachineLayout): Uint8Array {
   return Uint8Array.from([

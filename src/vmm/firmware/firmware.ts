@@ -9,10 +9,12 @@ import type { MachineIdentity } from './smbios.ts'
 export type { MachineIdentity } from './smbios.ts'
 
 /**
- * Writes what a PC's firmware leaves in memory for the operating system: ACPI tables, SMBIOS, and the BIOS data area's two words that
- * guests look at. Returns the address of the RSDP.
+ * Writes what a PC's firmware leaves in memory for the operating system: ACPI tables, SMBIOS, and the two words of the BIOS data
+ * area that guests look at. Returns the address of the RSDP.
  */
-export function installFirmware(memory: GuestMemory, layout: MachineLayout, identity: Partial<MachineIdentity> = {}): GuestPhysical {
+export function installFirmware(
+  memory: GuestMemory, layout: MachineLayout, identity: Partial<MachineIdentity> = {},
+): GuestPhysical {
   installSmbios(memory, layout, { ...DEFAULT_IDENTITY, ...identity })
   writeBiosDataArea(memory, layout)
   return installAcpi(memory, layout)

@@ -7,8 +7,8 @@ import { ByteWriter, checksum } from './byte-writer.ts'
 /**
  * SMBIOS 3.0 (DMTF DSP0134 3.0.0): how the guest learns the machine's make, serial number and memory modules.
  *
- * The 64-bit entry point stands at the start of `layout.firmware.smbios`, its structures right behind it: types 0 (BIOS), 1 (system),
- * 3 (chassis), 4 (one processor with a core per vCPU), 16, 17 and 19 (memory), 32 (boot) and 127 (end).
+ * The 64-bit entry point stands at the start of `layout.firmware.smbios`, its structures right behind it: types 0 (BIOS),
+ * 1 (system), 3 (chassis), 4 (one processor with a core per vCPU), 16, 17 and 19 (memory), 32 (boot) and 127 (end).
  */
 
 /** What the machine says of itself. Strings are ASCII; control characters become question marks and 64 characters are kept. */
@@ -34,8 +34,10 @@ export const DEFAULT_IDENTITY: MachineIdentity = {
 const ENTRY_POINT_SIZE = 24
 const STRUCTURES_OFFSET = 32
 /** Handles, one a structure; 0xfffe says "no error information" and 0xffff "not there". */
-const Handle = { BIOS: 0x000, SYSTEM: 0x100, CHASSIS: 0x300, PROCESSOR: 0x400, ARRAY: 0x1000, MODULE: 0x1100, MAP: 0x1300, BOOT: 0x2000,
-  END: 0x7f00, NO_ERROR_INFORMATION: 0xfffe, NONE: 0xffff } as const
+const Handle = {
+  BIOS: 0x000, SYSTEM: 0x100, CHASSIS: 0x300, PROCESSOR: 0x400, ARRAY: 0x1000, MODULE: 0x1100, MAP: 0x1300, BOOT: 0x2000,
+  END: 0x7f00, NO_ERROR_INFORMATION: 0xfffe, NONE: 0xffff,
+} as const
 
 /** Writes the entry point and its structures to guest memory. */
 export function installSmbios(memory: GuestMemory, layout: MachineLayout, identity: MachineIdentity): void {
@@ -47,7 +49,8 @@ export function installSmbios(memory: GuestMemory, layout: MachineLayout, identi
 
 /** 64-bit entry point (§5.2.2). */
 export function smbiosEntryPoint(address: number, size: number): Uint8Array {
-  const bytes = new ByteWriter().ascii('_SM3_').u8(0).u8(ENTRY_POINT_SIZE).u8(3).u8(0).u8(0).u8(1).u8(0).u32(size).u64(address).toBytes()
+  const bytes = new ByteWriter().ascii('_SM3_').u8(0).u8(ENTRY_POINT_SIZE).u8(3).u8(0).u8(0).u8(1).u8(0)
+    .u32(size).u64(address).toBytes()
   bytes[5] = checksum(bytes)
   return bytes
 }
@@ -134,7 +137,8 @@ function processor({ vcpus }: MachineLayout, identity: MachineIdentity): Uint8Ar
   const structure = new Structure(4, Handle.PROCESSOR)
   structure.text('CPU 0').body.u8(CENTRAL_PROCESSOR).u8(OTHER)
   structure.text(identity.manufacturer).body.u64(0)
-  structure.text('').body.u8(0).u16(0).u16(0).u16(0).u8(POPULATED_AND_ENABLED).u8(OTHER).u16(Handle.NONE).u16(Handle.NONE).u16(Handle.NONE)
+  structure.text('').body.u8(0).u16(0).u16(0).u16(0).u8(POPULATED_AND_ENABLED).u8(OTHER)
+    .u16(Handle.NONE).u16(Handle.NONE).u16(Handle.NONE)
   structure.text('').text('').text('').body.u8(count8).u8(count8).u8(count8).u16(CHARACTERISTICS).u16(OTHER)
     .u16(vcpus).u16(vcpus).u16(vcpus)
   return structure.toBytes()
@@ -164,7 +168,8 @@ function memoryModule(layout: MachineLayout, identity: MachineIdentity): Uint8Ar
   const DETAIL_OTHER = 1 << 1
   const size = moduleSize(memorySize(layout))
   const structure = new Structure(17, Handle.MODULE)
-  structure.body.u16(Handle.ARRAY).u16(Handle.NO_ERROR_INFORMATION).u16(UNKNOWN_WIDTH).u16(UNKNOWN_WIDTH).u16(size.size).u8(DIMM).u8(0)
+  structure.body.u16(Handle.ARRAY).u16(Handle.NO_ERROR_INFORMATION).u16(UNKNOWN_WIDTH).u16(UNKNOWN_WIDTH)
+    .u16(size.size).u8(DIMM).u8(0)
   structure.text('DIMM 0').text('').body.u8(RAM).u16(DETAIL_OTHER).u16(0)
   structure.text(identity.manufacturer).text('').text('').text('').body.u8(0).u32(size.extended).u16(0).u16(0).u16(0).u16(0)
   return structure.toBytes()
