@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { layoutMachine } from '../layout.ts'
 import { acpiTables } from './acpi.ts'
 
@@ -14,7 +14,8 @@ if (!installed) console.log('skipped: the check of ACPI tables by iasl (Debian: 
 const HEADER_SIZE = 36
 
 describe.skipIf(!installed)('iasl reads', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tenon-iasl-'))
+  let folder: string
+  beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'tenon-iasl-')) })
   afterAll(() => rmSync(folder, { recursive: true }))
 
   function roundTrip(name: string, bytes: Uint8Array): { output: string, recompiled: Uint8Array } {
