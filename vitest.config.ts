@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts', 'scripts/**/*.test.mjs'],
+    // A test of the quick part takes milliseconds; this is for a busy machine. Slow tests set their own.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    // Tests build machines of hundreds of megabytes: a process each gives the memory back.
+    pool: 'forks',
+  },
+})
