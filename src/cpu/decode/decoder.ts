@@ -9,9 +9,9 @@ import { rows } from '../isa/rows.ts'
 import type { Instruction, CodeSize, OperandSize } from './instruction.ts'
 import { DecodeFailure } from './instruction.ts'
 import type { OpcodeTable } from './opcode-table.ts'
-import {
-  Column, compileOpcodeTable, GROUP_CELLS, IMMEDIATE_SHIFT, ImmediateKind, INVALID_ROW, RowFlag, SIZE_SHIFT, SizeClass,
-} from './opcode-table.ts'
+import { Column, compileOpcodeTable, GROUP_CELLS, INVALID_ROW } from './opcode-table.ts'
+import { operandSizes } from './operand-size.ts'
+import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, SIZE_SHIFT } from './row-flags.ts'
 
 const MAXIMUM_LENGTH = 15
 
@@ -313,28 +313,4 @@ function prefixKinds(mode64: boolean): Uint8Array {
   kinds[0xf2] = Prefix.REPEAT
   kinds[0xf3] = Prefix.REPEAT
   return kinds
-}
-
-/** Operand sizes by mode (0, 32 or 64) | SizeClass * 4 | REX.W * 2 | 66. */
-function operandSizes(): Uint8Array {
-  const sizes = new Uint8Array(128)
-  for (const codeSize of [16, 32, 64] as const) {
-    const mode = codeSize === 16 ? 0 : codeSize
-    for (let index = 0; index < 32; index++) sizes[mode | index] = operandSize(codeSize, index >> 2, (index & 2) !== 0, (index & 1) !== 0)
-  }
-  return sizes
-}
-
-function operandSize(codeSize: CodeSize, sizeClass: number, wide: boolean, toggled: boolean): OperandSize {
-  const small = (codeSize === 16) !== toggled ? 16 : 32
-  switch (sizeClass) {
-    case SizeClass.B: return 8
-    case SizeClass.FIXED: return 32
-    case SizeClass.Z: return wide ? 32 : small
-    case SizeClass.Y: return wide ? 64 : 32
-    case SizeClass.Y_F64: return codeSize === 64 ? 64 : 32
-    case SizeClass.V_F64: return codeSize === 64 ? 64 : small
-    case SizeClass.V_D64: return wide ? 64 : codeSize === 64 && !toggled ? 64 : small
-    default: return wide ? 64 : small
-  }
 }

@@ -8,8 +8,8 @@
  * Examples: `00`, `50+r`, `70+cc`, `80 /0`, `0F B6`, `66 0F 6F`, `0F C7 /1 mem`, `0F 01 /0 reg rm=1`, `D8 /0 mem`, `F3 0F 10`.
  *
  * Mandatory prefixes: `66`, `F3` and `F2` name themselves; `NP` accepts none of the three; `NFx` accepts 66 (as the operand-size
- * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Where rows overlap the
- * one with a mandatory prefix, and then the one with the narrower ModRM constraint, wins.
+ * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Rows
+ * may not overlap otherwise.
  *
  * `operands`: SDM codes separated by commas: an addressing method and an operand type (`Ev,Gv`, `Vx,Wx`, `Gv,Ew`, `Jz`, `Ap`, `Ob`),
  * `Zv` for a register in the opcode, `sIb`/`sIz` for an immediate that is sign-extended to the operand size, a register's name

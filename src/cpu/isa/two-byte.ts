@@ -6,19 +6,21 @@ const LOCK = { lock: true }
 const BRANCH = { f64: true, ends: true, size: 'v' } as const
 const D64 = { d64: true, size: 'v' } as const
 const CMOV = { feature: 'CMOV' }
-const PREFETCH = { feature: 'SSE' }
 
 export const twoByteRows: readonly Row[] = [
   row('0F 0B', 'UD2', '', { ends: true }),
   // 0F 0D and 0F 18 to 0F 1F are hints: what is not assigned, or belongs to a feature that is off, does nothing.
-  row('0F 0D', 'NOP', 'Ev'),
-  row('0F 0D /1 mem', 'PREFETCHW', 'Mb'),
+  row('0F 0D reg', 'NOP', 'Rv'),
+  row('0F 0D /0 /4 /5 /6 /7 mem', 'NOP', 'Mv'),
+  // /3 is AMD's alias of /1.
+  row('0F 0D /1 /3 mem', 'PREFETCHW', 'Mb'),
   row('0F 0D /2 mem', 'PREFETCHWT1', 'Mb'),
-  row('0F 18', 'NOP', 'Ev'),
-  row('0F 18 /0 mem', 'PREFETCHNTA', 'Mb', PREFETCH),
-  row('0F 18 /1 mem', 'PREFETCHT0', 'Mb', PREFETCH),
-  row('0F 18 /2 mem', 'PREFETCHT1', 'Mb', PREFETCH),
-  row('0F 18 /3 mem', 'PREFETCHT2', 'Mb', PREFETCH),
+  row('0F 18 reg', 'NOP', 'Rv'),
+  row('0F 18 /0 mem', 'PREFETCHNTA', 'Mb'),
+  row('0F 18 /1 mem', 'PREFETCHT0', 'Mb'),
+  row('0F 18 /2 mem', 'PREFETCHT1', 'Mb'),
+  row('0F 18 /3 mem', 'PREFETCHT2', 'Mb'),
+  row('0F 18 /4 /5 /6 /7 mem', 'NOP', 'Mv'),
   row('0F 19', 'NOP', 'Ev'),
   row('0F 1A', 'NOP', 'Ev'),
   row('0F 1B', 'NOP', 'Ev'),

@@ -36,7 +36,7 @@ export const x87Rows: readonly Row[] = [
   row('D9 /6 mem', 'FNSTENV', 'Menv', ENVIRONMENT),
   row('D9 /7 mem', 'FNSTCW', 'Mw'),
   row('D9 /0 reg', 'FLD', 'STi'),
-  row('D9 /1 reg', 'FXCH', 'STi'),
+  row('D9 /1 reg', 'FXCH', 'ST0,STi'),
   row('D9 /2 reg rm=0', 'FNOP'),
   // FSTP1, an alias of DD /3 that raises no stack underflow.
   row('D9 /3 reg', 'FSTPNCE', 'STi'),
@@ -87,7 +87,7 @@ export const x87Rows: readonly Row[] = [
   row('DD /7 mem', 'FNSTSW', 'Mw'),
   row('DD /0 reg', 'FFREE', 'STi'),
   // FXCH4, an alias of D9 /1.
-  row('DD /1 reg', 'FXCH', 'STi'),
+  row('DD /1 reg', 'FXCH', 'ST0,STi'),
   row('DD /2 reg', 'FST', 'STi'),
   row('DD /3 reg', 'FSTP', 'STi'),
   row('DD /4 reg', 'FUCOM', 'ST0,STi'),
@@ -114,7 +114,7 @@ export const x87Rows: readonly Row[] = [
   row('DF /7 mem', 'FISTP', 'Mq'),
   row('DF /0 reg', 'FFREEP', 'STi'),
   // FXCH7, FSTP8 and FSTP9, aliases of D9 /1 and DD /3.
-  row('DF /1 reg', 'FXCH', 'STi'),
+  row('DF /1 reg', 'FXCH', 'ST0,STi'),
   row('DF /2 reg', 'FSTP', 'STi'),
   row('DF /3 reg', 'FSTP', 'STi'),
   row('DF /4 reg rm=0', 'FNSTSW', 'AX'),

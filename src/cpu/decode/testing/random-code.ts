@@ -1,0 +1,60 @@
+/** Random machine code for the decoder's tests. */
+import type { CodeSize, OperandSize } from '../instruction.ts'
+import { encodeSample, SAMPLE_SHAPES } from '../encode-sample.ts'
+import type { Row } from '../../isa/row.ts'
+
+/** A generator of uniform unsigned 32-bit numbers (xorshift32) that a seed other than 0 determines. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>>= 0
+  }
+}
+
+const PREFIXES = [0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
+const ESCAPES = [[], [], [], [0x0f], [0x0f], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]
+/** Bytes at the edges: as ModRM, SIB, displacement or immediate. */
+const CORNERS = [0x00, 0xff, 0x80, 0x7f, 0x04, 0x05, 0x24, 0x25, 0xc0]
+
+/** Fills `bytes` with a candidate every `stride` bytes: half are plain noise, half have a likely mixture of prefixes and escapes. */
+export function fillWithCandidates(bytes: Uint8Array, stride: number, random: () => number): void {
+  for (let at = 0; at < bytes.length; at++) bytes[at] = random() % 4 === 0 ? CORNERS[random() % CORNERS.length] : random() >>> 8
+  for (let at = 0; at + stride <= bytes.length; at += stride) {
+    if (random() % 2 === 0) bytes.set(randomHead(random).slice(0, stride), at)
+  }
+}
+
+/** Up to four prefixes, REX among them, and an escape. */
+function randomHead(random: () => number): number[] {
+  const prefixes = Array.from({ length: Math.max(0, random() % 8 - 3) }, () => randomPrefix(random))
+  const rex = random() % 3 === 0 ? [0x40 | random() % 16] : []
+  return [...prefixes, ...rex, ...ESCAPES[random() % ESCAPES.length]]
+}
+
+function randomPrefix(random: () => number): number {
+  return random() % 4 === 0 ? 0x40 | random() % 16 : PREFIXES[random() % PREFIXES.length]
+}
+
+export interface Sample {
+  readonly codeSize: CodeSize
+  readonly operandSize: OperandSize
+  readonly shape: typeof SAMPLE_SHAPES[number]
+  readonly bytes: Uint8Array
+}
+
+/** One sample of every form that a row has. */
+export function allSamples(row: Row, random: () => number): Sample[] {
+  const samples: Sample[] = []
+  for (const codeSize of [16, 32, 64] as const) {
+    for (const operandSize of [8, 16, 32, 64] as const) {
+      for (const shape of SAMPLE_SHAPES) {
+        const bytes = encodeSample(row, { codeSize, operandSize, shape, random })
+        if (bytes !== null) samples.push({ codeSize, operandSize, shape, bytes })
+      }
+    }
+  }
+  return samples
+}
