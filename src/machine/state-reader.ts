@@ -32,10 +32,10 @@ export class StateReader {
     return value
   }
 
-  /** A virtual time or a difference of times: finite, not negative, exact. */
+  /** A virtual time or a difference of times in ns, 0 to 2^65 (a deadline may be as far as a 64-bit counter goes). */
   time(name: string): number {
     const value = this.field(name)
-    if (typeof value !== 'number' || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) throw this.invalid(name, 'is not a time')
+    if (typeof value !== 'number' || !(value >= 0 && value <= 2 ** 65)) throw this.invalid(name, 'is not a time')
     return value
   }
 

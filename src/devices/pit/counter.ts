@@ -121,12 +121,17 @@ export class PitCounter {
     }
   }
 
-  /** The next tick after `tick` at which OUT rises, Infinity if it will not unless something is written. */
-  nextRise(tick: number): number {
+  /**
+   * The next tick after `tick` at which OUT rises, Infinity if it will not unless something is written. In the periodic modes those
+   * that come less than `shortest` ticks apart are left out.
+   */
+  nextRise(tick: number, shortest: number): number {
     this.settle(tick)
     if (this.count === 0 || this.stopped) return NEVER
-    const elapsed = tick - this.start
-    if (this.mode === 2 || this.mode === 3) return this.start + (Math.floor(Math.max(0, elapsed) / this.count) + 1) * this.count
+    if (this.period > 0) {
+      const step = this.nextCount === 0 ? this.count * Math.ceil(shortest / this.count) : this.count
+      return this.start + (Math.floor(Math.max(0, tick - this.start) / step) + 1) * step
+    }
     if (this.mode !== 0 && !this.armed) return NEVER
     const rise = this.start + this.count + (this.mode >= 4 ? 1 : 0)
     return rise > tick ? rise : NEVER

@@ -18,13 +18,16 @@ import type { CounterState } from './counter.ts'
  * Left out on purpose: in modes 2 and 3 the output line's low part is not held but passes in no time at each period's end, which
  * makes one event of two; periods shorter than 10 us are served every 10 us.
  */
-export type PitState = { readonly counters: readonly CounterState[], readonly output: boolean }
+/** `output` is the level of the output line, `nextRise` the virtual time at which it rises next. */
+export type PitState = { readonly counters: readonly CounterState[], readonly output: boolean, readonly nextRise: number | null }
 
 /** What system control port B sees of counter 2. */
 export interface GatedCounter {
   setGate(gate: boolean): void
   output(): boolean
 }
+
+const SHORTEST_PERIOD_TICKS = PIT_RATE.ticksAt(SHORTEST_PERIOD)
 
 export class Pit8254 extends ByteDevice implements Stateful<PitState> {
   readonly schema = 'pit-8254'
@@ -63,14 +66,18 @@ export class Pit8254 extends ByteDevice implements Stateful<PitState> {
   }
 
   save(): PitState {
-    return { counters: this.counters.map((counter) => counter.save()), output: this.outputLevel }
+    const { deadline } = this.timer
+    return {
+      counters: this.counters.map((counter) => counter.save()), output: this.outputLevel,
+      nextRise: deadline === Infinity ? null : deadline,
+    }
   }
 
   restore(saved: PlainData): void {
     const state = new StateReader(this.schema, saved)
     state.children('counters', 3).forEach((counter, index) => this.counters[index].restore(counter))
     this.drive(state.boolean('output'))
-    this.schedule()
+    this.arm(state.timeOrNever('nextRise'))
   }
 
   private tick(): number { return PIT_RATE.ticksAt(this.clock.now()) }
@@ -111,13 +118,13 @@ export class Pit8254 extends ByteDevice implements Stateful<PitState> {
   }
 
   private schedule(): void {
-    const [counter] = this.counters
-    const now = this.clock.now()
-    let rise = counter.nextRise(this.tick())
-    const earliest = PIT_RATE.ticksAt(now + SHORTEST_PERIOD)
-    if (counter.period > 0 && rise < earliest) rise += Math.ceil((earliest - rise) / counter.period) * counter.period
+    const rise = this.counters[0].nextRise(this.tick(), SHORTEST_PERIOD_TICKS)
+    this.arm(rise === Infinity ? Infinity : PIT_RATE.timeOf(rise))
+  }
+
+  private arm(rise: number): void {
     if (rise === Infinity) this.timer.disarm()
-    else this.timer.arm(PIT_RATE.timeOf(rise))
+    else this.timer.arm(rise)
   }
 
   private drive(level: boolean): void {
