@@ -12,12 +12,12 @@ import { ROOT, run, tool } from './lib/run.mjs'
 
 const DIST = join(ROOT, 'dist')
 const STAMP = join(DIST, '.build-stamp')
-/** Written by the lead of the engine: reads the compiled instruction descriptions, writes the engine's WebAssembly beside itself. */
+/** Reads the compiled instruction descriptions, and writes the engine's WebAssembly beside itself. */
 const ENGINE_GENERATOR = join(DIST, 'cpu', 'interpreter', 'build-engine.js')
 
 /** Whether a file of `src/` is for tests only, and so stays out of `dist/`. */
 export function isTestOnly(path) {
-  return /\.test\.ts$/.test(path) || path.split('/').includes('testing')
+  return path.endsWith('.test.ts') || path.split('/').includes('testing')
 }
 
 /** Whether a file of `src/` is data that the compiled code reads: neither TypeScript nor a page about the room. */

@@ -68,7 +68,7 @@ export function roomOf(path) {
 }
 
 function isTest(path) {
-  return /\.test\.ts$/.test(path) || path.split('/').includes('testing')
+  return path.endsWith('.test.ts') || path.split('/').includes('testing')
 }
 
 function packageOf(specifier) {

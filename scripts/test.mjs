@@ -1,0 +1,81 @@
+/**
+ * The gate, `npm test`: installs, builds, checks types, lint and import rules, and runs the tests. Ends with the closing line
+ * `N passed, N failed` and exit status 0 if nothing failed.
+ *
+ *   npm test                  everything
+ *   npm test -- --quick       without the slow tests, `*.slow.test.ts`: those that boot guests, install packages or take long
+ *   npm test -- src/devices   only tests whose path contains this; anything else that Vitest takes works too
+ *
+ * On CI (CI=true) the quick tests run on Node 24 as well.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build } from './build.mjs'
+import { fetchNode24 } from './lib/node-24.mjs'
+import { ROOT, run, tool } from './lib/run.mjs'
+import { closingLine, oneCheck, total, vitestTally } from './lib/summary.mjs'
+
+const SLOW_TESTS = '**/*.slow.test.*'
+
+/** Runs a command that speaks only when something is wrong. */
+async function quietCheck(name, command) {
+  const { status, output } = await run(command, { quiet: true })
+  if (status !== 0) process.stdout.write(output)
+  console.log(`${name}: ${status === 0 ? 'passed' : 'failed'}`)
+  return oneCheck(status === 0)
+}
+
+async function vitest(node, args) {
+  const folder = mkdtempSync(join(tmpdir(), 'tenon-test-'))
+  const reportFile = join(folder, 'report.json')
+  const [, script] = tool('vitest')
+  const { status } = await run([node, script, 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${reportFile}`, ...args])
+  const report = readReport(reportFile)
+  rmSync(folder, { recursive: true })
+  return vitestTally(report, status)
+}
+
+function readReport(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function staticChecks() {
+  const tsc = tool('typescript', 'tsc')
+  return [
+    ['types', [...tsc, '-p', 'tsconfig.json']],
+    ['types without Node and DOM', [...tsc, '-p', 'tsconfig.core.json']],
+    ['lint', [...tool('oxlint'), '--deny-warnings']],
+    ['import rules', [process.execPath, join(ROOT, 'scripts', 'check-imports.mjs')]],
+  ]
+}
+
+async function onNode24() {
+  if (process.versions.node.startsWith('24.')) return []
+  const node = await fetchNode24()
+  if (node === undefined) {
+    console.log('tests on Node 24: skipped, npm cannot install the package node@24 here')
+    return [{ passed: 0, failed: 0, skipped: 1 }]
+  }
+  console.log('tests on Node 24: the quick part')
+  return [await vitest(node, ['--exclude', SLOW_TESTS])]
+}
+
+async function gate(args) {
+  const isQuick = args.includes('--quick')
+  const others = args.filter(arg => arg !== '--quick')
+  const tallies = [oneCheck(await build())]
+  if (total(tallies).failed > 0) return tallies
+  for (const [name, command] of staticChecks()) tallies.push(await quietCheck(name, command))
+  tallies.push(await vitest(process.execPath, [...isQuick ? ['--exclude', SLOW_TESTS] : [], ...others]))
+  if (process.env.CI && args.length === 0) tallies.push(...await onNode24())
+  return tallies
+}
+
+const tally = total(await gate(process.argv.slice(2)))
+console.log(closingLine(tally))
+process.exitCode = tally.failed > 0 ? 1 : 0
