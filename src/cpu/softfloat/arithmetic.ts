@@ -1,6 +1,6 @@
 import type { FloatFormat } from './formats.ts'
 import { invalid, propagateNan, propagateNans } from './nan.ts'
-import { Category, compareMagnitudes, compareWords, FloatNumber, normalise, NUMBER, shiftRightSticky } from './number.ts'
+import { Category, compareMagnitudes, FloatNumber, normalise, NUMBER, shiftRightSticky } from './number.ts'
 import { roundToFormat } from './round.ts'
 import { Exception, RoundingMode } from './status.ts'
 import type { FloatStatus } from './status.ts'
@@ -132,23 +132,30 @@ export function divide(result: FloatNumber, a: FloatNumber, b: FloatNumber, form
 
 /** The quotient of two significands to 66 bits and a sticky one, by restoring division; not rounded. */
 function quotient(result: FloatNumber, a: FloatNumber, b: FloatNumber, sign: number): void {
+  const bHi = b.hi
+  const bLo = b.lo
   let hi = a.hi
   let lo = a.lo
   let carry = false
-  const words = [0, 0, 0]
+  let [first, second, third] = [0, 0, 0]
   for (let bit = 0; bit < 67; bit++) {
-    if (carry || compareWords(hi, lo, b.hi, b.lo) >= 0) {
-      hi = (hi - b.hi - (lo >>> 0 < b.lo >>> 0 ? 1 : 0)) | 0
-      lo = (lo - b.lo) | 0
-      words[bit >> 5] |= 1 << (31 - (bit & 31))
+    first = (first << 1) | (second >>> 31)
+    second = (second << 1) | (third >>> 31)
+    third <<= 1
+    if (carry || (hi === bHi ? lo >>> 0 >= bLo >>> 0 : hi >>> 0 > bHi >>> 0)) {
+      hi = (hi - bHi - (lo >>> 0 < bLo >>> 0 ? 1 : 0)) | 0
+      lo = (lo - bLo) | 0
+      third |= 1
     }
     carry = hi < 0
     hi = (hi << 1) | (lo >>> 31)
     lo <<= 1
   }
-  result.set(FINITE, sign, a.exponent - b.exponent, words[0], words[1])
-  result.extra = words[2] | (carry || (hi | lo) !== 0 ? 1 : 0)
+  // 67 bits, of which the first or the second is set, stand at the bottom of 96.
+  result.set(FINITE, sign, a.exponent - b.exponent + 29, first, second)
+  result.extra = third
   normalise(result)
+  if (carry || (hi | lo) !== 0) result.extra |= 1
 }
 
 /** result = √a. */

@@ -71,7 +71,7 @@ export function unpackExtended(n: FloatNumber, lo: number, hi: number, top: numb
   if (exponent === 0) {
     if ((hi | lo) === 0) n.setZero(sign)
     else setDenormal(n, sign, -16382, hi | 0, lo | 0, false)
-  } else if (hi >= 0 && (hi & INTEGER_BIT) === 0) n.set(Category.UNSUPPORTED, sign, 0, hi | 0, lo | 0)
+  } else if ((hi & INTEGER_BIT) === 0) n.set(Category.UNSUPPORTED, sign, 0, hi | 0, lo | 0)
   else if (exponent !== 0x7fff) n.set(Category.FINITE, sign, exponent - 16383, hi | 0, lo | 0)
   else if (((hi & 0x7fffffff) | lo) === 0) n.setInfinity(sign)
   else setNan(n, sign, hi | 0, lo | 0)

@@ -61,13 +61,13 @@ function roundSmall(n: FloatNumber, format: FloatFormat, status: FloatStatus): v
 }
 
 /**
- * The response to unmasked overflow and underflow: in x87 registers the exponent is moved into range; elsewhere there is no result,
- * and nothing is reported about its precision.
+ * The response to unmasked overflow and underflow: in x87 registers the exponent is moved into range; elsewhere there is no result.
+ * An x87 store then reports nothing about its precision, an SSE instruction does.
  */
 function wrap(n: FloatNumber, format: FloatFormat, exception: number, inexact: boolean, status: FloatStatus): void {
   status.flags |= exception
+  if (inexact && (format.wrap !== 0 || !status.x87)) status.flags |= Exception.PRECISION
   if (format.wrap === 0) return
-  if (inexact) status.flags |= Exception.PRECISION
   n.exponent += exception === Exception.UNDERFLOW ? format.wrap : -format.wrap
   if (n.exponent >= format.minimumExponent && n.exponent <= format.maximumExponent) return
   status.flags |= Exception.PRECISION

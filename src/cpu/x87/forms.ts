@@ -40,24 +40,26 @@ export interface X87MemoryRow {
   readonly store: boolean
 }
 
-const registerRows = new Map<number, X87RegisterRow>()
-const memoryRows = new Map<number, X87MemoryRow>()
+/** By opcode << 6 | the low six bits of ModRM, and by opcode << 3 | ModRM.reg. */
+const registerRows: (X87RegisterRow | undefined)[] = Array.from({ length: 512 }, () => undefined)
+const memoryRows: (X87MemoryRow | undefined)[] = Array.from({ length: 64 }, () => undefined)
+const registerIndex = (opcode: number, modrm: number): number => opcode << 6 | modrm & 63
 
 /** Adds the eight forms `opcode` with ModRM `base` + i. `opcode` counts from D8. */
 function stack(opcode: number, base: number, run: RegisterForm): void {
-  for (let i = 0; i < 8; i++) registerRows.set(opcode << 8 | base + i, { run, waits: true })
+  for (let i = 0; i < 8; i++) registerRows[registerIndex(opcode, base + i)] = { run, waits: true }
 }
 
 function single(opcode: number, modrm: number, run: RegisterForm, waits = true): void {
-  registerRows.set(opcode << 8 | modrm, { run, waits })
+  registerRows[registerIndex(opcode, modrm)] = { run, waits }
 }
 
 function load(opcode: number, reg: number, size: number, run: MemoryForm): void {
-  memoryRows.set(opcode << 3 | reg, { run, waits: true, size, store: false })
+  memoryRows[opcode << 3 | reg] = { run, waits: true, size, store: false }
 }
 
 function store(opcode: number, reg: number, size: number, run: MemoryForm): void {
-  memoryRows.set(opcode << 3 | reg, { run, waits: true, size, store: true })
+  memoryRows[opcode << 3 | reg] = { run, waits: true, size, store: true }
 }
 
 function arithmeticForms(opcode: number, size: number, format: MemoryFormat): void {
@@ -160,7 +162,7 @@ store(7, 7, 8, x87 => storeInteger(x87, 64, true, false))
  * (DF E0) has no row: its caller reads Slot.FSW.
  */
 export function x87RegisterRow(opcode: number, modrm: number): X87RegisterRow | undefined {
-  return registerRows.get(opcode << 8 | modrm)
+  return registerRows[registerIndex(opcode, modrm)]
 }
 
 /**
@@ -168,7 +170,7 @@ export function x87RegisterRow(opcode: number, modrm: number): X87RegisterRow | 
  * FNSTSW, which store Slot.FCW and Slot.FSW without waiting.
  */
 export function x87MemoryRow(opcode: number, reg: number): X87MemoryRow | undefined {
-  return memoryRows.get(opcode << 3 | reg)
+  return memoryRows[opcode << 3 | reg]
 }
 
 /**
@@ -176,7 +178,7 @@ export function x87MemoryRow(opcode: number, reg: number): X87MemoryRow | undefi
  * Block.RESULT's first word.
  */
 export function executeRegisterForm(x87: X87, opcode: number, modrm: number, condition = false): number {
-  const row = registerRows.get(opcode << 8 | modrm)!
+  const row = registerRows[registerIndex(opcode, modrm)]!
   if (row.waits && x87.pending) return X87Outcome.MATH_FAULT
   const flags = row.run(x87, modrm & 7, condition)
   if (typeof flags === 'number') x87.words[x87.resultAt] = flags
@@ -185,7 +187,7 @@ export function executeRegisterForm(x87: X87, opcode: number, modrm: number, con
 
 /** Runs a memory form. Loads find their operand in Block.ARGUMENTS, stores leave it in Block.RESULT unless NO_STORE is returned. */
 export function executeMemoryForm(x87: X87, opcode: number, reg: number): number {
-  const row = memoryRows.get(opcode << 3 | reg)!
+  const row = memoryRows[opcode << 3 | reg]!
   if (row.waits && x87.pending) return X87Outcome.MATH_FAULT
   const stored = row.run(x87)
   return row.store && stored !== true ? X87Outcome.NO_STORE : X87Outcome.DONE

@@ -4,7 +4,7 @@ import { invalid } from '../softfloat/nan.ts'
 import { Category } from '../softfloat/number.ts'
 import type { FloatNumber } from '../softfloat/number.ts'
 import { Exception } from '../softfloat/status.ts'
-import { fractionFor, inverseTanh, ln2, TINY, toFixed } from './fixed-point.ts'
+import { fractionFor, inverseTanh, ln2, TINY } from './fixed-point.ts'
 import type { X87 } from './registers.ts'
 import { binaryFunction } from './transcendental.ts'
 
@@ -81,8 +81,11 @@ function log2Plus1(a: FloatNumber): Logarithm {
   const fraction = fractionFor(a.exponent) + 64
   const shift = BigInt(fraction)
   const one = 1n << shift
-  let m = one + (a.sign === 0 ? toFixed(a, fraction) : -toFixed(a, fraction))
-  let exponent = 0n
+  // 1 + a = 2^scale × m, so that m stays below 3.
+  const scale = Math.max(0, a.exponent)
+  const magnitude = a.significand() << BigInt(fraction - 63 + a.exponent - scale)
+  let m = (one >> BigInt(scale)) + (a.sign === 0 ? magnitude : -magnitude)
+  let exponent = BigInt(scale)
   for (; m > one + (one >> 1n); exponent++) m >>= 1n
   for (; m < one - (one >> 2n); exponent--) m <<= 1n
   const s = ((m - one) << shift) / (m + one)

@@ -83,8 +83,15 @@ export class X87 {
     this.store(i, this.result)
   }
   copy(to: number, from: number): void {
-    this.words.copyWithin(this.at(to), this.at(from), this.at(from) + 3)
+    this.copyWords(this.at(to), this.at(from))
     this.setValid(to)
+  }
+  /** Copies the three words of a register between word indices: far quicker than copyWithin for so few. */
+  copyWords(to: number, from: number): void {
+    const { words } = this
+    words[to] = words[from]
+    words[to + 1] = words[from + 1]
+    words[to + 2] = words[from + 2]
   }
 
   push(): void { this.top -= 1 }
@@ -130,15 +137,16 @@ export class X87 {
 
   /** Adds exceptions to the status word, sets C1, and sets ES and B when one is unmasked. */
   private raise(flags: number, c1: boolean): void {
-    this.statusWord = (this.statusWord & ~StatusWord.C1) | flags | (c1 ? StatusWord.C1 : 0)
-    this.updateSummary()
+    this.setSummarised((this.statusWord & ~StatusWord.C1) | flags | (c1 ? StatusWord.C1 : 0))
   }
 
   /** ES and B follow the unmasked exceptions. */
-  updateSummary(): void {
-    const unmasked = this.statusWord & ~this.controlWord & EXCEPTIONS
+  updateSummary(): void { this.setSummarised(this.statusWord) }
+
+  private setSummarised(word: number): void {
+    const unmasked = word & ~this.controlWord & EXCEPTIONS
     const summary = StatusWord.ERROR_SUMMARY | StatusWord.BUSY
-    this.statusWord = unmasked !== 0 ? this.statusWord | summary : this.statusWord & ~summary
+    this.statusWord = unmasked !== 0 ? word | summary : word & ~summary
   }
 
   /** Replaces the condition codes C0, C2 and C3. */

@@ -34,7 +34,7 @@ describe('pending exceptions', () => {
     fldcw(x87, 0x37b) // division by zero unmasked
     run(0xd9, FLDZ)
     run(0xd9, FLD1)
-    expect(run(0xd8, 0xf1)).toBe(X87Outcome.DONE) // FDIV ST0, ST1
+    run(0xd8, 0xf1) // FDIV ST0, ST1
   })
 
   test('the faulting instruction completes without a result', () => {

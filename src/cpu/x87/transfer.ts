@@ -110,10 +110,13 @@ export function fxch(x87: X87, i: number): void {
     x87.begin()
     x87.settle()
   }
-  const { words } = x87
   const top = x87.at(0)
   const other = x87.at(i)
-  for (let word = 0; word < 3; word++) [words[top + word], words[other + word]] = [words[other + word], words[top + word]]
+  const [lo, hi, sign] = [x87.words[top], x87.words[top + 1], x87.words[top + 2]]
+  x87.copyWords(top, other)
+  x87.words[other] = lo
+  x87.words[other + 1] = hi
+  x87.words[other + 2] = sign
 }
 
 /** FCMOVcc, told whether its condition holds. C1 stays. */
@@ -175,7 +178,7 @@ export function storeExtended(x87: X87): boolean {
   }
   x87.begin()
   x87.settle()
-  words.copyWithin(resultAt, x87.at(0), x87.at(0) + 3)
+  x87.copyWords(resultAt, x87.at(0))
   x87.pop()
   return true
 }

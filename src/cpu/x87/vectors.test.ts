@@ -40,10 +40,9 @@ function loadState(record: DataView): number {
   state.setSlotU16(Slot.FTW, tags)
   for (let i = 0; i < 8; i++) {
     const at = registerAt(top, i)
-    for (let byte = 0; byte < 10 && i < 2; byte++) state.u8[at + byte] = record.getUint8(Record.ST0 + i * 10 + byte)
-    if (i < 2) continue
-    state.u64[at >> 3] = 0xc000000000000000n | BigInt(i)
-    state.u16[at + 8 >> 1] = 0x3fff + i
+    const given = i < 2 // ST2 to ST7 always hold the same
+    state.u64[at >> 3] = given ? record.getBigUint64(Record.ST0 + i * 10, true) : 0xc000000000000000n | BigInt(i)
+    state.u16[at + 8 >> 1] = given ? record.getUint16(Record.ST0 + i * 10 + 8, true) : 0x3fff + i
   }
   return top
 }

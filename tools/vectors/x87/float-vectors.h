@@ -80,7 +80,7 @@ static struct extended make_extended(unsigned top, uint64_t significand) {
   return e;
 }
 
-static struct extended random_extended(void) {
+static inline struct extended random_extended(void) {
   static const struct { uint16_t exponent; uint64_t significand; } corners[] = {
     { 0, 0 }, { 0, 1 }, { 0, 0x7fffffffffffffff }, { 0, 0x8000000000000000 }, { 0, 0xffffffffffffffff }, { 1, 0x8000000000000000 },
     { 1, 0x8000000000000001 }, { 1, 0xffffffffffffffff }, { 0x7ffe, 0xffffffffffffffff }, { 0x7ffe, 0x8000000000000000 },
