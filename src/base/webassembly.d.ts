@@ -18,6 +18,7 @@ declare namespace WebAssembly {
   }
   class Module {
     constructor(bytes: Uint8Array)
+    static customSections(module: Module, name: string): ArrayBuffer[]
   }
   type ImportValue = Memory | Table | ((...args: never[]) => unknown)
   type Imports = Record<string, Record<string, ImportValue>>

@@ -129,6 +129,10 @@ export class FunctionBody {
     return this
   }
 
+  /** (destination, source, bytes) and (destination, byte, bytes), in memory 0. */
+  memoryCopy(): this { return this.bytes(W.memory_copy, [0, 0]) }
+  memoryFill(): this { return this.bytes(W.memory_fill, [0]) }
+
   call(functionIndex: number): this { this.code.byte(W.call); this.code.unsigned(functionIndex); return this }
   callIndirect(typeIndex: number, table = 0): this {
     this.code.byte(W.call_indirect)
@@ -172,6 +176,7 @@ export class ModuleBuilder {
   private readonly functions: { body: FunctionBody; type: number }[] = []
   private readonly exports: { name: string; kind: number; index: number }[] = []
   private tableSize = 0
+  private readonly customSections: { name: string; content: Uint8Array }[] = []
   private readonly elements: { offset: number; functions: readonly number[] }[] = []
 
   type(parameters: readonly ValueTypeCode[], results: readonly ValueTypeCode[]): number {
@@ -200,6 +205,7 @@ export class ModuleBuilder {
   }
 
   table(size: number): void { this.tableSize = size }
+  customSection(name: string, content: Uint8Array): void { this.customSections.push({ name, content }) }
   element(offset: number, functions: readonly number[]): void { this.elements.push({ offset, functions }) }
 
   encode(): Uint8Array {
@@ -231,6 +237,14 @@ export class ModuleBuilder {
         w.bytes(bytes)
       }
     })
+    for (const { name, content } of this.customSections) {
+      const body = new ByteWriter(content.length + 64)
+      body.text(name)
+      body.bytes(content)
+      out.byte(0)
+      out.unsigned(body.length)
+      out.bytes(body.view())
+    }
     return out.view()
   }
 }

@@ -1,0 +1,394 @@
+/**
+ * Decoded code of one vCPU: traces of records in an arena, found by guest-physical page, code context and offset.
+ *
+ * A *trace* is a straight run of instructions, past conditional branches, up to one that always leaves, the end of the page or a
+ * length limit. Any instruction in it can be entered. Branches inside a page are linked record to record; branches to another page go
+ * through the jump cache, so that no record ever depends on how another page is mapped. When code is overwritten, every record of its
+ * page becomes STALE in place: whoever comes to one, by whatever way, looks its instruction pointer up again.
+ */
+import { PAGE_SIZE } from '../../base/addresses.ts'
+import { DecodeFailure, Instruction } from '../decode/instruction.ts'
+import type { Decoder } from '../decode/decoder.ts'
+import { FrameState, frameAddress } from '../../machine/frame-map.ts'
+import type { CodeWatcher, FrameMap } from '../../machine/frame-map.ts'
+import type { Mmu } from '../mmu/mmu.ts'
+import type { CodeContext } from './code-context.ts'
+import { MAXIMUM_CONTEXTS } from './code-context.ts'
+import { NO_ERROR_CODE, Pseudo, RECORD_SIZE, Record } from './record.ts'
+import { Flow } from './record-writer.ts'
+import type { RecordWriter } from './record-writer.ts'
+
+const MAXIMUM_TRACE = 64
+const UD = 6
+const GP = 13
+
+interface Trace {
+  /** Offsets in the page: first byte, and the one after the last. */
+  readonly start: number
+  end: number
+  readonly first: number
+  /** Address after the last record that stands for an instruction, in order. */
+  last: number
+  /** Address after all records, link records included. */
+  limit: number
+}
+
+interface CodePage {
+  readonly page: number
+  readonly context: CodeContext
+  /** Pool address of the page's frame. */
+  readonly frame: number
+  readonly entries: Map<number, number>
+  readonly traces: Trace[]
+}
+
+/** Where a lookup stands: the instruction pointer and its linear address, as halves. */
+export interface CodePlace {
+  readonly page: number
+  readonly offset: number
+  readonly linearLow: number
+  readonly linearHigh: number
+}
+
+export class CodeCache implements CodeWatcher {
+  private readonly decoder: Decoder
+  private readonly writer: RecordWriter
+  private readonly frames: FrameMap
+  private readonly mmu: Mmu
+  private readonly fused: ReadonlyMap<number, number>
+  private readonly u8: Uint8Array
+  private readonly u16: Uint16Array
+  private readonly i32: Int32Array
+  private readonly pages = new Map<number, CodePage>()
+  /** Code pages by guest-physical page, for invalidation. */
+  private readonly byPage = new Map<number, CodePage[]>()
+  private readonly instruction = new Instruction()
+  private readonly crossing = new Uint8Array(32)
+  private readonly arena: number
+  private readonly arenaEnd: number
+  private next: number
+  /** Instruction pointer of the page being decoded: its linear address without CS.base (low half, signed). */
+  private ripPage = 0
+  /** Instructions decoded since the start, pages dropped because their code was overwritten, and arena flushes. */
+  readonly statistics = { decoded: 0, invalidated: 0, flushed: 0 }
+
+  constructor(parts: {
+    decoder: Decoder; writer: RecordWriter; frames: FrameMap; mmu: Mmu; fused: Uint16Array
+    buffer: ArrayBuffer | SharedArrayBuffer; arena: number; arenaSize: number
+  }) {
+    this.decoder = parts.decoder
+    this.writer = parts.writer
+    this.frames = parts.frames
+    this.mmu = parts.mmu
+    this.u8 = new Uint8Array(parts.buffer)
+    this.u16 = new Uint16Array(parts.buffer)
+    this.i32 = new Int32Array(parts.buffer)
+    this.fused = fusedPairs(parts.fused)
+    this.arena = parts.arena
+    this.arenaEnd = parts.arena + parts.arenaSize
+    this.next = this.arena
+    this.frames.addCodeWatcher(this)
+  }
+
+  /** Too little room is left for another trace: flush before the next lookup. */
+  get full(): boolean { return this.arenaEnd - this.next < 4 * MAXIMUM_TRACE * RECORD_SIZE }
+
+  /** Forgets everything. No record may be in use. */
+  flush(): void {
+    for (const page of this.byPage.keys()) this.frames.unwatchCode(page)
+    this.pages.clear()
+    this.byPage.clear()
+    this.next = this.arena
+    this.statistics.flushed++
+  }
+
+  /**
+   * The record of the instruction at a place, decoding it if need be.
+   * @returns its address, or 0 with a fault recorded (the instruction goes on in a page that cannot be fetched).
+   */
+  find(place: CodePlace, context: CodeContext): number {
+    this.ripPage = ((place.linearLow & ~(PAGE_SIZE - 1)) - context.base) | 0
+    const codePage = this.codePage(place.page, context)
+    const known = codePage.entries.get(place.offset)
+    if (known !== undefined && this.u16[known >>> 1] !== Pseudo.STALE) return known
+    const record = this.findInTraces(codePage, place.offset) || this.decodeTrace(codePage, place)
+    if (record !== 0) codePage.entries.set(place.offset, record)
+    return record
+  }
+
+  /** Links the branch that a LINK record stands for, or turns the record into a GOTO, and returns the target's record (0: fault). */
+  resolveLink(link: number, place: CodePlace, context: CodeContext): number {
+    const target = this.find(place, context)
+    if (target === 0) return 0
+    const branch = this.i32[(link + Record.LINK) >> 2] >>> 0
+    if (branch !== 0) this.i32[(branch + Record.LINK) >> 2] = target
+    else if (target !== link) {
+      this.i32[(link + Record.LINK) >> 2] = target
+      this.u16[link >>> 1] = Pseudo.GOTO
+    }
+    return target
+  }
+
+  /**
+   * Writes one instruction and a STOP at `at` (room for four records), not entered anywhere: for single steps.
+   * @returns false with a fault recorded if it cannot be fetched.
+   */
+  writeStep(at: number, place: CodePlace, context: CodeContext): boolean {
+    const frame = this.frameOf(place.page)
+    const { instruction } = this
+    this.ripPage = ((place.linearLow & ~(PAGE_SIZE - 1)) - context.base) | 0
+    let length = this.decodeAt(frame, place.offset, context)
+    if (length === DecodeFailure.TRUNCATED) {
+      const next = this.nextPage(place)
+      if (next < 0) return false
+      length = this.decodeCrossing(frame, place.offset, next, context)
+    }
+    this.writeOne(at, place.offset, length, context)
+    const after = at + RECORD_SIZE
+    if (length > 0 && this.writer.branches(instruction)) this.writeLink(after + RECORD_SIZE, this.targetOf(place.offset, context), at)
+    this.writePseudo(after, Pseudo.STOP, place.offset + Math.max(length, 0))
+    return true
+  }
+
+  /** A record that crosses into the next page is still right if that page is the one it was decoded from. */
+  crossingStillHolds(check: number, linearLow: number, linearHigh: number): boolean {
+    const expected = this.i32[(check + Record.DISPLACEMENT) >> 2]
+    const next = addToLinear(linearLow & ~(PAGE_SIZE - 1), linearHigh, PAGE_SIZE)
+    return this.mmu.translateFetch(next.low, next.high) === expected
+  }
+
+  /** Makes one record STALE. */
+  retire(record: number): void { this.u16[record >>> 1] = Pseudo.STALE }
+
+  codeWritten(_frame: number, offset: number, length: number, page: number): void {
+    const codePages = this.byPage.get(page)
+    if (codePages === undefined) return
+    const touched = codePages.some((codePage) =>
+      codePage.traces.some((trace) => offset < trace.end && offset + length > trace.start))
+    if (!touched) return
+    for (const codePage of codePages) this.drop(codePage)
+    this.byPage.delete(page)
+    this.frames.unwatchCode(page)
+    this.statistics.invalidated++
+  }
+
+  private drop(codePage: CodePage): void {
+    for (const { first, limit } of codePage.traces) {
+      for (let record = first; record < limit; record += RECORD_SIZE) this.retire(record)
+    }
+    this.pages.delete(pageKey(codePage.page, codePage.context))
+  }
+
+  private codePage(page: number, context: CodeContext): CodePage {
+    const key = pageKey(page, context)
+    const known = this.pages.get(key)
+    if (known !== undefined) return known
+    const frame = this.frames.watchCode(page)
+    const codePage: CodePage = { page, context, frame, entries: new Map(), traces: [] }
+    this.pages.set(key, codePage)
+    const siblings = this.byPage.get(page)
+    if (siblings === undefined) this.byPage.set(page, [codePage])
+    else siblings.push(codePage)
+    return codePage
+  }
+
+  /** An instruction inside a trace that was decoded from an earlier entry. */
+  private findInTraces(codePage: CodePage, offset: number): number {
+    for (const trace of codePage.traces) {
+      if (offset < trace.start || offset >= trace.end) continue
+      for (let record = trace.first; record < trace.last; record += RECORD_SIZE) {
+        const handler = this.u16[record >>> 1]
+        if (handler > Pseudo.RAISE && this.u16[(record + Record.PAGE_OFFSET) >>> 1] === offset) return record
+      }
+    }
+    return 0
+  }
+
+  private decodeTrace(codePage: CodePage, place: CodePlace): number {
+    const { context, frame } = codePage
+    const trace: Trace = { start: place.offset, end: place.offset, first: this.next, last: this.next, limit: this.next }
+    const branches: number[] = []
+    let at = this.next
+    let offset = place.offset
+    let flow: number = Flow.NEXT
+    for (let count = 0; count < MAXIMUM_TRACE && offset < PAGE_SIZE; count++) {
+      if (count > 0 && codePage.entries.has(offset)) break
+      const length = this.decodeAt(frame, offset, context)
+      if (length <= 0) {
+        if (count > 0) break
+        if (length === DecodeFailure.TRUNCATED) return this.decodeCrossingTrace(codePage, place)
+      }
+      flow = this.writeOne(at, offset, length, context)
+      if (length > 0 && this.isNearBranch(offset, context)) branches.push(at)
+      if (length > 0) this.fuse(at, trace.first)
+      at += RECORD_SIZE
+      offset += Math.max(length, 1)
+      if (flow === Flow.AWAY || flow === Flow.BARRIER) break
+    }
+    trace.last = at
+    trace.end = offset
+    at = this.writeEnd(at, offset, flow)
+    this.finish(codePage, trace, branches, at)
+    return trace.first
+  }
+
+  private decodeAt(frame: number, offset: number, context: CodeContext): number {
+    if (frame === 0) return DecodeFailure.INVALID
+    const end = this.fetchEnd(context)
+    const length = this.decoder.decode(this.u8, frame + offset, frame + end, context.codeSize, this.instruction)
+    this.statistics.decoded++
+    return length === DecodeFailure.TRUNCATED && end < PAGE_SIZE ? DecodeFailure.TOO_LONG : length
+  }
+
+  /** Offset in the page where fetches end: at CS.limit, outside 64-bit mode. Going past it is #GP(0), as being too long is. */
+  private fetchEnd(context: CodeContext): number {
+    return context.codeSize === 64 ? PAGE_SIZE : Math.min(PAGE_SIZE, Math.max(0, context.limit + 1 - (this.ripPage >>> 0)))
+  }
+
+  /** One record for the instruction just decoded, or for the exception that stands in its place. Returns its flow. */
+  private writeOne(at: number, offset: number, length: number, context: CodeContext): number {
+    const { instruction, writer } = this
+    if (length <= 0) {
+      this.writeRaise(at, offset, length === DecodeFailure.TOO_LONG ? GP : UD)
+      return Flow.AWAY
+    }
+    const refusal = writer.refusal(instruction, context)
+    if (refusal !== 0) {
+      this.writeRaise(at, offset, refusal)
+      return Flow.AWAY
+    }
+    writer.write(at, instruction, offset, writer.branches(instruction) ? this.targetOf(offset, context) : 0)
+    return writer.flow(instruction)
+  }
+
+  /** Where the instruction's branch goes, relative to the start of its page. */
+  private targetOf(offset: number, context: CodeContext): number {
+    const { instruction } = this
+    const target = offset + instruction.length + instruction.immediate
+    if (context.codeSize === 64) return target
+    // IP wraps at 64 KiB, EIP at 4 GiB.
+    const pointer = this.ripPage + target
+    return (instruction.operandSize === 16 ? pointer & 0xffff : pointer | 0) - this.ripPage | 0
+  }
+
+  private isNearBranch(offset: number, context: CodeContext): boolean {
+    if (!this.writer.branches(this.instruction)) return false
+    const target = this.targetOf(offset, context)
+    return target >= 0 && target < PAGE_SIZE
+  }
+
+  /** Two records that run as one: the first gets the pair's handler. The second keeps its own, for whoever enters there. */
+  private fuse(at: number, first: number): void {
+    if (at === first) return
+    const pair = this.fused.get(this.u16[(at - RECORD_SIZE) >>> 1] * 65536 + this.u16[at >>> 1])
+    if (pair !== undefined) this.u16[(at - RECORD_SIZE) >>> 1] = pair
+  }
+
+  /** What follows the last instruction of a trace, if it goes on. */
+  private writeEnd(at: number, offset: number, flow: number): number {
+    if (flow === Flow.AWAY) return at
+    if (offset < PAGE_SIZE) this.writeLink(at, offset, 0)
+    else {
+      this.writePseudo(at, Pseudo.GOTO_PAGE, offset)
+      this.i32[(at + Record.IMMEDIATE) >> 2] = offset
+      this.i32[((at + Record.IMMEDIATE) >> 2) + 1] = 0
+    }
+    return at + RECORD_SIZE
+  }
+
+  /** Links the trace's branches, and makes it known. */
+  private finish(codePage: CodePage, trace: Trace, branches: readonly number[], end: number): void {
+    let at = end
+    for (const branch of branches) {
+      const target = this.i32[(branch + Record.IMMEDIATE) >> 2]
+      const known = codePage.entries.get(target) ?? this.findWithin(trace, target)
+      if (known !== 0) this.i32[(branch + Record.LINK) >> 2] = known
+      else {
+        this.writeLink(at, target, branch)
+        this.i32[(branch + Record.LINK) >> 2] = at
+        at += RECORD_SIZE
+      }
+    }
+    trace.limit = at
+    this.next = at
+    codePage.traces.push(trace)
+  }
+
+  private findWithin(trace: Trace, offset: number): number {
+    for (let record = trace.first; record < trace.last; record += RECORD_SIZE) {
+      if (this.u16[(record + Record.PAGE_OFFSET) >>> 1] === offset) return record
+    }
+    return 0
+  }
+
+  /** A trace of one instruction that begins in this page and ends in the next, behind a check that both are still mapped so. */
+  private decodeCrossingTrace(codePage: CodePage, place: CodePlace): number {
+    const nextPage = this.nextPage(place)
+    if (nextPage < 0) return 0
+    const { context, frame } = codePage
+    const check = this.next
+    const at = check + RECORD_SIZE
+    const length = this.decodeCrossing(frame, place.offset, nextPage, context)
+    const trace: Trace = { start: place.offset, end: PAGE_SIZE, first: check, last: at, limit: at }
+    this.writePseudo(check, Pseudo.CHECK_CROSSING, place.offset)
+    this.i32[(check + Record.DISPLACEMENT) >> 2] = nextPage
+    const flow = this.writeOne(at, place.offset, length, context)
+    const branches = length > 0 && this.isNearBranch(place.offset, context) ? [at] : []
+    this.finish(codePage, trace, branches, this.writeEnd(at + RECORD_SIZE, place.offset + Math.max(length, 1), flow))
+    const second = this.codePage(nextPage, context)
+    second.traces.push({ start: 0, end: place.offset + Math.max(length, 1) - PAGE_SIZE, first: check, last: check, limit: at })
+    return check
+  }
+
+  private decodeCrossing(frame: number, offset: number, nextPage: number, context: CodeContext): number {
+    const head = PAGE_SIZE - offset
+    const nextFrame = this.frameOf(nextPage)
+    const tail = nextFrame === 0 ? 0 : 15
+    this.crossing.set(this.u8.subarray(frame + offset, frame + PAGE_SIZE))
+    this.crossing.set(this.u8.subarray(nextFrame, nextFrame + tail), head)
+    return this.decoder.decode(this.crossing, 0, head + tail, context.codeSize, this.instruction)
+  }
+
+  /** Pool address of a page's frame, 0 where there is no memory. */
+  private frameOf(page: number): number {
+    const entry = this.frames.entry(page)
+    return (entry & FrameState.PRESENT) === 0 ? 0 : frameAddress(entry)
+  }
+
+  /** Guest-physical page that the linear page after a place maps to, or -1 with the fault recorded. */
+  private nextPage(place: CodePlace): number {
+    const next = addToLinear(place.linearLow & ~(PAGE_SIZE - 1), place.linearHigh, PAGE_SIZE)
+    return this.mmu.translateFetch(next.low, next.high)
+  }
+
+  private writePseudo(at: number, handler: number, offset: number): void {
+    this.u16[at >>> 1] = handler
+    this.u16[(at + Record.PAGE_OFFSET) >>> 1] = offset
+    this.i32[(at + Record.LINK) >> 2] = 0
+  }
+
+  private writeLink(at: number, target: number, branch: number): void {
+    this.writePseudo(at, Pseudo.LINK, target)
+    this.i32[(at + Record.LINK) >> 2] = branch
+  }
+
+  private writeRaise(at: number, offset: number, vector: number): void {
+    this.writePseudo(at, Pseudo.RAISE, offset)
+    this.i32[(at + Record.IMMEDIATE) >> 2] = vector
+    this.i32[(at + Record.LINK) >> 2] = vector === GP ? 0 : NO_ERROR_CODE
+  }
+}
+
+const pageKey = (page: number, context: CodeContext): number => page * MAXIMUM_CONTEXTS + context.id
+
+function fusedPairs(triples: Uint16Array): ReadonlyMap<number, number> {
+  const pairs = new Map<number, number>()
+  for (let i = 0; i < triples.length; i += 3) pairs.set(triples[i] * 65536 + triples[i + 1], triples[i + 2])
+  return pairs
+}
+
+/** A 64-bit sum, as halves. */
+export function addToLinear(low: number, high: number, by: number): { low: number; high: number } {
+  const sum = (low >>> 0) + by
+  return { low: sum | 0, high: sum >= 2 ** 32 ? (high + 1) | 0 : high }
+}

@@ -1,0 +1,254 @@
+/**
+ * The interpreter engine: runs a vCPU on decoded records in WebAssembly, and mends in TypeScript what stops it.
+ */
+import { Decoder } from '../decode/decoder.ts'
+import type { FrameMap } from '../../machine/frame-map.ts'
+import type { Pool } from '../../machine/pool.ts'
+import { recordFault } from '../mmu/faults.ts'
+import { ExitCode, Slot } from '../state/layout.ts'
+import type { VcpuState } from '../state/vcpu-state.ts'
+import type { Processor } from '../system/processor.ts'
+import { CodeCache, addToLinear } from './code-cache.ts'
+import { CodeContexts } from './code-context.ts'
+import type { CodeContext } from './code-context.ts'
+import { ACCESS_KIND_SHIFT } from './emitter.ts'
+import { FORMS_SECTION, decodeTables } from './engine-image.ts'
+import { JumpCache } from './jump-cache.ts'
+import { PSEUDO_COUNT, RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
+import { RecordWriter } from './record-writer.ts'
+
+/** Records take 32 bytes each; a boot of Linux decodes about half a million instructions. */
+const DEFAULT_ARENA_SIZE = 32 << 20
+const STEP_RECORDS = 4
+
+/** Why `execute` came back. In every case Slot.RIP is where to go on. */
+export const Stop = {
+  /** The budget is used up, or something wants to be looked at between instructions. */
+  BUDGET: 0,
+  /** An exception is recorded in the slot, to be delivered. */
+  EXCEPTION: 1,
+  /** A helper changed what the engine depends on. */
+  RESYNC: 2,
+} as const
+export type StopCode = (typeof Stop)[keyof typeof Stop]
+
+export interface InterpreterParts {
+  readonly processor: Processor
+  readonly pool: Pool
+  readonly frames: FrameMap
+  /** The built engine. */
+  readonly module: WebAssembly.Module
+  /** Helpers by number, in the order that the engine was built with. */
+  readonly helpers: readonly ((cpu: Processor) => number)[]
+  /** CPUID features whose encodings exist. */
+  readonly features: ReadonlySet<string>
+  readonly arenaSize?: number
+}
+
+type RunFunction = (cpu: number, record: number, budget: number) => number
+
+export class Interpreter {
+  readonly cache: CodeCache
+  private readonly state: VcpuState
+  private readonly processor: Processor
+  private readonly jumps: JumpCache
+  private readonly contexts = new CodeContexts()
+  private readonly runRecords: RunFunction
+  private readonly stepArea: number
+  private context: CodeContext
+  /** Slot.RIP was set on the way out: the record that was left says nothing. */
+  private pointerIsSet = false
+  private readonly place = { page: 0, offset: 0, linearLow: 0, linearHigh: 0 }
+  /** Instructions retired since the engine was made. */
+  retired = 0
+
+  constructor(parts: InterpreterParts) {
+    const { processor, pool, frames, module } = parts
+    const { state } = processor
+    this.processor = processor
+    this.state = state
+    this.jumps = new JumpCache(state.u32, state.block, processor.mmu.tlb)
+    const tables = decodeTables(WebAssembly.Module.customSections(module, FORMS_SECTION)[0] ?? new ArrayBuffer(0))
+    const arenaSize = parts.arenaSize ?? DEFAULT_ARENA_SIZE
+    this.stepArea = pool.allocateRun(1)
+    this.cache = new CodeCache({
+      decoder: new Decoder(parts.features),
+      writer: new RecordWriter(pool.buffer, state.slot, tables),
+      frames, mmu: processor.mmu, fused: tables.fused, buffer: pool.buffer,
+      arena: pool.allocateRun(arenaSize >>> 12), arenaSize,
+    })
+    this.context = this.contexts.current(state)
+    this.runRecords = this.instantiate(module, pool, parts.helpers)
+  }
+
+  /** Runs up to about `budget` instructions (a slice never ends inside one straight line). */
+  execute(budget: number): StopCode {
+    if (!this.enterContext()) return Stop.EXCEPTION
+    let record = this.lookupHere()
+    let left = budget * RECORD_SIZE
+    for (;;) {
+      if (record === 0) {
+        if (this.exitCode !== ExitCode.STALE) return Stop.EXCEPTION
+        this.flush()
+        record = this.lookupHere()
+        continue
+      }
+      record = this.runRecords(this.state.slot, record, left)
+      const exit = this.leave(record, left)
+      if (exit === ExitCode.EXCEPTION) return Stop.EXCEPTION
+      if (exit === ExitCode.RESYNC) return Stop.RESYNC
+      if (exit === ExitCode.BUDGET) return Stop.BUDGET
+      left = this.remaining
+      if (left <= 0) return Stop.BUDGET
+      record = exit === ExitCode.LINK ? this.followLink(record) : this.lookupStale(record)
+    }
+  }
+
+  /** Runs exactly one instruction (one iteration of a repeated one). */
+  step(): StopCode {
+    if (!this.enterContext() || !this.locate(this.ripLow, this.ripHigh)) return Stop.EXCEPTION
+    if (!this.cache.writeStep(this.stepArea, this.place, this.context)) return Stop.EXCEPTION
+    this.setRipPage(this.ripLow, this.ripHigh, this.place.offset)
+    const record = this.runRecords(this.state.slot, this.stepArea, RECORD_SIZE)
+    const exit = this.leave(record, RECORD_SIZE)
+    if (exit === ExitCode.EXCEPTION) return Stop.EXCEPTION
+    return exit === ExitCode.RESYNC ? Stop.RESYNC : Stop.BUDGET
+  }
+
+  /** Forgets all decoded code, after guest memory or the state was changed from outside. */
+  flush(): void {
+    this.cache.flush()
+    this.jumps.flush()
+    this.contexts.clear()
+    this.context = this.contexts.current(this.state)
+  }
+
+  private instantiate(module: WebAssembly.Module, pool: Pool, helpers: InterpreterParts['helpers']): RunFunction {
+    const { processor } = this
+    const { mmu } = processor
+    const env = {
+      memory: pool.memory,
+      access: (low: number, high: number, word: number): number => mmu.access(low, high, word & 0xff, word >>> ACCESS_KIND_SHIFT),
+      commitSlowStores: (): void => mmu.commitSlowStores(),
+      helper: (number: number): number => helpers[number](processor),
+      lookup: (low: number, high: number): number => this.lookup(low, high),
+      checkSegment: (segment: number, offset: number, word: number): number =>
+        Number(processor.checkSegment(segment, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0)),
+      checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
+    }
+    return new WebAssembly.Instance(module, { env }).exports.run as RunFunction
+  }
+
+  // Between runs.
+
+  private get ripLow(): number { return this.state.i32[(this.state.slot + Slot.RIP) >> 2] }
+  private get ripHigh(): number { return this.state.i32[(this.state.slot + Slot.RIP + 4) >> 2] }
+  private get exitCode(): number { return this.state.slotU32(Slot.EXIT_CODE) }
+  private get remaining(): number { return this.state.i32[(this.state.slot + Slot.BUDGET) >> 2] }
+
+  /** Takes over the mode; false with a fault recorded if the instruction pointer is out of bounds. */
+  private enterContext(): boolean {
+    if (this.contexts.full) this.flush()
+    this.context = this.contexts.current(this.state)
+    this.jumps.claim(this.state.slotU32(Slot.CONTEXT), this.context.id)
+    this.pointerIsSet = false
+    return true
+  }
+
+  /** Counts what was run, and works out Slot.RIP from the record that comes next. Returns the exit code. */
+  private leave(returned: number, given: number): number {
+    const record = returned >>> 0
+    const { state } = this
+    const code = this.exitCode
+    let executed = (given - this.remaining) >> RECORD_SHIFT
+    if (this.pointerIsSet) {
+      if (state.u16[record >>> 1] >= PSEUDO_COUNT) executed++
+    } else if (code === ExitCode.RESYNC) executed++
+    else this.setRipFrom(record)
+    this.retired += executed
+    this.pointerIsSet = false
+    return code
+  }
+
+  private setRipFrom(record: number): void {
+    const { state, context } = this
+    const page = (state.slot + Slot.RIP_PAGE) >> 2
+    const sum = addToLinear(state.i32[page], state.i32[page + 1], state.u16[(record + Record.PAGE_OFFSET) >>> 1])
+    this.setRip(sum.low, context.codeSize === 64 ? sum.high : 0)
+  }
+
+  private setRip(low: number, high: number): void {
+    const at = (this.state.slot + Slot.RIP) >> 2
+    this.state.i32[at] = low
+    this.state.i32[at + 1] = high
+  }
+
+  /** RIP minus the offset in its linear page. */
+  private setRipPage(low: number, high: number, offset: number): void {
+    const at = (this.state.slot + Slot.RIP_PAGE) >> 2
+    const difference = (low >>> 0) - offset
+    this.state.i32[at] = difference | 0
+    this.state.i32[at + 1] = difference < 0 ? (high - 1) | 0 : high
+  }
+
+  // Finding code.
+
+  private lookupHere(): number {
+    const record = this.lookup(this.ripLow, this.ripHigh)
+    this.pointerIsSet = false
+    return record
+  }
+
+  /** The record at an instruction pointer; 0 with the pointer in Slot.RIP and the reason in Slot.EXIT_CODE. */
+  private lookup(low: number, high: number): number {
+    if (this.cache.full) return this.fail(low, high, ExitCode.STALE)
+    if (!this.locate(low, high)) return this.fail(low, high, ExitCode.EXCEPTION)
+    const record = this.cache.find(this.place, this.context)
+    if (record === 0) return this.fail(low, high, ExitCode.EXCEPTION)
+    this.setRipPage(low, high, this.place.offset)
+    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record)
+    return record
+  }
+
+  private fail(low: number, high: number, code: number): 0 {
+    this.setRip(low, high)
+    this.state.setSlotU32(Slot.EXIT_CODE, code)
+    this.pointerIsSet = true
+    return 0
+  }
+
+  /** Fills in `place`; false with a fault recorded. */
+  private locate(low: number, high: number): boolean {
+    const { context, place } = this
+    const flat = context.codeSize === 64
+    if (!flat && low >>> 0 > context.limit) {
+      recordFault(this.state, 13, 0)
+      return false
+    }
+    place.linearLow = flat ? low : (low + context.base) | 0
+    place.linearHigh = flat ? high : 0
+    place.page = this.processor.mmu.translateFetch(place.linearLow, place.linearHigh)
+    place.offset = place.linearLow & 4095
+    return place.page >= 0
+  }
+
+  private followLink(link: number): number {
+    if (this.cache.full) return this.lookupHere()
+    const low = this.ripLow
+    const high = this.ripHigh
+    if (!this.locate(low, high)) return this.fail(low, high, ExitCode.EXCEPTION)
+    const record = this.cache.resolveLink(link >>> 0, this.place, this.context)
+    return record === 0 ? this.fail(low, high, ExitCode.EXCEPTION) : record
+  }
+
+  private lookupStale(record: number): number {
+    if (this.state.u16[record >>> 1] === Pseudo.CHECK_CROSSING) this.cache.retire(record >>> 0)
+    return this.lookupHere()
+  }
+
+  private checkCrossing(record: number): boolean {
+    this.setRipFrom(record)
+    const low = this.context.codeSize === 64 ? this.ripLow : (this.ripLow + this.context.base) | 0
+    return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0)
+  }
+}

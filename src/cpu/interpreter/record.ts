@@ -1,0 +1,54 @@
+/**
+ * A decoded instruction as the interpreter reads it: 32 bytes in the pool, in the order of execution.
+ *
+ * Registers are named by the address of their place in the vCPU's slot, so a record belongs to one vCPU.
+ */
+export const RECORD_SIZE = 32
+export const RECORD_SHIFT = 5
+
+export const Record = {
+  /** Handler number (u16): inline handlers first, then outlined ones; see engine-builder.ts. */
+  HANDLER: 0,
+  /** Length of the instruction in bytes (u8). */
+  LENGTH: 2,
+  /** Shift count of the index register, 0 to 3 (u8). */
+  SCALE: 3,
+  /** Address of ModRM.reg's register; a plain number for segment, control and debug registers (u16). */
+  REG: 4,
+  /** Address of ModRM.rm's register, or of the one in the opcode; a plain number for x87 stack registers (u16). */
+  RM: 6,
+  /** Addresses of base and index; Slot.ZERO's for none, Slot.RIP_PAGE's for RIP-relative (u16). */
+  BASE: 8,
+  INDEX: 10,
+  /** Displacement; relative to the code page's start where the base is RIP_PAGE (i32). A far pointer's selector. */
+  DISPLACEMENT: 12,
+  /** Immediate (i64). A branch: target minus RIP_PAGE. A moffs operand: the offset. */
+  IMMEDIATE: 16,
+  /** A branch inside its page: address of the target's record, or of a LINK record (u32). Else a second immediate. */
+  LINK: 24,
+  /** Where the instruction starts in its page (u16). */
+  PAGE_OFFSET: 28,
+  /** Address of the effective segment's base in the slot, Slot.ZERO's if it is known to be zero (u16). */
+  SEGMENT: 30,
+} as const
+
+/** Numbers of the handlers that stand for no instruction. */
+export const Pseudo = {
+  /** The code was overwritten: leave, and look the instruction pointer up again. */
+  STALE: 0,
+  /** The target of a direct branch that has not been taken yet. LINK holds the branch's record. */
+  LINK: 1,
+  /** Goes on at LINK: the end of a trace that continues elsewhere in the page. */
+  GOTO: 2,
+  /** Goes on at RIP_PAGE + IMMEDIATE, in another page. */
+  GOTO_PAGE: 3,
+  /** The next record crosses into another page: checks that its second part is still what it was. */
+  CHECK_CROSSING: 4,
+  /** Raises the exception in IMMEDIATE (vector; error code in LINK, or NO_ERROR_CODE). */
+  RAISE: 5,
+  /** The end of a single step. */
+  STOP: 6,
+} as const
+export const PSEUDO_COUNT = 7
+
+export const NO_ERROR_CODE = 0xffffffff
