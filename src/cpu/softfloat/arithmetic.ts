@@ -6,10 +6,11 @@ import { Exception, RoundingMode } from './status.ts'
 import type { FloatStatus } from './status.ts'
 
 /**
- * The five basic operations over numbers taken apart. Each computes result = a op b rounded to `format`, adds to `status.flags`, and
- * may be given the same object as operand and result only where it says so. With `status.stopped` afterwards there is no result.
+ * The five basic operations over numbers taken apart. Each computes result = a op b rounded to `format`, and adds to `status.flags`.
+ * The result is another object than the operands. With `status.stopped` afterwards there is no result.
  */
-export type BinaryOperation = (result: FloatNumber, a: FloatNumber, b: FloatNumber, format: FloatFormat, status: FloatStatus) => void
+export type BinaryOperation =
+  (result: FloatNumber, a: FloatNumber, b: FloatNumber, format: FloatFormat, status: FloatStatus) => void
 
 const { ZERO, INFINITY, FINITE } = Category
 const aligned = new FloatNumber()
@@ -29,7 +30,9 @@ export function subtract(result: FloatNumber, a: FloatNumber, b: FloatNumber, fo
   addSigned(result, a, b, b.sign ^ 1, format, status)
 }
 
-function addSigned(result: FloatNumber, a: FloatNumber, b: FloatNumber, bSign: number, format: FloatFormat, status: FloatStatus): void {
+function addSigned(
+  result: FloatNumber, a: FloatNumber, b: FloatNumber, bSign: number, format: FloatFormat, status: FloatStatus,
+): void {
   const both = a.category | b.category
   if (both > NUMBER) return propagateNans(result, a, b, status)
   if ((a.category & b.category) === INFINITY && a.sign !== bSign) return invalid(result, status)

@@ -7,8 +7,8 @@ import type { FloatStatus } from './status.ts'
 export const Ordering = { LESS: -1, EQUAL: 0, GREATER: 1, UNORDERED: 2 } as const
 
 /**
- * How a stands to b. A quiet comparison raises invalid for signalling NaNs and unsupported encodings only; a signalling one for every
- * NaN. Denormal operands raise DE.
+ * How a stands to b. A quiet comparison raises invalid for signalling NaNs and unsupported encodings only, a signalling one for
+ * every NaN. Denormal operands raise DE.
  */
 export function compare(a: FloatNumber, b: FloatNumber, quiet: boolean, status: FloatStatus): number {
   const both = a.category | b.category

@@ -3,7 +3,7 @@ import type { FloatStatus } from './status.ts'
 
 /**
  * The common case of SSE arithmetic on the host's own binary64: rounding to nearest, normal operands, and a result far enough from
- * overflow and underflow that only PE can be raised. Whether the result is exact is found by error-free transformations: the error of
+ * overflow and underflow that only PE can be raised. Whether the result is exact is found by error-free transformation: the error of
  * a sum (Knuth) and of a product (Veltkamp and Dekker) is itself a binary64. Binary32 operations are computed in binary64, whose 53
  * bits are enough (2 × 24 + 2) for the second rounding to be harmless.
  *
@@ -48,7 +48,9 @@ function isSafe(hi: number): boolean {
 }
 
 /** Computes into `words[to]` and raises PE; returns false, having done nothing, when the case is not a common one. */
-export function fastBinary64(operation: number, words: Uint32Array, to: number, a: number, b: number, status: FloatStatus): boolean {
+export function fastBinary64(
+  operation: number, words: Uint32Array, to: number, a: number, b: number, status: FloatStatus,
+): boolean {
   if (operation > 4 || status.roundingMode !== RoundingMode.NEAREST || !isSafe(words[a + 1]) || !isSafe(words[b + 1])) return false
   doubleWords[0] = words[a]
   doubleWords[1] = words[a + 1]

@@ -65,8 +65,9 @@ export class FloatNumber {
     } else {
       top = value << BigInt(1 - shift)
     }
-    this.set(Category.FINITE, sign, scale + bits - 1, Number((top >> 64n) & 0xffffffffn) | 0, Number((top >> 32n) & 0xffffffffn) | 0)
-    this.extra = Number(top & 0xffffffffn) | 0
+    const word = (shift: bigint): number => Number((top >> shift) & 0xffffffffn) | 0
+    this.set(Category.FINITE, sign, scale + bits - 1, word(64n), word(32n))
+    this.extra = word(0n)
     normalise(this)
   }
 

@@ -100,7 +100,7 @@ describe('fused multiply-add', () => {
     expect(packBinary32(result)).toBe(zero)
   })
 
-  test.each([[-300, 0x3f800000], [-120, 0x3f800000]])('a product of 2^%i far below the addend is only sticky', (exponent, rounded) => {
+  test.each([[-300, 0x3f800000], [-120, 0x3f800000]])('a product of 2^%i far below is only sticky', (exponent, rounded) => {
     const [a, b, c, result] = [0, 1, 2, 3].map(() => new FloatNumber())
     const status = new FloatStatus()
     unpackBinary32(a, 0x3f800000)

@@ -29,7 +29,9 @@ export function lane32(operation: SseOperationCode, a: number, b: number, status
 }
 
 /** One lane of binary64: writes the bits of a op b to `words[to]`, the operands being two words each at `a` and `b`. */
-export function lane64(operation: SseOperationCode, words: Uint32Array, to: number, a: number, b: number, status: FloatStatus): void {
+export function lane64(
+  operation: SseOperationCode, words: Uint32Array, to: number, a: number, b: number, status: FloatStatus,
+): void {
   if (fastBinary64(operation, words, to, a, b, status)) return
   unpackBinary64(first, words[a], words[a + 1], status.denormalsAreZero)
   unpackBinary64(second, words[b], words[b + 1], status.denormalsAreZero)

@@ -29,7 +29,9 @@ const bytes = new Uint8Array(words.buffer)
 const status = new SseStatus()
 
 /** Fields of a record, see `struct record` in the generator. */
-const Record = { MXCSR: 0, IMMEDIATE: 2, OPERANDS: 3, MXCSR_AFTER: 59, FLAGS_AFTER: 61, TRAPPED: 62, RESULT: 63, RAX_AFTER: 79 } as const
+const Record = {
+  MXCSR: 0, IMMEDIATE: 2, OPERANDS: 3, MXCSR_AFTER: 59, FLAGS_AFTER: 61, TRAPPED: 62, RESULT: 63, RAX_AFTER: 79,
+} as const
 
 /** What an instruction does: RFLAGS for comparisons, nothing for others. */
 type Run = (immediate: number) => number | void
@@ -130,7 +132,8 @@ function runSection(section: VectorSection): string[] {
     const found = differences(section, record)
     if (found.length === 0) continue
     const [a, b, c] = [3, 19, 35].map(at => hex(record.subarray(at, at + 16)))
-    failures.push(`#${n} MXCSR ${hex(record.subarray(0, 2))} imm ${record[2].toString(16)} a ${a} b ${b} c ${c}: ${found.join('; ')}`)
+    const input = `MXCSR ${hex(record.subarray(0, 2))} imm ${record[2].toString(16)} a ${a} b ${b} c ${c}`
+    failures.push(`#${n} ${input}: ${found.join('; ')}`)
   }
   return failures
 }

@@ -125,7 +125,8 @@ export function addSubtract64(words: Uint32Array, to: number, a: number, b: numb
  */
 export function dotProduct32(immediate: number, words: Uint32Array, to: number, a: number, b: number, status: SseStatus): void {
   const products = [0, 1, 2, 3].map(lane => {
-    return (immediate >> (4 + lane) & 1) === 0 ? 0 : ended(lane32(SseOperation.MUL, words[a + lane], words[b + lane], status), status)
+    if ((immediate >> (4 + lane) & 1) === 0) return 0
+    return ended(lane32(SseOperation.MUL, words[a + lane], words[b + lane], status), status)
   })
   if (!status.endStep()) return
   const low = ended(lane32(SseOperation.ADD, products[0], products[1], status), status)

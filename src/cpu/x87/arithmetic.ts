@@ -48,7 +48,7 @@ export function arithmeticToTop(x87: X87, operation: number, i: number): void {
 }
 
 /**
- * ST(i) = ST(i) op ST0, then pops if told. Opcodes DC and DE exchange the normal and the reverse forms in ModRM.reg: E0 is FSUBR and
+ * ST(i) = ST(i) op ST0, then pops if told. Opcodes DC and DE exchange the normal and reverse forms in ModRM.reg: E0 is FSUBR and
  * E8 FSUB. As `compute` has ST0 on the left, ModRM.reg's low bit gives ST(i) op ST0 by itself.
  */
 export function arithmeticToRegister(x87: X87, operation: number, i: number, pop: boolean): void {

@@ -1,7 +1,7 @@
 import type { FloatNumber } from '../softfloat/number.ts'
 
 /**
- * Fixed-point arithmetic on BigInt for the transcendental instructions: a value v stands for v / 2^fraction. Every series here is cut
+ * Fixed-point arithmetic on BigInt for the transcendental functions: a value v stands for v / 2^fraction. Every series here is cut
  * off below the last bit, so that with the fractions chosen by `fractionFor` results are good to more than 100 significant bits and
  * are rounded to 64 once.
  */

@@ -1,4 +1,6 @@
-import { arithmeticMemory, arithmeticToRegister, arithmeticToTop, changeSign, fprem, frndint, fscale, fsqrt, fxtract } from './arithmetic.ts'
+import {
+  arithmeticMemory, arithmeticToRegister, arithmeticToTop, changeSign, fprem, frndint, fscale, fsqrt, fxtract,
+} from './arithmetic.ts'
 import type { MemoryFormat } from './arithmetic.ts'
 import { compareMemory, compareRegister, compareToFlags, ftst, fxam } from './compare.ts'
 import { ffree, fldcw, fnclex, fninit, moveTop } from './control.ts'

@@ -111,7 +111,7 @@ export class X87 {
   }
 
   /**
-   * Moves the exceptions raised since `begin` to the status word, with C1 telling whether the result was rounded up. Returns whether
+   * Moves the exceptions raised since `begin` to the status word, with C1 telling whether the result was rounded up. Tells whether
    * there is a result: false when an exception found before the computation is unmasked.
    */
   settle(): boolean {

@@ -3,8 +3,8 @@ import { Block, Slot } from '../state/layout.ts'
 import { VcpuState } from '../state/vcpu-state.ts'
 import {
   emms, enterMmx, executeMemoryForm, executeRegisterForm, fldcw, fldenv, fninit, fnsave, fnstenv, frstor, fullTagWord, isMxcsrValid,
-  LegacyRegion, loadSseRegion, loadX87Region, recordPointers, saveSize, StatusWord, storeSseRegion, storeX87Region, writeMmxExponent,
-  X87, x87MemoryRow, X87Outcome, x87RegisterRow,
+  LegacyRegion, loadSseRegion, loadX87Region, recordPointers, saveSize, StatusWord, storeSseRegion, storeX87Region,
+  writeMmxExponent, X87, x87MemoryRow, X87Outcome, x87RegisterRow,
 } from './index.ts'
 import type { EnvironmentLayout } from './index.ts'
 

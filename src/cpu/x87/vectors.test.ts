@@ -15,7 +15,7 @@ import { StatusWord, X87 } from './registers.ts'
  */
 const INEXACT = /^(f2xm1|fyl2xp?1?|fptan|fpatan|fsin|fcos|fsincos)$/
 const INEXACT_REASON = {
-  /** Transcendental results are promised to be within one unit in the last place (SDM Vol. 1 §8.3.10); ours are rounded correctly. */
+  /** Transcendental results are promised within one unit in the last place (SDM Vol. 1 §8.3.10); ours are rounded correctly. */
   ulps: 1n,
   /** C1, the direction of the rounding, follows the result. */
   statusMask: 0xffff & ~StatusWord.C1,
