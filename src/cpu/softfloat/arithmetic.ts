@@ -6,7 +6,7 @@ import { Exception, RoundingMode } from './status.ts'
 import type { FloatStatus } from './status.ts'
 
 /**
- * The five basic operations over numbers taken apart. Each computes result = a op b rounded to `format`, and adds to `status.flags`.
+ * The five basic operations over numbers taken apart. Each computes result = a op b rounded to `format` and adds to `status.flags`.
  * The result is another object than the operands. With `status.stopped` afterwards there is no result.
  */
 export type BinaryOperation =

@@ -3,7 +3,7 @@ import type { FloatStatus } from './status.ts'
 
 /**
  * The common case of SSE arithmetic on the host's own binary64: rounding to nearest, normal operands, and a result far enough from
- * overflow and underflow that only PE can be raised. Whether the result is exact is found by error-free transformation: the error of
+ * overflow and underflow that only PE can be raised. Whether the result is exact is found by error-free transforms: the error of
  * a sum (Knuth) and of a product (Veltkamp and Dekker) is itself a binary64. Binary32 operations are computed in binary64, whose 53
  * bits are enough (2 × 24 + 2) for the second rounding to be harmless.
  *

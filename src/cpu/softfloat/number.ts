@@ -65,7 +65,7 @@ export class FloatNumber {
     } else {
       top = value << BigInt(1 - shift)
     }
-    const word = (shift: bigint): number => Number((top >> shift) & 0xffffffffn) | 0
+    const word = (lowest: bigint): number => Number((top >> lowest) & 0xffffffffn) | 0
     this.set(Category.FINITE, sign, scale + bits - 1, word(64n), word(32n))
     this.extra = word(0n)
     normalise(this)
