@@ -2,8 +2,8 @@
  * The instruction decoder: bytes in, numbers out (SDM Vol. 2A chapter 2). It allocates nothing and uses no BigInt, because a boot
  * decodes half a million instructions.
  *
- * Where Intel's and AMD's processors differ it follows Intel's: near branches in 64-bit mode ignore 66, REX.W widens far branches and
- * LSS, LFS and LGS, and UD0 has a ModRM byte. VEX, EVEX and XOP encodings are invalid.
+ * Where Intel's and AMD's processors differ it follows Intel's: near branches in 64-bit mode ignore 66, REX.W widens far branches
+ * and LSS, LFS and LGS, and UD0 has a ModRM byte. VEX, EVEX and XOP encodings are invalid.
  */
 import { rows } from '../isa/rows.ts'
 import type { Instruction, CodeSize, OperandSize } from './instruction.ts'
@@ -61,8 +61,8 @@ export class Decoder {
   }
 
   /**
-   * Decodes the instruction at `bytes[at]` and fills in `into`; nothing from `end` on is looked at. Returns its length, 1 to 15, or a
-   * DecodeFailure, after which `into` is unspecified.
+   * Decodes the instruction at `bytes[at]` and fills in `into`; nothing from `end` on is looked at. Returns its length, 1 to 15,
+   * or a DecodeFailure, after which `into` is unspecified.
    */
   decode(bytes: Uint8Array, at: number, end: number, codeSize: CodeSize, into: Instruction): number {
     const table = codeSize === 64 ? this.long : this.legacy

@@ -55,7 +55,8 @@ test('asks for what does not exist', () => {
 
 test('prefixes come first, and 67 changes the address size', () => {
   const add = rows.find((row) => row.opcode === '01')!
-  const bytes = encodeSample(add, { codeSize: 64, operandSize: 32, shape: 'index', addressSize: 32, prefixes: [0x64, 0xf0], random })!
+  const request = { codeSize: 64, operandSize: 32, shape: 'index', addressSize: 32, prefixes: [0x64, 0xf0], random } as const
+  const bytes = encodeSample(add, request)!
   const instruction = new Instruction()
   expect(decoder.decode(bytes, 0, bytes.length, 64, instruction)).toBe(bytes.length)
   expect([...bytes.subarray(0, 3)]).toEqual([0x64, 0xf0, 0x67])

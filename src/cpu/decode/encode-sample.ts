@@ -1,17 +1,17 @@
 /**
- * The decoder's inverse, for enumerating instruction forms and for test vectors: one encoding of a row with a given operand size and
- * operand shape, and with random registers, displacements and immediates.
+ * The decoder's inverse, for enumerating instruction forms and for test vectors: one encoding of a row with a given operand size
+ * and operand shape, and with random registers, displacements and immediates.
  */
 import type { OpcodePattern } from '../isa/opcode.ts'
 import { parseOpcode } from '../isa/opcode.ts'
 import type { Row } from '../isa/row.ts'
 import type { CodeSize, OperandSize } from './instruction.ts'
-import { operandSize, sizeClass } from './operand-size.ts'
+import { operandSize, sizeClassOf } from './operand-size.ts'
 import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, rowFlags } from './row-flags.ts'
 
 /**
- * What the ModRM operand is: a register (also for rows without one), or memory at a base register, at a base and an index, at a fixed
- * address (the only shape of moffs operands besides) or relative to the instruction pointer (64-bit mode).
+ * What the ModRM operand is: a register (also for rows without one), or memory at a base register, at a base and an index, at a
+ * fixed address (the only shape of moffs operands besides) or relative to the instruction pointer (64-bit mode).
  */
 export type SampleShape = 'register' | 'base' | 'index' | 'absolute' | 'relative'
 
@@ -45,7 +45,10 @@ const REX_X = 2
 const REX_B = 1
 const BASE_AND_INDEX_16 = [0, 1, 2, 3]
 const BASE_16 = [4, 5, 6, 7]
-const CONTROL_REGISTERS = [0, 2, 3, 4, 8]
+const CONTROL_REGISTERS = [0, 2, 3, 4]
+const CONTROL_REGISTERS_64 = [0, 2, 3, 4, 8]
+const INDEX_REGISTERS = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+const INDEX_REGISTERS_32 = INDEX_REGISTERS.slice(0, 7)
 
 /** One encoding of `row`, or null if it has none like that. */
 export function encodeSample(row: Row, request: SampleRequest): Uint8Array | null {
@@ -78,7 +81,7 @@ function sizePrefixes(row: Row, pattern: OpcodePattern, request: SampleRequest):
   const fixedPrefix = pattern.prefix === '66' || pattern.prefix === 'NP'
   for (const [wide, toggled] of [[false, false], [false, true], [true, false]]) {
     if ((wide && codeSize !== 64) || (toggled && fixedPrefix) || (pattern.rex === 'w1' && !wide)) continue
-    if (operandSize(codeSize, sizeClass(row), wide, toggled) === request.operandSize) return { wide, toggled }
+    if (operandSize(codeSize, sizeClassOf(row), wide, toggled) === request.operandSize) return { wide, toggled }
   }
   return null
 }
@@ -123,7 +126,9 @@ function encodeOperand(draft: Draft): boolean {
 function encodeReg(draft: Draft): number {
   const { flags, pattern, request: { codeSize, random } } = draft
   if (pattern.reg.length > 0) return pattern.reg[random() % pattern.reg.length]
-  if ((flags & RowFlag.CONTROL_REGISTER) !== 0) return extended(draft, REX_R, pick(CONTROL_REGISTERS, random, codeSize === 64 ? 5 : 4))
+  if ((flags & RowFlag.CONTROL_REGISTER) !== 0) {
+    return extended(draft, REX_R, pick(codeSize === 64 ? CONTROL_REGISTERS_64 : CONTROL_REGISTERS, random))
+  }
   if ((flags & (RowFlag.SHORT_REG | RowFlag.DEBUG_REGISTER)) !== 0) return random() % 8
   return extended(draft, REX_R, random() % 16)
 }
@@ -148,13 +153,14 @@ function encodeMemory(draft: Draft, reg: number): boolean {
 
 /** A base, with an index if the shape says so, and a displacement of 0, 1 or 4 bytes. */
 function encodeBased(draft: Draft, reg: number): void {
-  const { tail, request: { shape, random } } = draft
+  const { tail, request: { codeSize, shape, random } } = draft
   const base = extended(draft, REX_B, random() % 16)
   // RBP and R13 as a base need a displacement.
   const mod = base === 5 ? 1 + random() % 2 : random() % 3
   if (shape === 'base' && base !== 4) tail.push(mod << 6 | reg << 3 | base)
   else {
-    const index = shape === 'base' ? 4 : extended(draft, REX_X, pick([0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15], random))
+    const indexes = codeSize === 64 ? INDEX_REGISTERS : INDEX_REGISTERS_32
+    const index = shape === 'base' ? 4 : extended(draft, REX_X, pick(indexes, random))
     tail.push(mod << 6 | reg << 3 | 4, random() % 4 << 6 | index << 3 | base)
   }
   tail.push(...randomBytes(random, [0, 1, 4][mod]))
@@ -199,6 +205,6 @@ function randomBytes(random: () => number, count: number): number[] {
   return Array.from({ length: count }, () => random() >>> 8 & 255)
 }
 
-function pick(values: readonly number[], random: () => number, count = values.length): number {
-  return values[random() % count]
+function pick(values: readonly number[], random: () => number): number {
+  return values[random() % values.length]
 }

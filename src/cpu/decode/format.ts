@@ -42,7 +42,8 @@ const SIZED: Readonly<Record<string, readonly string[]>> = {
 
 /** Names that neither the table above nor the rule (lower case, without what follows an underscore) gives. */
 const RENAMED: Readonly<Record<string, string>> = {
-  IMUL1: 'imul', IMUL2: 'imul', IMUL3: 'imul', CALL_FAR: 'call far', JMP_FAR: 'jmp far', RET_FAR: 'retf', XLAT: 'xlatb', FWAIT: 'wait',
+  IMUL1: 'imul', IMUL2: 'imul', IMUL3: 'imul', XLAT: 'xlatb', FWAIT: 'wait',
+  CALL_FAR: 'call far', JMP_FAR: 'jmp far', RET_FAR: 'retf',
 }
 
 /** The instruction's name alone, in lower case, as the SDM has it: `jne`, `cdqe`, `movsd`. */

@@ -13,14 +13,15 @@ export class Instruction {
   length = 0
   codeSize: CodeSize = 64
   /**
-   * Effective size of `v`, `z` and `y` operands and of what the instruction does implicitly; 8 when its operands are bytes; 32 when it
-   * depends on no operand size (OperandSizeRule in isa/operands.ts).
+   * Effective size of `v`, `z` and `y` operands and of what the instruction does implicitly; 8 when its operands are bytes; 32
+   * when it depends on no operand size (OperandSizeRule in isa/operands.ts).
    */
   operandSize: OperandSize = 32
   addressSize: 16 | 32 | 64 = 64
   /**
-   * Effective segment of the memory operand (Segment.*), overrides and BP/SP defaults applied. In 64-bit mode only FS and GS count, and
-   * only they override; SS still says that the base is RSP or RBP. ES when the only memory operand is a string's destination.
+   * Effective segment of the memory operand (Segment.*), overrides and BP/SP defaults applied. In 64-bit mode only FS and GS
+   * count, and only they override; SS still says that the base is RSP or RBP. ES when the only memory operand is a string's
+   * destination.
    */
   segment = 3
   lock = false
@@ -30,8 +31,8 @@ export class Instruction {
   rex = false
   /**
    * ModRM fields; `mod` is 3 for a register operand or none, and not 3 exactly when `base`, `index` and `displacement` describe a
-   * memory operand. `reg` and `rm` are extended by REX, but stay 0 to 7 for segment, MMX and x87 registers. Without ModRM, `rm` is the
-   * register in the opcode.
+   * memory operand. `reg` and `rm` are extended by REX, but stay 0 to 7 for segment, MMX and x87 registers. Without ModRM, `rm`
+   * is the register in the opcode.
    */
   mod = 3
   reg = 0
@@ -46,8 +47,8 @@ export class Instruction {
   displacement = 0
   displacementHigh = 0
   /**
-   * Immediate, relative offset or constant as two halves (i32): sign-extended to 64 bits for `sIb`, `sIz`, `Jb` and `Jz` (whatever the
-   * operand size: use its low bits), zero-extended otherwise.
+   * Immediate, relative offset or constant as two halves (i32): sign-extended to 64 bits for `sIb`, `sIz`, `Jb` and `Jz`
+   * (whatever the operand size: use its low bits), zero-extended otherwise.
    */
   immediate = 0
   immediateHigh = 0

@@ -1,6 +1,6 @@
 /**
- * The opcode table compiled for one kind of mode and one set of features: arrays that take the decoder from opcode bytes to a row and
- * from a row to what it needs to know about it.
+ * The opcode table compiled for one kind of mode and one set of features: arrays that take the decoder from opcode bytes to a row
+ * and from a row to what it needs to know about it.
  */
 import { unreachable } from '../../base/errors.ts'
 import type { OpcodePattern } from '../isa/opcode.ts'
@@ -26,23 +26,31 @@ export interface OpcodeTable {
   readonly alternates: Int16Array
 }
 
-/** What a slot's group would hold: per cell a row, and whether it claims the slot's prefix. */
-interface Slot {
-  readonly rows: Int16Array
+const SLOTS = 4 * 4 * 256
+
+/** The table while it is built: each slot as if it had a group. */
+interface Draft {
+  /** By slot * GROUP_CELLS + cell: a row, and whether it claims the slot's prefix. */
+  readonly cells: Int16Array
   readonly claimed: Uint8Array
+  readonly flags: Int32Array
+  readonly alternates: Int16Array
 }
 
 /** Compiles `rows` for 64-bit mode or for the other modes. Rows whose feature is missing do not exist. */
 export function compileOpcodeTable(rows: readonly Row[], features: ReadonlySet<string>, mode64: boolean): OpcodeTable {
-  const flags = Int32Array.from(rows, rowFlags)
-  const alternates = new Int16Array(rows.length).fill(INVALID_ROW)
-  const slots = new Map<number, Slot>()
+  const draft: Draft = {
+    cells: new Int16Array(SLOTS * GROUP_CELLS).fill(INVALID_ROW),
+    claimed: new Uint8Array(SLOTS * GROUP_CELLS),
+    flags: Int32Array.from(rows, rowFlags),
+    alternates: new Int16Array(rows.length).fill(INVALID_ROW),
+  }
   const patterns = rows.map(parseOpcode)
   const present = [...rows.keys()].filter((row) => exists(rows[row], features, mode64))
-  for (const row of present) if (patterns[row].rex === undefined) place(row, patterns[row], slots, rows)
+  for (const row of present) if (patterns[row].rex === undefined) place(row, patterns[row], draft, rows)
   // Those that need a REX bit share their cells with those that do not.
-  for (const row of present) if (patterns[row].rex !== undefined) placeAlternate(row, patterns[row], slots, flags, alternates)
-  return { ...compressSlots(slots), flags, alternates }
+  for (const row of present) if (patterns[row].rex !== undefined) placeAlternate(row, patterns[row], draft)
+  return { ...compressSlots(draft.cells), flags: draft.flags, alternates: draft.alternates }
 }
 
 function exists(row: Row, features: ReadonlySet<string>, mode64: boolean): boolean {
@@ -51,16 +59,17 @@ function exists(row: Row, features: ReadonlySet<string>, mode64: boolean): boole
 }
 
 /** Enters a row in every cell that its pattern matches. */
-function place(row: number, pattern: OpcodePattern, slots: Map<number, Slot>, rows: readonly Row[]): void {
+function place(row: number, pattern: OpcodePattern, draft: Draft, rows: readonly Row[]): void {
   const claims = claimsPrefix(pattern)
-  const cells = matchingCells(pattern)
-  for (const slot of matchingSlots(pattern, slots)) {
-    for (const cell of cells) {
-      const other = slot.rows[cell]
-      if (other !== INVALID_ROW && slot.claimed[cell] === claims) overlap(rows[other], rows[row])
-      if (other !== INVALID_ROW && slot.claimed[cell] > claims) continue
-      slot.rows[cell] = row
-      slot.claimed[cell] = claims
+  const matching = matchingCells(pattern)
+  for (const slot of matchingSlots(pattern)) {
+    for (const cell of matching) {
+      const index = slot * GROUP_CELLS + cell
+      const other = draft.cells[index]
+      if (other !== INVALID_ROW && draft.claimed[index] === claims) overlap(rows[other], rows[row])
+      if (other !== INVALID_ROW && draft.claimed[index] > claims) continue
+      draft.cells[index] = row
+      draft.claimed[index] = claims
     }
   }
 }
@@ -70,53 +79,59 @@ function overlap(first: Row, second: Row): never {
 }
 
 /** Enters a row that needs REX.W set, beside the one there, or one that needs REX.B clear, in front of it. */
-function placeAlternate(
-  row: number, pattern: OpcodePattern, slots: Map<number, Slot>, flags: Int32Array, alternates: Int16Array,
-): void {
-  for (const slot of matchingSlots(pattern, slots)) {
-    for (const cell of matchingCells(pattern)) {
-      const other = slot.rows[cell]
+function placeAlternate(row: number, pattern: OpcodePattern, { cells, flags, alternates }: Draft): void {
+  const matching = matchingCells(pattern)
+  for (const slot of matchingSlots(pattern)) {
+    for (const cell of matching) {
+      const other = cells[slot * GROUP_CELLS + cell]
       if (pattern.rex === 'w1') {
         flags[other] |= RowFlag.ALTERNATE_W
         alternates[other] = row
       } else {
         flags[row] |= RowFlag.ALTERNATE_B
         alternates[row] = (flags[other] & RowFlag.ALTERNATE_B) !== 0 ? alternates[other] : other
-        slot.rows[cell] = row
+        cells[slot * GROUP_CELLS + cell] = row
       }
     }
   }
 }
 
 /** Slots whose cells are all alike need no group. */
-function compressSlots(slots: ReadonlyMap<number, Slot>): Pick<OpcodeTable, 'opcodes' | 'groups'> {
-  const opcodes = new Int16Array(4 * 4 * 256).fill(INVALID_ROW)
-  const groups: Int16Array[] = []
-  for (const [slot, { rows }] of slots) opcodes[slot] = rows.every((row) => row === rows[0]) ? rows[0] : -1 - groups.push(rows)
-  return { opcodes, groups: Int16Array.from(groups.flatMap((group) => [...group])) }
+function compressSlots(cells: Int16Array): Pick<OpcodeTable, 'opcodes' | 'groups'> {
+  const opcodes = new Int16Array(SLOTS)
+  const groups = new Int16Array(cells.length)
+  let count = 0
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const group = cells.subarray(slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
+    opcodes[slot] = isUniform(group) ? group[0] : -2 - count
+    if (opcodes[slot] < INVALID_ROW) groups.set(group, count++ * GROUP_CELLS)
+  }
+  return { opcodes, groups: groups.slice(0, count * GROUP_CELLS) }
+}
+
+function isUniform(group: Int16Array): boolean {
+  let cell = 1
+  while (cell < GROUP_CELLS && group[cell] === group[0]) cell++
+  return cell === GROUP_CELLS
 }
 
 function claimsPrefix(pattern: OpcodePattern): 0 | 1 {
   return pattern.prefix === '66' || pattern.prefix === 'F3' || pattern.prefix === 'F2' ? 1 : 0
 }
 
-/** The slots of a pattern, made where there are none yet. */
-function matchingSlots(pattern: OpcodePattern, slots: Map<number, Slot>): Slot[] {
-  const found: Slot[] = []
+function matchingSlots(pattern: OpcodePattern): number[] {
+  const slots: number[] = []
   for (const column of columns(pattern)) {
-    for (let opcode = pattern.opcode; opcode < pattern.opcode + pattern.span; opcode++) {
-      const index = pattern.map * 1024 + column * 256 + opcode
-      const slot = slots.get(index) ?? { rows: new Int16Array(GROUP_CELLS).fill(INVALID_ROW), claimed: new Uint8Array(GROUP_CELLS) }
-      slots.set(index, slot)
-      found.push(slot)
-    }
+    const first = pattern.map * 1024 + column * 256 + pattern.opcode
+    for (let slot = first; slot < first + pattern.span; slot++) slots.push(slot)
   }
-  return found
+  return slots
 }
 
 const CELLS = [...Array(GROUP_CELLS).keys()]
 
-function matchingCells(pattern: OpcodePattern): number[] {
+function matchingCells(pattern: OpcodePattern): readonly number[] {
+  if (pattern.reg.length === 0 && pattern.form === 'any') return CELLS
   return CELLS.filter((cell) => matches(pattern, cell))
 }
 

@@ -7,7 +7,7 @@ import type { CodeSize, OperandSize } from './instruction.ts'
 export const SizeClass = { FIXED: 0, B: 1, Z: 2, Y: 3, Y_F64: 4, V: 5, V_D64: 6, V_F64: 7 } as const
 
 /** The SizeClass of a row. */
-export function sizeClass(row: Row): number {
+export function sizeClassOf(row: Row): number {
   const { d64, f64 } = row.attributes
   switch (operandSizeRule(row)) {
     case 'fixed': return SizeClass.FIXED
@@ -23,7 +23,9 @@ export function operandSizes(): Uint8Array {
   const sizes = new Uint8Array(128)
   for (const codeSize of [16, 32, 64] as const) {
     const mode = codeSize === 16 ? 0 : codeSize
-    for (let index = 0; index < 32; index++) sizes[mode | index] = operandSize(codeSize, index >> 2, (index & 2) !== 0, (index & 1) !== 0)
+    for (let index = 0; index < 32; index++) {
+      sizes[mode | index] = operandSize(codeSize, index >> 2, (index & 2) !== 0, (index & 1) !== 0)
+    }
   }
   return sizes
 }

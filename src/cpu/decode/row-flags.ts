@@ -4,7 +4,7 @@ import { parseOpcode } from '../isa/opcode.ts'
 import type { OperandSpec } from '../isa/operands.ts'
 import { rowOperands } from '../isa/operands.ts'
 import type { Row } from '../isa/row.ts'
-import { sizeClass } from './operand-size.ts'
+import { sizeClassOf } from './operand-size.ts'
 
 /** What is known of a row, as bits. */
 export const RowFlag = {
@@ -48,7 +48,7 @@ export function rowFlags(row: Row): number {
   const { lock, repeat } = row.attributes
   const repeats = repeat === 'rep' ? RowFlag.REP : repeat === 'repe' ? RowFlag.REPE : 0
   return (lock ? RowFlag.LOCK : 0) | repeats | patternFlags(parseOpcode(row)) | registerFlags(specs)
-    | immediateKind(specs) << IMMEDIATE_SHIFT | sizeClass(row) << SIZE_SHIFT
+    | immediateKind(specs) << IMMEDIATE_SHIFT | sizeClassOf(row) << SIZE_SHIFT
 }
 
 function patternFlags(pattern: OpcodePattern): number {

@@ -8,12 +8,12 @@
  * Examples: `00`, `50+r`, `70+cc`, `80 /0`, `0F B6`, `66 0F 6F`, `0F C7 /1 mem`, `0F 01 /0 reg rm=1`, `D8 /0 mem`, `F3 0F 10`.
  *
  * Mandatory prefixes: `66`, `F3` and `F2` name themselves; `NP` accepts none of the three; `NFx` accepts 66 (as the operand-size
- * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Rows
- * may not overlap otherwise.
+ * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Rows may not
+ * overlap otherwise.
  *
- * `operands`: SDM codes separated by commas: an addressing method and an operand type (`Ev,Gv`, `Vx,Wx`, `Gv,Ew`, `Jz`, `Ap`, `Ob`),
- * `Zv` for a register in the opcode, `sIb`/`sIz` for an immediate that is sign-extended to the operand size, a register's name
- * (`AL`, `rAX`, `CL`, `DX`, `ST0`), `STi`, or a constant (`1`, `3`). See operands.ts for the methods and types.
+ * `operands`: SDM codes separated by commas: an addressing method and an operand type (`Ev,Gv`, `Vx,Wx`, `Gv,Ew`, `Jz`, `Ap`,
+ * `Ob`), `Zv` for a register in the opcode, `sIb`/`sIz` for an immediate that is sign-extended to the operand size, a register's
+ * name (`AL`, `rAX`, `CL`, `DX`, `ST0`), `STi`, or a constant (`1`, `3`). See operands.ts for the methods and types.
  *
  * `mnemonic`: the key to one semantics function, usually the SDM's mnemonic. Where one mnemonic of the SDM stands for different
  * semantics, a number of operands (`IMUL2`) or a suffix after an underscore (`MOVSD_XMM`, `CALL_FAR`) tells them apart.
@@ -44,7 +44,10 @@ export interface RowAttributes {
   readonly feature?: string
   /** A 16-byte memory operand of this SSE instruction need not be aligned (the others raise #GP). */
   readonly unaligned?: boolean
-  /** Ends a trace: control does not go on to the next instruction by itself, or decoding must not run ahead (mode or mapping may change). */
+  /**
+   * Ends a trace: control does not go on to the next instruction by itself, or decoding must not run ahead (mode or mapping may
+   * change).
+   */
   readonly ends?: boolean
 }
 

@@ -21,7 +21,8 @@ test('a mistyped row is refused', () => {
 })
 
 test('a row with a mandatory prefix wins', () => {
-  const table = compileOpcodeTable([row('0F 18 /0 mem', 'A', 'Mb'), row('F3 0F 18', 'B', 'Ev'), row('0F 18 reg', 'C', 'Rv')], new Set(), true)
+  const three = [row('0F 18 /0 mem', 'A', 'Mb'), row('F3 0F 18', 'B', 'Ev'), row('0F 18 reg', 'C', 'Rv')]
+  const table = compileOpcodeTable(three, new Set(), true)
   const slot = (column: number) => table.opcodes[1024 + column * 256 + 0x18]
   expect([slot(2), slot(0) < -1]).toEqual([1, true])
   const group = table.groups.subarray((-2 - slot(0)) * 72)

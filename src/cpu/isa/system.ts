@@ -35,7 +35,7 @@ export const systemRows: readonly Row[] = [
   row('NP 0F 01 /1 reg rm=3', 'STAC', '', { feature: 'SMAP' }),
   row('NP 0F 01 /2 reg rm=0', 'XGETBV', '', { feature: 'XSAVE' }),
   row('NP 0F 01 /2 reg rm=1', 'XSETBV', '', { feature: 'XSAVE', ends: true }),
-  row('NP 0F 01 /3 reg rm=1', 'VMMCALL', '', { ends: true }),
+  row('0F 01 /3 reg rm=1', 'VMMCALL', '', { ends: true }),
   row('0F 01 /7 reg rm=0', 'SWAPGS', '', { only64: true }),
   row('0F 01 /7 reg rm=1', 'RDTSCP', '', { feature: 'RDTSCP' }),
 

@@ -1,7 +1,7 @@
 /**
  * x87: the escape opcodes D8 to DF (SDM Vol. 2D tables A-7 to A-22). Memory operands are real (`Md`, `Mq`, `Mt`), integer for FI*
- * (`Mw`, `Md`, `Mq`) or packed decimal for FB* (`Mt`). Undocumented aliases that real processors execute are listed as what they do.
- * The 66, F2 and F3 prefixes are ignored, but 66 chooses the 14-byte or 28-byte environment.
+ * (`Mw`, `Md`, `Mq`) or packed decimal for FB* (`Mt`). Undocumented aliases that real processors execute are listed as what they
+ * do. The 66, F2 and F3 prefixes are ignored, but 66 chooses the 14-byte or 28-byte environment.
  */
 import type { Row } from './row.ts'
 import { row } from './row.ts'

@@ -13,11 +13,11 @@ const MISSING = new Set([
   'adcx', 'adox',
   // 3DNow!, and AMD's other extensions.
   'femms', 'clzero', 'monitorx', 'mwaitx', 'rdpru', 'mcommit', 'invlpgb', 'tlbsync', 'movntss', 'movntsd', 'extrq', 'insertq',
-  'psmash', 'pvalidate', 'rmpadjust', 'rmpupdate', 'rmpquery', 'vmgexit',
+  'psmash', 'pvalidate', 'rmpadjust', 'rmpupdate', 'rmpquery',
   // Hardware virtualization, system management, trusted execution.
   'vmlaunch', 'vmresume', 'vmxoff', 'vmxon', 'vmptrld', 'vmptrst', 'vmclear', 'vmread', 'vmwrite', 'vmfunc', 'invept', 'invvpid',
-  'vmrun', 'vmload', 'vmsave', 'stgi', 'clgi', 'skinit', 'invlpga', 'rsm', 'getsec', 'getsecq', 'encls', 'enclu', 'enclv', 'pconfig',
-  'tdcall', 'seamret', 'seamops', 'seamcall', 'pbndkb',
+  'vmrun', 'vmload', 'vmsave', 'stgi', 'clgi', 'skinit', 'invlpga', 'rsm', 'getsec', 'getsecq', 'encls', 'enclu', 'enclv',
+  'pconfig', 'tdcall', 'seamret', 'seamops', 'seamcall', 'pbndkb',
   // Transactions, protection keys, control-flow enforcement, user interrupts, FRED.
   'xbegin', 'xabort', 'xend', 'xtest', 'xsusldtrk', 'xresldtrk', 'rdpkru', 'wrpkru', 'incsspd', 'incsspq',
   'rstorssp', 'saveprevssp', 'setssbsy', 'clrssbsy', 'wrssd', 'wrssq', 'wrussd', 'wrussq', 'uiret', 'testui', 'clui', 'stui',
@@ -36,11 +36,13 @@ const MISSING = new Set([
 const ONLY_64 = new Set(['syscall', 'sysret', 'sysretq'])
 
 /** Hints that do nothing without their feature: all of 0F 0D and 0F 18 to 0F 1F decodes as NOP here. */
-const HINTS = new Set(['reservednop', 'endbr32', 'endbr64', 'rdsspd', 'rdsspq', 'cldemote', 'prefetch', 'prefetchit0', 'prefetchit1'])
+const HINTS = new Set([
+  'reservednop', 'endbr32', 'endbr64', 'rdsspd', 'rdsspq', 'cldemote', 'prefetch', 'prefetchit0', 'prefetchit1',
+])
 
 /** iced's names for what the SDM calls otherwise, or for undocumented aliases that have no row of their own. */
 const RENAMED: Readonly<Record<string, string>> = {
-  sal: 'shl', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm',
+  sal: 'shl', vmgexit: 'vmmcall', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm',
 }
 
 const NAMES = new Map<number, string>()
@@ -64,7 +66,8 @@ export function icedMnemonic(instruction: iced.Instruction): string {
 }
 
 /**
- * F3 90 with REX.B is PAUSE to iced. It is XCHG R8, RAX here, because AMD's processors (tried) execute that, and nothing relies on it.
+ * F3 90 with REX.B is PAUSE to iced. It is XCHG R8, RAX here, because AMD's processors (tried) execute that, and nothing relies
+ * on it.
  */
 export function isExtendedPause(bytes: Uint8Array, offset: number, instruction: iced.Instruction): boolean {
   return instruction.mnemonic === Mnemonic.Pause && (bytes[offset + instruction.length - 2] & 0xf1) === 0x41
@@ -86,15 +89,19 @@ export function sameOperands(ours: Description, iceds: Description): boolean {
 
 function normalise({ mnemonic, operands }: Description): readonly string[] {
   // Hints access nothing: iced gives some no or two registers, or a memory operand of one byte.
-  if (mnemonic === 'nop') return operands.filter((operand) => operand.startsWith('m')).map((operand) => operand.replace(/^m\d+/, 'm'))
+  if (mnemonic === 'nop') return operands.filter((operand) => operand.startsWith('m')).map(withoutSize)
   // iced lists the implicit memory operands of XLAT and MASKMOVQ.
   if (mnemonic === 'xlatb') return []
   if (operands[0]?.startsWith('implicit')) return operands.slice(1)
   // iced leaves ST(0) out of x87 instructions with a memory operand.
   if (operands[0] === 'st0' && operands[1]?.startsWith('m')) return operands.slice(1)
   const withSegment = mnemonic === 'mov' && operands.some((operand) => /^[c-gs]s$/.test(operand))
-  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic)) return operands.map((operand) => operand.replace(/^r\d+/, 'r'))
+  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic)) return operands.map(withoutSize)
   return operands
+}
+
+function withoutSize(operand: string): string {
+  return operand.replace(/^([mr])\d+/, '$1')
 }
 
 /** F2 on a string instruction that does not compare: iced says REPNE, and it repeats like REP. */

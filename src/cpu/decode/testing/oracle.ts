@@ -1,6 +1,6 @@
 /**
- * iced-x86 as the decoder's oracle: both decoders' results are put into the same words and compared as text. What differs on purpose
- * is in differences.ts.
+ * iced-x86 as the decoder's oracle: both decoders' results are put into the same words and compared as text. What differs on
+ * purpose is in differences.ts.
  */
 import iced from 'iced-x86'
 import type { OperandSpec } from '../../isa/operands.ts'
@@ -130,11 +130,10 @@ function general(register: number, bits: number, rex: boolean): string {
 }
 
 function describeMemory(instruction: Instruction, bits: number): string {
-  const { base, index, scale, segment, addressSize } = instruction
+  const { base, index, scale, segment, addressSize: size } = instruction
   const displacement = BigInt(instruction.displacementHigh) << 32n | BigInt(instruction.displacement >>> 0)
   // iced gives an instruction-relative operand's target instead of its displacement.
   const offset = base === 16 ? displacement + BigInt(instruction.length) : displacement
-  const size = addressSize
   const where = `${base === 16 ? 'ip' : base}+${index}*${index < 0 ? 1 : 1 << scale}`
   return `m${bits} ${SEGMENTS[segment]} ${where}+${BigInt.asUintN(size, offset)}`
 }
@@ -213,7 +212,8 @@ function describeIcedMemory(instruction: iced.Instruction, bits: number): string
   const base = instruction.memoryBase
   const index = instruction.memoryIndex
   const isRelative = base === Register.RIP || base === Register.EIP
-  const where = `${isRelative ? 'ip' : registerNumber(base)}+${registerNumber(index)}*${index === 0 ? 1 : instruction.memoryIndexScale}`
+  const scale = index === Register.None ? 1 : instruction.memoryIndexScale
+  const where = `${isRelative ? 'ip' : registerNumber(base)}+${registerNumber(index)}*${scale}`
   const size = addressSize(instruction)
   return `m${bits} ${icedSegment(instruction)} ${where}+${BigInt.asUintN(size, instruction.memoryDisplacement)}`
 }

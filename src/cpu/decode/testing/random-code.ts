@@ -19,7 +19,9 @@ const ESCAPES = [[], [], [], [0x0f], [0x0f], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]
 /** Bytes at the edges: as ModRM, SIB, displacement or immediate. */
 const CORNERS = [0x00, 0xff, 0x80, 0x7f, 0x04, 0x05, 0x24, 0x25, 0xc0]
 
-/** Fills `bytes` with a candidate every `stride` bytes: half are plain noise, half have a likely mixture of prefixes and escapes. */
+/**
+ * Fills `bytes` with a candidate every `stride` bytes: half are plain noise, half have a likely mixture of prefixes and escapes.
+ */
 export function fillWithCandidates(bytes: Uint8Array, stride: number, random: () => number): void {
   for (let at = 0; at < bytes.length; at++) bytes[at] = random() % 4 === 0 ? CORNERS[random() % CORNERS.length] : random() >>> 8
   for (let at = 0; at + stride <= bytes.length; at += stride) {
@@ -57,4 +59,19 @@ export function allSamples(row: Row, random: () => number): Sample[] {
     }
   }
   return samples
+}
+
+const MANDATORY_PREFIXES = [[], [0x66], [0xf3], [0xf2], [0x66, 0xf3]]
+const OPCODE_ESCAPES = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]
+/** Every ModRM byte that can make a difference to the choice of a row. */
+const MODRM_BYTES = [...[0, 1, 2, 3, 4, 5, 6, 7].map((reg) => reg << 3), ...Array.from({ length: 64 }, (_, n) => 0xc0 | n)]
+
+/** Every opcode of one map with every mandatory prefix and ModRM.reg, `stride` bytes each; the rest of the bytes is random. */
+export function everyOpcode(map: 0 | 1 | 2 | 3, stride: number, random: () => number): Uint8Array {
+  const opcodes = Array.from({ length: 256 }, (_, opcode) => [...OPCODE_ESCAPES[map], opcode])
+  const heads = MANDATORY_PREFIXES.flatMap((prefixes) => opcodes.map((opcode) => [...prefixes, ...opcode]))
+  const bytes = new Uint8Array(heads.length * MODRM_BYTES.length * stride)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = random() >>> 8
+  heads.forEach((head, n) => MODRM_BYTES.forEach((modrm, m) => bytes.set([...head, modrm], (n * MODRM_BYTES.length + m) * stride)))
+  return bytes
 }
