@@ -9,7 +9,7 @@ import { rows } from '../isa/rows.ts'
 import type { Instruction, CodeSize, OperandSize } from './instruction.ts'
 import { DecodeFailure } from './instruction.ts'
 import type { OpcodeTable } from './opcode-table.ts'
-import { Column, compileOpcodeTable, GROUP_CELLS, INVALID_ROW } from './opcode-table.ts'
+import { Column, compileOpcodeTables, GROUP_CELLS, INVALID_ROW } from './opcode-table.ts'
 import { operandSizes } from './operand-size.ts'
 import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, SIZE_SHIFT } from './row-flags.ts'
 
@@ -56,8 +56,9 @@ export class Decoder {
 
   /** Only encodings of these features (see `features()` in isa/rows.ts) are valid. */
   constructor(features: ReadonlySet<string>) {
-    this.long = compileOpcodeTable(rows, features, true)
-    this.legacy = compileOpcodeTable(rows, features, false)
+    const { long, legacy } = compileOpcodeTables(rows, features)
+    this.long = long
+    this.legacy = legacy
   }
 
   /**

@@ -56,7 +56,7 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
   const addressSize = request.addressSize ?? request.codeSize
   const size = sizePrefixes(row, pattern, request)
   if (size === null || !isAddressSize(request.codeSize, addressSize)) return null
-  const draft: Draft = { request, pattern, flags: rowFlags(row), addressSize, rex: size.wide ? 8 : 0, tail: [] }
+  const draft: Draft = { request, pattern, flags: rowFlags(row, pattern), addressSize, rex: size.wide ? 8 : 0, tail: [] }
   const opcode = pattern.opcode + encodeOpcodeBits(draft)
   if (!encodeOperand(draft)) return null
   encodeImmediate(draft)

@@ -1,6 +1,6 @@
 /**
- * The decoder against iced-x86, on random bytes, on every opcode and on samples of every row. TENON_DECODER_CASES sets how many random candidates
- * each mode gets, TENON_DECODER_SEED which.
+ * The decoder against iced-x86, on random bytes, on every opcode and on samples of every row. TENON_DECODER_CASES sets how many
+ * random candidates each mode gets, TENON_DECODER_SEED which.
  */
 import { expect, test } from 'vitest'
 import { features, rows } from '../isa/rows.ts'
@@ -27,7 +27,7 @@ test.each([16, 32, 64] as const)('agrees with iced on random bytes in %i-bit mod
   oracle.free()
 }, 3_600_000)
 
-test.each([16, 32, 64] as const)('agrees with iced on every opcode, mandatory prefix and ModRM group in %i-bit mode', (codeSize) => {
+test.each([16, 32, 64] as const)('agrees with iced on every opcode and ModRM group in %i-bit mode', (codeSize) => {
   const oracle = new Oracle(decoder, codeSize)
   for (const map of [0, 1, 2, 3] as const) {
     const bytes = everyOpcode(map, STRIDE, seededRandom(SEED))

@@ -33,29 +33,41 @@ interface Draft {
   /** By slot * GROUP_CELLS + cell: a row, and whether it claims the slot's prefix. */
   readonly cells: Int16Array
   readonly claimed: Uint8Array
+  /** Slots with any row. */
+  readonly used: Uint8Array
   readonly flags: Int32Array
   readonly alternates: Int16Array
 }
 
-/** Compiles `rows` for 64-bit mode or for the other modes. Rows whose feature is missing do not exist. */
-export function compileOpcodeTable(rows: readonly Row[], features: ReadonlySet<string>, mode64: boolean): OpcodeTable {
+/** Compiles `rows` for 64-bit mode (`long`) and for the other modes (`legacy`). Rows whose feature is missing do not exist. */
+export function compileOpcodeTables(rows: readonly Row[], features: ReadonlySet<string>): Record<'long' | 'legacy', OpcodeTable> {
+  const patterns = rows.map(parseOpcode)
+  const flags = Int32Array.from(rows, (row, n) => rowFlags(row, patterns[n]))
+  const present = [...rows.keys()].filter((n) => isEnabled(rows[n], features))
+  const long = present.filter((n) => !rows[n].attributes.invalid64)
+  const legacy = present.filter((n) => !rows[n].attributes.only64)
+  return { long: compileTable(rows, patterns, flags, long), legacy: compileTable(rows, patterns, flags, legacy) }
+}
+
+function isEnabled(row: Row, features: ReadonlySet<string>): boolean {
+  const { feature } = row.attributes
+  return feature === undefined || features.has(feature)
+}
+
+function compileTable(
+  rows: readonly Row[], patterns: readonly OpcodePattern[], flags: Int32Array, present: readonly number[],
+): OpcodeTable {
   const draft: Draft = {
     cells: new Int16Array(SLOTS * GROUP_CELLS).fill(INVALID_ROW),
     claimed: new Uint8Array(SLOTS * GROUP_CELLS),
-    flags: Int32Array.from(rows, rowFlags),
+    used: new Uint8Array(SLOTS),
+    flags: flags.slice(),
     alternates: new Int16Array(rows.length).fill(INVALID_ROW),
   }
-  const patterns = rows.map(parseOpcode)
-  const present = [...rows.keys()].filter((row) => exists(rows[row], features, mode64))
   for (const row of present) if (patterns[row].rex === undefined) place(row, patterns[row], draft, rows)
   // Those that need a REX bit share their cells with those that do not.
   for (const row of present) if (patterns[row].rex !== undefined) placeAlternate(row, patterns[row], draft)
-  return { ...compressSlots(draft.cells), flags: draft.flags, alternates: draft.alternates }
-}
-
-function exists(row: Row, features: ReadonlySet<string>, mode64: boolean): boolean {
-  const { feature, only64, invalid64 } = row.attributes
-  return (feature === undefined || features.has(feature)) && !(mode64 ? invalid64 : only64)
+  return { ...compressSlots(draft), flags: draft.flags, alternates: draft.alternates }
 }
 
 /** Enters a row in every cell that its pattern matches. */
@@ -63,15 +75,24 @@ function place(row: number, pattern: OpcodePattern, draft: Draft, rows: readonly
   const claims = claimsPrefix(pattern)
   const matching = matchingCells(pattern)
   for (const slot of matchingSlots(pattern)) {
-    for (const cell of matching) {
-      const index = slot * GROUP_CELLS + cell
-      const other = draft.cells[index]
-      if (other !== INVALID_ROW && draft.claimed[index] === claims) overlap(rows[other], rows[row])
-      if (other !== INVALID_ROW && draft.claimed[index] > claims) continue
-      draft.cells[index] = row
-      draft.claimed[index] = claims
-    }
+    if (matching === CELLS && draft.used[slot] === 0) fillSlot(row, slot, claims, draft)
+    else for (const cell of matching) placeCell(row, slot * GROUP_CELLS + cell, claims, draft, rows)
+    draft.used[slot] = 1
   }
+}
+
+function fillSlot(row: number, slot: number, claims: number, { cells, claimed }: Draft): void {
+  cells.fill(row, slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
+  claimed.fill(claims, slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
+}
+
+/** A row that claims the prefix displaces one that only accepts it; two of a kind are a mistake in the table. */
+function placeCell(row: number, index: number, claims: number, { cells, claimed }: Draft, rows: readonly Row[]): void {
+  const other = cells[index]
+  if (other !== INVALID_ROW && claimed[index] === claims) overlap(rows[other], rows[row])
+  if (other !== INVALID_ROW && claimed[index] > claims) return
+  cells[index] = row
+  claimed[index] = claims
 }
 
 function overlap(first: Row, second: Row): never {
@@ -97,11 +118,12 @@ function placeAlternate(row: number, pattern: OpcodePattern, { cells, flags, alt
 }
 
 /** Slots whose cells are all alike need no group. */
-function compressSlots(cells: Int16Array): Pick<OpcodeTable, 'opcodes' | 'groups'> {
-  const opcodes = new Int16Array(SLOTS)
+function compressSlots({ cells, used }: Draft): Pick<OpcodeTable, 'opcodes' | 'groups'> {
+  const opcodes = new Int16Array(SLOTS).fill(INVALID_ROW)
   const groups = new Int16Array(cells.length)
   let count = 0
   for (let slot = 0; slot < SLOTS; slot++) {
+    if (used[slot] === 0) continue
     const group = cells.subarray(slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
     opcodes[slot] = isUniform(group) ? group[0] : -2 - count
     if (opcodes[slot] < INVALID_ROW) groups.set(group, count++ * GROUP_CELLS)

@@ -1,6 +1,5 @@
 /** What the decoder needs to know of a row, packed into one number. */
 import type { OpcodePattern } from '../isa/opcode.ts'
-import { parseOpcode } from '../isa/opcode.ts'
 import type { OperandSpec } from '../isa/operands.ts'
 import { rowOperands } from '../isa/operands.ts'
 import type { Row } from '../isa/row.ts'
@@ -42,12 +41,12 @@ export const ImmediateKind = {
 
 const MODRM_METHODS = new Set(['E', 'G', 'R', 'M', 'V', 'W', 'U', 'P', 'Q', 'N', 'C', 'D'])
 
-/** A row's RowFlag bits, ImmediateKind and SizeClass. */
-export function rowFlags(row: Row): number {
+/** A row's RowFlag bits, ImmediateKind and SizeClass; `pattern` is its parsed opcode. */
+export function rowFlags(row: Row, pattern: OpcodePattern): number {
   const specs = rowOperands(row)
   const { lock, repeat } = row.attributes
   const repeats = repeat === 'rep' ? RowFlag.REP : repeat === 'repe' ? RowFlag.REPE : 0
-  return (lock ? RowFlag.LOCK : 0) | repeats | patternFlags(parseOpcode(row)) | registerFlags(specs)
+  return (lock ? RowFlag.LOCK : 0) | repeats | patternFlags(pattern) | registerFlags(specs)
     | immediateKind(specs) << IMMEDIATE_SHIFT | sizeClassOf(row) << SIZE_SHIFT
 }
 

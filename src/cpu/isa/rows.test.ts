@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { compileOpcodeTable } from '../decode/opcode-table.ts'
+import { compileOpcodeTables } from '../decode/opcode-table.ts'
 import { parseOpcode } from './opcode.ts'
 import { operandSizeRule, rowOperands } from './operands.ts'
 import { row } from './row.ts'
@@ -17,12 +17,12 @@ test('a mistyped row is refused', () => {
   expect(() => rowOperands(row('00', 'ADD', 'Ek,Gb'))).toThrow('operand code Ek')
   expect(() => parseOpcode(row('0F 39 00', 'ADD'))).toThrow('opcode 0F 39 00')
   expect(() => parseOpcode(row('00 /8', 'ADD'))).toThrow('constraint /8')
-  expect(() => compileOpcodeTable([row('00', 'ADD', 'Eb,Gb'), row('00', 'OR', 'Eb,Gb')], new Set(), true)).toThrow('overlap')
+  expect(() => compileOpcodeTables([row('00', 'ADD', 'Eb,Gb'), row('00', 'OR', 'Eb,Gb')], new Set())).toThrow('overlap')
 })
 
 test('a row with a mandatory prefix wins', () => {
   const three = [row('0F 18 /0 mem', 'A', 'Mb'), row('F3 0F 18', 'B', 'Ev'), row('0F 18 reg', 'C', 'Rv')]
-  const table = compileOpcodeTable(three, new Set(), true)
+  const table = compileOpcodeTables(three, new Set()).long
   const slot = (column: number) => table.opcodes[1024 + column * 256 + 0x18]
   expect([slot(2), slot(0) < -1]).toEqual([1, true])
   const group = table.groups.subarray((-2 - slot(0)) * 72)
