@@ -1,6 +1,6 @@
 import type { PortSize } from './io.ts'
 
-/** One PCI function as the configuration mechanisms see it. Offsets are 0 to 4095; accesses are naturally aligned. */
+/** One PCI function as the configuration mechanisms see it. Offsets are 0 to 4095; an access stays inside one doubleword. */
 export interface PciFunction {
   readConfig(offset: number, size: PortSize): number
   writeConfig(offset: number, size: PortSize, value: number): void
