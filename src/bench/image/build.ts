@@ -1,0 +1,49 @@
+import { TenonError } from '../../base/errors.ts'
+import { readDeb } from '../../host/images/archive/deb.ts'
+import { writeCpio } from '../../host/images/formats/cpio.ts'
+import type { CpioEntry } from '../../host/images/formats/cpio.ts'
+import type { Workload } from '../workloads.ts'
+import { initScript } from './init-script.ts'
+
+/** The guest that every target of one architecture boots: Debian's kernel, and BusyBox with the workloads as an initramfs. */
+export interface BenchImage {
+  readonly kernel: Uint8Array
+  readonly initrd: Uint8Array
+  /** As `uname -r` gives it. */
+  readonly kernelRelease: string
+}
+
+export interface BenchPackages {
+  readonly kernel: Uint8Array
+  readonly busybox: Uint8Array
+}
+
+/** Makes the image from its packages. Without modules: the workloads need none. */
+export async function buildBenchImage(packages: BenchPackages, workloads: readonly Workload[]): Promise<BenchImage> {
+  const kernel = await findFile(packages.kernel, 'linux-image', /^boot\/vmlinuz-([\w.+~-]+)$/)
+  const busybox = await findFile(packages.busybox, 'busybox-static', /^(?:usr\/)?bin\/busybox$/)
+  const init = new TextEncoder().encode(initScript(workloads))
+  return { kernel: kernel.data, initrd: writeCpio(fileTree(busybox.data, init)), kernelRelease: kernel.match[1] }
+}
+
+/** The first file of a package whose path matches. */
+export async function findFile(deb: Uint8Array, name: string, pattern: RegExp): Promise<{ data: Uint8Array, match: RegExpExecArray }> {
+  for await (const { path, type, data } of readDeb(deb, name, each => pattern.test(each))) {
+    const match = pattern.exec(path)
+    if (type === 'file' && match !== null) return { data, match }
+  }
+  throw new TenonError('BENCH_PACKAGE_UNFIT', `the package ${name} has no file ${pattern}: Debian has changed it, update Tenon`)
+}
+
+const DIRECTORIES = ['bin', 'dev', 'proc', 'sbin', 'tmp', 'usr', 'usr/bin', 'usr/sbin']
+
+function fileTree(busybox: Uint8Array, init: Uint8Array): CpioEntry[] {
+  return [
+    ...DIRECTORIES.map(path => ({ path, kind: 'directory', permissions: 0o755 } as const)),
+    { path: 'dev/console', kind: 'character-device', permissions: 0o600, device: { major: 5, minor: 1 } },
+    { path: 'dev/null', kind: 'character-device', permissions: 0o666, device: { major: 1, minor: 3 } },
+    { path: 'dev/zero', kind: 'character-device', permissions: 0o666, device: { major: 1, minor: 5 } },
+    { path: 'bin/busybox', kind: 'file', permissions: 0o755, data: busybox },
+    { path: 'init', kind: 'file', permissions: 0o755, data: init },
+  ]
+}
