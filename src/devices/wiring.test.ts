@@ -69,8 +69,10 @@ class Pc implements Stateful {
     this.memory.attach(0xfee00000, 0x1000, this.apic)
     this.memory.attach(0xfec00000, 0x1000, this.ioApic)
     this.memory.attach(0xb0000000, 0x10000000, pci.ecam)
-    const parts = { apic: this.apic, ioApic: this.ioApic, pic: this.pic, pit, portB, rtc, keyboard, port92, acpi, reset, pci, bridge,
-      uart: this.uart }
+    const parts = {
+      apic: this.apic, ioApic: this.ioApic, pic: this.pic, pit, portB, rtc, keyboard, port92, acpi, reset, pci, bridge,
+      uart: this.uart,
+    }
     this.parts = backwards ? Object.entries(parts).reverse() : Object.entries(parts)
   }
 
@@ -86,8 +88,10 @@ class Pc implements Stateful {
   reset(): void { for (const [, part] of this.parts) part.reset() }
 }
 
-const PORTS = [0x20, 0x20, 0x21, 0xa0, 0xa1, 0x40, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x92, 0x3f8, 0x3f9, 0x3fa, 0x3fc, 0x4d0, 0x600,
-  0x602, 0x604, 0x620, 0x624, 0xcf8, 0xcf9, 0xcfc]
+const PORTS = [
+  0x20, 0x20, 0x21, 0xa0, 0xa1, 0x40, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x92, 0x3f8, 0x3f9, 0x3fa, 0x3fc, 0x4d0,
+  0x600, 0x602, 0x604, 0x620, 0x624, 0xcf8, 0xcf9, 0xcfc,
+]
 
 for (const backwards of [false, true]) {
   deviceContract(`a PC, restored ${backwards ? 'back to front' : 'front to back'}`, (world) => {

@@ -1,8 +1,8 @@
 import { TenonError } from '../base/errors.ts'
 
 /**
- * Reads the plain data of one snapshot part field by field. A snapshot is hostile: each field is checked for its type and range, and
- * what is handed out is never a reference into the snapshot.
+ * Reads the plain data of one snapshot part field by field. A snapshot is hostile: each field is checked for its type and range,
+ * and what is handed out is never a reference into the snapshot.
  *
  * Every method throws a TenonError with code SNAPSHOT_INVALID that names the part and the field.
  */

@@ -3,8 +3,8 @@ import { StateReader } from '../../machine/state-reader.ts'
 import { ByteDevice } from '../bus/byte-device.ts'
 
 /**
- * Reset control register (port 0xcf9), which is also the FADT's RESET_REG. Source: Intel ICH9 data sheet, §13.7.5; ACPI Specification
- * 6.5, §4.8.3.6.
+ * Reset control register (port 0xcf9), which is also the FADT's RESET_REG. Source: Intel ICH9 data sheet, §13.7.5; ACPI
+ * Specification 6.5, §4.8.3.6.
  *
  *   0  bit 1 system reset, 2 reset processor (0 to 1 resets), 3 full reset
  *

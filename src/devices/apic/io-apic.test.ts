@@ -30,7 +30,10 @@ beforeEach(() => {
 
 const read = (register: number): number => { ioApic.writeMmio(0, 4, register); return ioApic.readMmio(0x10, 4) }
 const write = (register: number, value: number): void => { ioApic.writeMmio(0, 4, register); ioApic.writeMmio(0x10, 4, value) }
-const route = (pin: number, low: number, destination = 5): void => { write(0x11 + 2 * pin, destination << 24); write(0x10 + 2 * pin, low) }
+const route = (pin: number, low: number, destination = 5): void => {
+  write(0x11 + 2 * pin, destination << 24)
+  write(0x10 + 2 * pin, low)
+}
 
 describe('I/O APIC', () => {
   it('identifies itself', () => {

@@ -193,6 +193,24 @@ describe('timer', () => {
     expect(clock.nextDeadline()).toBe(Infinity)
   })
 
+  it('goes on after a restore: the count, the period and the deadline', () => {
+    write(LVT_TIMER, 0x20040)
+    write(INITIAL, 50_000)
+    clock.advance(30_000)
+    const copy = cpu(0)
+    copy.apic.restore(apic.save())
+    expect(read(CURRENT, copy.apic)).toBe(35_000)
+    clock.advance(70_000)
+    expect([apic.acknowledge(), copy.apic.acknowledge()]).toEqual([0x40, 0x40])
+    write(LVT_TIMER, 0x40041, copy.apic)
+    copy.apic.writeMsr(TSC_DEADLINE, 900_000n)
+    const third = cpu(0)
+    third.apic.restore(copy.apic.save())
+    write(EOI, 0, third.apic)
+    clock.advanceTo(899_000)
+    expect(third.apic.acknowledge()).toBe(0x41)
+  })
+
   it('fires at once for a deadline that has passed', () => {
     write(LVT_TIMER, 0x40040)
     apic.writeMsr(TSC_DEADLINE, 1n)
@@ -375,11 +393,11 @@ describe('modes', () => {
 })
 
 deviceContract('local APIC', (world) => {
-  const bus = new ApicBus()
+  const apicBus = new ApicBus()
   const recorded = new RecordedPins()
   const line = world.line()
   const device = new LocalApic({
-    id: 3, bootProcessor: true, physicalAddressBits: 40, clock: world.clock, bus,
+    id: 3, bootProcessor: true, physicalAddressBits: 40, clock: world.clock, bus: apicBus,
     pins: {
       interrupt: (pending) => line.setLevel(pending),
       nonMaskableInterrupt: world.event('NMI'), initialize: world.event('INIT'), startUp: (vector) => recorded.startUp(vector),
@@ -388,14 +406,14 @@ deviceContract('local APIC', (world) => {
     timeOfTsc: (tsc) => Number(tsc),
     relocated: () => undefined,
   })
-  bus.onEoi((vector) => world.events.push(`EOI ${vector}`))
+  apicBus.onEoi((vector) => world.events.push(`EOI ${vector}`))
   const likely = Array.from({ length: 0x40 }, (_, i) => i * 16).concat([SVR, SVR, LVT_TIMER, LVT_TIMER, INITIAL, EOI, TPR])
   return {
     device,
     mmio: [{ device, length: 0x1000, likely }],
     wires: [device.lint0, device.lint1],
     actions: [
-      (random) => bus.deliver(3, false, random.below(8), random.below(256), random.below(2) === 1),
+      (random) => apicBus.deliver(3, false, random.below(8), random.below(256), random.below(2) === 1),
       (random) => device.readMsr(random.pick([APIC_BASE, TSC_DEADLINE, 0x800 + random.below(0x100)])),
       (random) => device.writeMsr(random.pick([APIC_BASE, TSC_DEADLINE, 0x800 + random.below(0x40)]), BigInt(random.value())),
       (random) => device.writeMsr(APIC_BASE, random.pick([0xfee00800n, 0xfee00800n, 0xfee00c00n, 0n])),

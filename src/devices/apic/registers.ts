@@ -1,6 +1,6 @@
 /**
- * The local APIC's registers by number: xAPIC offset divided by 16, x2APIC MSR minus 0x800. Source: SDM Vol. 3A, table 11-1 "Local APIC
- * Register Address Map" and table 11-6 "Local APIC Register Address Map Supported by x2APIC".
+ * The local APIC's registers by number: xAPIC offset divided by 16, x2APIC MSR minus 0x800. Source: SDM Vol. 3A, table 11-1
+ * "Local APIC Register Address Map" and table 11-6 "Local APIC Register Address Map Supported by x2APIC".
  */
 export const Register = {
   ID: 0x02, VERSION: 0x03, TPR: 0x08, PPR: 0x0a, EOI: 0x0b, LDR: 0x0d, DFR: 0x0e, SVR: 0x0f,

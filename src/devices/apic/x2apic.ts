@@ -17,8 +17,8 @@ const LVT_READ_ONLY = 0x1000 | LVT_REMOTE_IRR
 const SVR_FOCUS = 0x200
 
 const WRITABLE = new Map<number, number>([
-  [Register.TPR, 0xff], [Register.EOI, 0], [Register.SVR, SVR_WRITABLE | SVR_FOCUS], [Register.ESR, 0], [Register.ICR, ICR_WRITABLE],
-  [Register.INITIAL_COUNT, 0xffffffff], [Register.DIVIDE, 0x0b], [Register.SELF_IPI, 0xff],
+  [Register.TPR, 0xff], [Register.EOI, 0], [Register.SVR, SVR_WRITABLE | SVR_FOCUS], [Register.ESR, 0],
+  [Register.ICR, ICR_WRITABLE], [Register.INITIAL_COUNT, 0xffffffff], [Register.DIVIDE, 0x0b], [Register.SELF_IPI, 0xff],
 ])
 LVT_WRITABLE.forEach((mask, index) => WRITABLE.set(Register.LVT_TIMER + index, mask | LVT_READ_ONLY))
 

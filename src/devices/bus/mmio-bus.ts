@@ -35,7 +35,7 @@ export class MmioBus {
   /** @throws TenonError MMIO_TAKEN if another fixed device stands there. */
   attach(base: number, length: number, device: MmioDevice): void {
     const taken = this.ranges.some((range) => range.fixed && base < range.base + range.length && range.base < base + length)
-    if (taken) throw new TenonError('MMIO_TAKEN', `addresses 0x${base.toString(16)} + 0x${length.toString(16)} already have a device`)
+    if (taken) throw new TenonError('MMIO_TAKEN', `address 0x${base.toString(16)} already has a device; choose another`)
     this.ranges.push({ device, length, fixed: true, base })
     this.rebuild()
   }

@@ -6,8 +6,8 @@ import { Ps2Keyboard } from './ps2-keyboard.ts'
 import type { Ps2KeyboardState } from './ps2-keyboard.ts'
 
 /**
- * 8042 keyboard controller of a PS/2-compatible PC. Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary
- * Device Controller".
+ * 8042 keyboard controller of a PS/2-compatible PC. Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and
+ * Auxiliary Device Controller".
  *
  *   0  data: output buffer (read), input buffer (write)
  *   4  status (read): OBF 0, IBF 1, SYS 2, command 3, not inhibited 4, auxiliary 5, time-out 6; command (write)
@@ -24,7 +24,9 @@ import type { Ps2KeyboardState } from './ps2-keyboard.ts'
  */
 const Offset = { DATA: 0, COMMAND: 4 } as const
 const Status = { OUTPUT_FULL: 1, SYSTEM: 4, COMMAND: 8, NOT_INHIBITED: 16, AUXILIARY: 32, TIMEOUT: 64 } as const
-const Mode = { KEYBOARD_INTERRUPT: 1, AUXILIARY_INTERRUPT: 2, SYSTEM: 4, KEYBOARD_OFF: 16, AUXILIARY_OFF: 32, TRANSLATE: 64 } as const
+const Mode = {
+  KEYBOARD_INTERRUPT: 1, AUXILIARY_INTERRUPT: 2, SYSTEM: 4, KEYBOARD_OFF: 16, AUXILIARY_OFF: 32, TRANSLATE: 64,
+} as const
 const OutputPort = { NOT_RESET: 1, A20: 2, KEYBOARD_FULL: 16, AUXILIARY_FULL: 32, LINES_HIGH: 0xc0 } as const
 /** As PC firmware leaves it. */
 const INITIAL_MODE = Mode.KEYBOARD_INTERRUPT | Mode.SYSTEM | Mode.AUXILIARY_OFF | Mode.TRANSLATE

@@ -5,8 +5,8 @@ import type { RegisterMap, RegisterRow } from '../registers/register-map.ts'
 /**
  * Base address registers of a type 0 configuration header. Source: PCI Local Bus Specification 3.0, §6.2.5.1.
  *
- * Sizing works by itself: the address bits below the size are read-only zeros. `window` hears of every move; it is out of the address
- * space while the Command register's decoding bit is clear.
+ * Sizing works by itself: the address bits below the size are read-only zeros. `window` hears of every move; it is out of the
+ * address space while the Command register's decoding bit is clear.
  */
 export interface Bar {
   /** Register 0 to 5; a memory64 BAR takes the next one too. */
@@ -53,7 +53,7 @@ function checkBar({ index, kind, size }: Bar): void {
   const [smallest, largest] = kind === 'io' ? [4, 256] : [16, kind === 'memory64' ? 2 ** 40 : 2 ** 31]
   const registers = kind === 'memory64' ? 2 : 1
   if (!Number.isInteger(Math.log2(size)) || size < smallest || size > largest || index < 0 || index + registers > 6) {
-    throw new TenonError('BAR_INVALID', `BAR ${index}: ${kind} of ${size} bytes is impossible; sizes are powers of two from ${smallest}`)
+    throw new TenonError('BAR_INVALID', `BAR${index}, ${kind} of ${size} bytes is impossible; use a power of two from ${smallest}`)
   }
 }
 

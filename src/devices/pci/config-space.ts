@@ -10,8 +10,8 @@ import { Bars } from './bars.ts'
 import type { Bar } from './bars.ts'
 
 /**
- * Configuration space of a PCI function with a type 0 header: identification, command and status, base addresses, INTx and a list of
- * capabilities. Source: PCI Local Bus Specification 3.0, chapter 6.
+ * Configuration space of a PCI function with a type 0 header: identification, command and status, base addresses, INTx and a list
+ * of capabilities. Source: PCI Local Bus Specification 3.0, chapter 6.
  *
  *   0x00 VendorId DeviceId   0x04 Command Status   0x08 RevisionAndClass   0x0c CacheLineSize LatencyTimer HeaderType
  *   0x10 BAR0 to BAR5        0x2c SubsystemVendorId SubsystemId            0x34 CapabilitiesPointer
@@ -65,12 +65,13 @@ export class PciConfigSpace implements PciFunction, Stateful<PciConfigState> {
     this.bars = new Bars(options.bars ?? [])
     this.line = options.interrupt?.line
     const capabilities = placeCapabilities(options.capabilities ?? [])
+    const listed = capabilities.length > 0
     this.registers = new RegisterMap([
       ...identityRows(identity),
       { name: 'Command', offset: 0x04, width: 2, writable: COMMAND_WRITABLE },
-      { name: 'Status', offset: 0x06, width: 2, reset: capabilities.length > 0 ? Status.CAPABILITIES : 0, dynamic: Status.INTERRUPT },
+      { name: 'Status', offset: 0x06, width: 2, reset: listed ? Status.CAPABILITIES : 0, dynamic: Status.INTERRUPT },
       ...this.bars.rows(),
-      { name: 'CapabilitiesPointer', offset: 0x34, width: 1, reset: capabilities.length > 0 ? FIRST_CAPABILITY : 0 },
+      { name: 'CapabilitiesPointer', offset: 0x34, width: 1, reset: listed ? FIRST_CAPABILITY : 0 },
       { name: 'InterruptLine', offset: 0x3c, width: 1, writable: 0xff },
       { name: 'InterruptPin', offset: 0x3d, width: 1, reset: options.interrupt?.pin ?? 0 },
       ...capabilities,
@@ -141,7 +142,7 @@ function placeCapabilities(capabilities: readonly Capability[]): RegisterRow[] {
   let at = FIRST_CAPABILITY
   capabilities.forEach((capability, index) => {
     const end = at + (capability.length + 3 & ~3)
-    if (end > CONFIG_SIZE) throw new TenonError('CAPABILITIES_TOO_LONG', `capability ${index} ends at 0x${end.toString(16)}, beyond 0x100`)
+    if (end > CONFIG_SIZE) throw new TenonError('CAPABILITIES_TOO_LONG', `capability ${index} ends beyond 0x100; shorten the list`)
     const next = index + 1 < capabilities.length ? end : 0
     rows.push({ name: `Capability${index}`, offset: at, width: 2, reset: next << 8 | capability.id })
     for (const row of capability.rows) rows.push({ ...row, offset: at + row.offset })

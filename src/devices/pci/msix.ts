@@ -6,7 +6,8 @@ import type { Capability } from './config-space.ts'
 /**
  * MSI-X: the capability and the table and pending bits behind a BAR. Source: PCI Local Bus Specification 3.0, §6.8.2.
  *
- *   capability 0x11: 2  MsixControl (table size - 1 10:0, function mask 14, enable 15)  4  MsixTable  8  MsixPending (offset and BAR)
+ *   capability 0x11: 2  MsixControl (table size - 1 10:0, function mask 14, enable 15)
+ *     4  MsixTable  8  MsixPending (offset and BAR)
  *   table entry, 16 bytes: 0 message address, 4 upper address, 8 message data, 12 vector control (mask 0)
  *   pending bits: one for each vector
  *

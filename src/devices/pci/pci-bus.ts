@@ -28,7 +28,7 @@ export class PciBus implements Stateful<PciBusState> {
   readonly version = 1
   readonly configurationPorts: PortDevice
   readonly ecam: MmioDevice
-  private readonly functions: (PciFunction | undefined)[] = new Array<PciFunction | undefined>(256)
+  private readonly functions: (PciFunction | undefined)[] = []
   private address = 0
 
   constructor() {

@@ -11,7 +11,9 @@ import { hostBridge } from './host-bridge.ts'
 import { Msix } from './msix.ts'
 import { PciBus, PciInterruptRouter } from './pci-bus.ts'
 
-const identity = { vendorId: 0x1af4, deviceId: 0x1042, revision: 1, classCode: 0x018000, subsystemVendorId: 0x1af4, subsystemId: 0x40 }
+const identity = {
+  vendorId: 0x1af4, deviceId: 0x1042, revision: 1, classCode: 0x018000, subsystemVendorId: 0x1af4, subsystemId: 0x40,
+}
 const answering = (value: number) => ({
   readMmio: () => value, writeMmio: () => undefined, readPort: () => value, writePort: () => undefined,
 })
@@ -119,8 +121,9 @@ describe('base addresses', () => {
 
   it('must be possible', () => {
     const window = { moveTo: () => undefined }
-    for (const bar of [{ index: 5, kind: 'memory64', size: 16 }, { index: 0, kind: 'io', size: 512 }, { index: 0, kind: 'memory32', size: 48 }] as const) {
-      expect(() => new PciConfigSpace(identity, { bars: [{ ...bar, window }] })).toThrow(expect.objectContaining({ code: 'BAR_INVALID' }))
+    for (const [index, kind, size] of [[5, 'memory64', 16], [0, 'io', 512], [0, 'memory32', 48]] as const) {
+      const build = () => new PciConfigSpace(identity, { bars: [{ index, kind, size, window }] })
+      expect(build).toThrow(expect.objectContaining({ code: 'BAR_INVALID' }))
     }
   })
 })
@@ -214,7 +217,9 @@ deviceContract('PCI configuration space', (world) => {
   })
   const likely = [4, 4, 0x10, 0x14, 0x18, 0x3c, 0x40]
   return {
-    device, mmio: [{ device: accesses(device), length: 4096, likely }], actions: [(random) => device.setInterrupt(random.below(2) === 1)],
+    device,
+    mmio: [{ device: accesses(device), length: 4096, likely }],
+    actions: [(random) => device.setInterrupt(random.below(2) === 1)],
   }
 })
 
@@ -247,6 +252,9 @@ deviceContract('MSI-X', (world) => {
       { device: device.msix.table, length: 1024 }, { device: device.msix.pendingBits, length: 16 },
       { device: accesses(device.config), length: 256, likely: [0x40] },
     ],
-    actions: [(random) => device.msix.notify(random.below(41)), (random) => device.config.writeConfig(0x42, 2, 0x8000 | random.value() & 0xffff)],
+    actions: [
+      (random) => device.msix.notify(random.below(41)),
+      (random) => device.config.writeConfig(0x42, 2, 0x8000 | random.value() & 0xffff),
+    ],
   }
 })

@@ -7,13 +7,13 @@ import { Pic8259 } from './pic-8259.ts'
 import type { Pic8259State } from './pic-8259.ts'
 
 /**
- * The two 8259A of a PC: IRQ 0 to 7 on the master, IRQ 8 to 15 on the slave, whose INT is the master's IR2. Source: Intel 8259A data
- * sheet, "Cascading the 8259A"; the edge/level control registers: Intel 82371AB (PIIX4) data sheet, §4.2.
+ * The two 8259A of a PC: IRQ 0 to 7 on the master, IRQ 8 to 15 on the slave, whose INT is the master's IR2. Source: Intel 8259A
+ * data sheet, "Cascading the 8259A"; the edge/level control registers: Intel ICH9 data sheet, §13.4.
  *
  *   master, slave (2 ports each): see pic-8259.ts
  *   edgeLevel (2 ports)           0  ELCR1: IRQ 3 to 7    1  ELCR2: IRQ 9 to 12, 14, 15    (1 = level-triggered)
  *
- * Left out on purpose: nothing but what pic-8259.ts names.
+ * Left out on purpose: see pic-8259.ts.
  */
 export type PicPairState = { readonly master: Pic8259State, readonly slave: Pic8259State }
 

@@ -2,8 +2,8 @@ import { StateReader } from '../../machine/state-reader.ts'
 import { fromBcd, toBcd } from '../bcd.ts'
 
 /**
- * One counter of the 8254, in clock ticks since power-on. It holds no running count: the count and OUT are computed from the tick at
- * which counting began. Source: Intel 8254 data sheet (231164-005), "Mode Definitions".
+ * One counter of the 8254, in clock ticks since power-on. It holds no running count: the count and OUT are computed from the tick
+ * at which counting began. Source: Intel 8254 data sheet (231164-005), "Mode Definitions".
  */
 export type CounterState = {
   readonly mode: number, readonly bcd: boolean

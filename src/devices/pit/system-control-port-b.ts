@@ -5,7 +5,7 @@ import { ByteDevice } from '../bus/byte-device.ts'
 import type { GatedCounter } from './pit-8254.ts'
 
 /**
- * System control port B (port 0x61), the NMI status and control register. Source: Intel 82371AB (PIIX4) data sheet, §4.2.5.1.
+ * System control port B (port 0x61), the NMI status and control register. Source: Intel ICH9 data sheet, §13.7.1.
  *
  *   0  bit 0 counter 2 GATE, 1 speaker data, 2 and 3 SERR# and IOCHK# disable (read/write);
  *      4 refresh toggle, 5 counter 2 OUT, 6 and 7 IOCHK# and SERR# status, always 0 (read-only)

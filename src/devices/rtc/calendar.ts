@@ -1,12 +1,19 @@
 import { fromBcd, toBcd } from '../bcd.ts'
 
 /**
- * The MC146818's time registers: seconds, minutes, hours, day of the week, date, month, year, and the century that PCs keep in CMOS.
- * Values are in the format that register B chooses. Times are Unix seconds (UTC).
+ * The MC146818's time registers: seconds, minutes, hours, day of the week, date, month, year, and the century that PCs keep in
+ * CMOS. Values are in the format that register B chooses. Times are Unix seconds (UTC).
  */
 export interface TimeFormat {
   readonly binary: boolean
   readonly hours24: boolean
+}
+
+/** The alarm bytes as they are in the registers. */
+export interface Alarm {
+  readonly seconds: number
+  readonly minutes: number
+  readonly hours: number
 }
 
 /** Order of the bytes in `encodeTime` and `decodeTime`. */
@@ -37,7 +44,7 @@ export function decodeTime(fields: Uint8Array, format: TimeFormat): number {
 }
 
 /** Seconds from `unixSeconds` to the next time of day that matches the alarm bytes (at least 1); Infinity if none ever does. */
-export function secondsToAlarm(unixSeconds: number, alarm: { seconds: number, minutes: number, hours: number }, format: TimeFormat): number {
+export function secondsToAlarm(unixSeconds: number, alarm: Alarm, format: TimeFormat): number {
   const hours = alarm.hours >= ANY ? -1 : decodeHours(alarm.hours, format)
   const minutes = alarm.minutes >= ANY ? -1 : decodeNumber(alarm.minutes, format)
   const seconds = alarm.seconds >= ANY ? -1 : decodeNumber(alarm.seconds, format)

@@ -8,7 +8,7 @@ import { TIME_FIELDS, decodeTime, encodeTime, secondsToAlarm } from './calendar.
 import type { TimeFormat } from './calendar.ts'
 
 /**
- * Real-time clock and CMOS memory. Source: Motorola MC146818A data sheet; the index port: Intel 82371AB (PIIX4) data sheet, §4.2.8.
+ * Real-time clock and CMOS memory. Source: Motorola MC146818A data sheet; the index port: Intel ICH9 data sheet, §13.6 and §13.7.2.
  *
  *   port 0  index (write-only): bits 0 to 6 register, bit 7 NMI mask     port 1  the register
  *
@@ -221,7 +221,9 @@ export class RtcMc146818 extends ByteDevice implements Stateful<RtcState> {
 
   private alarmDelay(unixSeconds: number): number {
     const alarm = {
-      seconds: this.cmos[Register.ALARM_SECONDS], minutes: this.cmos[Register.ALARM_MINUTES], hours: this.cmos[Register.ALARM_HOURS],
+      seconds: this.cmos[Register.ALARM_SECONDS],
+      minutes: this.cmos[Register.ALARM_MINUTES],
+      hours: this.cmos[Register.ALARM_HOURS],
     }
     return secondsToAlarm(unixSeconds, alarm, this.format)
   }

@@ -86,6 +86,7 @@ export function deviceContract(name: string, build: (world: World) => Subject): 
         const copy = restored(original.world, original.subject.device.save())
         expect(copy.subject.device.save()).toEqual(original.subject.device.save())
         expect(copy.world.levels()).toEqual(original.world.levels())
+        expect(copy.world.clock.nextDeadline()).toBe(original.world.clock.nextDeadline())
         original.world.events.length = copy.world.events.length = 0
         const expected = activity(original.world, original.subject, new Random(seed + 100), STEPS)
         const actual = activity(copy.world, copy.subject, new Random(seed + 100), STEPS)

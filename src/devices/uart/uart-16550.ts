@@ -13,11 +13,11 @@ import type { ByteFifoState } from './byte-fifo.ts'
  *   0  RBR (read), THR (write)   1  IER        DLAB = 1:  0  DLL   1  DLM
  *   2  IIR (read), FCR (write)   3  LCR        4  MCR     5  LSR   6  MSR   7  SCR
  *
- * Characters take no time: a byte written to THR is with the back end at once, and the interrupts follow as if its character time had
- * passed; four character times without a byte (the receiver's time-out) pass as soon as the back end has no more bytes.
+ * Characters take no time: a byte written to THR is with the back end at once, and the interrupts follow as if its character time
+ * had passed; four character times without a byte (the receiver's time-out) pass as soon as the back end has no more bytes.
  *
- * The receiver takes from the back end only what fits into its FIFO. A guest that has ever asserted RTS is taken to use it: while RTS
- * is deasserted, bytes wait in the back end.
+ * The receiver takes from the back end only what fits into its FIFO. A guest that has ever asserted RTS is taken to use it: while
+ * RTS is deasserted, bytes wait in the back end.
  *
  * Left out on purpose: baud rate timing, word length and parity (bytes arrive as they are), DMA modes, overruns from the back end.
  */
@@ -172,7 +172,7 @@ export class Uart16550 extends ByteDevice implements Stateful<UartState>, Serial
     return byte
   }
 
-  /** §8.6.1: reading IIR clears the transmitter's interrupt if that is the one it shows. */
+  /** §8.6: reading IIR clears the transmitter's interrupt if that is the one it shows. */
   private readInterruptIdentification(): number {
     const source = this.interruptSource()
     if (source === Iir.THR_EMPTY) {
@@ -254,7 +254,7 @@ export class Uart16550 extends ByteDevice implements Stateful<UartState>, Serial
     this.updateLine()
   }
 
-  /** In loop mode the outputs are inactive (§8.6.7). */
+  /** In loop mode the outputs are inactive (§8.8). */
   private controlChanged(): void {
     const outputs = this.mcr & Mcr.LOOP ? 0 : this.mcr
     this.backend.controlChanged?.((outputs & Mcr.DTR) !== 0, (outputs & Mcr.RTS) !== 0, (this.lcr & Lcr.BREAK) !== 0)
@@ -289,7 +289,7 @@ export class Uart16550 extends ByteDevice implements Stateful<UartState>, Serial
     }
   }
 
-  /** §8.6.3: on an overrun a full FIFO keeps its bytes; the single buffer takes the new one. */
+  /** §8.4: on an overrun a full FIFO keeps its bytes; the single buffer takes the new one. */
   private receive(byte: number, flags: number): void {
     if (this.receiver.count >= this.receiverSize()) {
       this.lineErrors |= Lsr.OVERRUN
