@@ -59,7 +59,7 @@ export const Slot = {
   RETIRED: 928,
   /** Asynchronous events for the vCPU (i32, accessed with Atomics): see system/events.ts. */
   PENDING: 936,
-  /** Interrupts are inhibited for one instruction (after STI, MOV SS, POP SS): 0 or 1. */
+  /** Interrupts are inhibited for one instruction: 1 after STI, 2 after a load of SS (debug traps and NMIs too), else 0. */
   INTERRUPT_SHADOW: 940,
   /** Linear address of the last page fault (becomes CR2 on delivery). */
   FAULT_ADDRESS: 944,
@@ -71,6 +71,8 @@ export const Slot = {
   STACK_MASK: 960,
   /** Data selectors' part of the state that decoded records depend on: see interpreter/code-context.ts (u32). */
   CODE_CONTEXT: 968,
+  /** An interrupt waits for RFLAGS.IF: what sets IF must then set PendingEvent.INTERRUPT, see system/events.ts (u32: 0 or 1). */
+  MASKED_INTERRUPT: 972,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */
@@ -107,10 +109,12 @@ export const Block = {
   SEGMENTS: 288,
   /** Current privilege level, 0 to 3 (u32). */
   CPL: 416,
-  /** Halted by HLT (u32: 0 or 1). */
+  /** Whether the processor runs, or why it does not: Activity in system/events.ts (u32). */
   HALTED: 420,
   /** NMI delivery is blocked until IRET (u32: 0 or 1). */
   NMI_BLOCKED: 424,
+  /** Debug conditions met since the last #DB, at their places in DR6 (u32): see system/debug.ts. */
+  PENDING_DEBUG: 428,
   /** Four 16-byte helper arguments and one 16-byte result. */
   ARGUMENTS: 512,
   RESULT: 576,
