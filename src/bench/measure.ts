@@ -54,7 +54,7 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
     instructions.add(event, workload, count)
   })
   try {
-    await watch(child, options, marker => {
+    await watch(child, command.reports, options, marker => {
       times.add(marker.event, marker.workload, (performance.now() - started) / 1000)
       options.onMarker?.(marker)
     })
@@ -80,10 +80,17 @@ class SpanReader {
 
 const CONSOLE_TAIL = 2000
 
-/** Resolves at the marker `done`. */
-function watch(child: ChildProcess, { timeoutSeconds, workloads }: MeasureOptions, onMarker: (marker: Marker) => void): Promise<void> {
+/** Resolves at the marker `done`, and with the report of it if there are reports: they come another way, and may be later. */
+function watch(
+  child: ChildProcess, reports: boolean, { timeoutSeconds, workloads }: MeasureOptions, onMarker: (marker: Marker) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     let tail = ''
+    const awaited = new Set(reports ? ['marker', 'report'] : ['marker'])
+    const isDone = (by: string): void => {
+      awaited.delete(by)
+      if (awaited.size === 0) resolve()
+    }
     const fail = (code: string, what: string): void => reject(new TenonError(code, `${what}. The end of its console:\n${tail}`))
     const timer = setTimeout(() => fail('BENCH_GUEST_FAILED', `the guest was not done after ${timeoutSeconds} s`), timeoutSeconds * 1000)
     const reader = new MarkerReader(marker => {
@@ -92,7 +99,10 @@ function watch(child: ChildProcess, { timeoutSeconds, workloads }: MeasureOption
       if (expected !== undefined && marker.text !== expected) {
         fail('BENCH_ANSWER_WRONG', `${marker.workload} gives ${JSON.stringify(marker.text)}, not ${JSON.stringify(expected)}`)
       }
-      if (marker.event === 'done') resolve()
+      if (marker.event === 'done') isDone('marker')
+    })
+    child.on('message', message => {
+      if ((message as GuestReport).event === 'done') isDone('report')
     })
     const show = (text: string): void => { tail = (tail + text).slice(-CONSOLE_TAIL) }
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -1,0 +1,56 @@
+/** The package as its users get it: packed, installed into an empty folder, run and imported there. Needs the npm registry. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ROOT, npm, run, tool } from './lib/run.mjs'
+
+const MINUTE = 60_000
+
+let folder
+let packed
+
+/** Runs a program that must succeed, in the empty folder if nothing else is said. Returns what it printed. */
+async function succeed(command, cwd = folder) {
+  const { status, output } = await run(command, { cwd, quiet: true, timeoutMs: 4 * MINUTE })
+  if (status !== 0) throw new Error(`${command.join(' ')} ended with status ${status}:\n${output}`)
+  return output
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tenon-package-'))
+  const output = await succeed([...npm(), 'pack', '--json', '--loglevel=error', '--pack-destination', folder], ROOT)
+  // What the build prints comes first. npm 10 lists the packages, npm 11 may name them.
+  const [json] = /^[[{]\n[^]*/m.exec(output)
+  packed = Object.values(JSON.parse(json))[0]
+  await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
+  await succeed([...npm(), 'install', `./${packed.filename}`, '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'])
+}, 10 * MINUTE)
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+describe('the package', () => {
+  it('has what its users need, and nothing for its developers', () => {
+    const paths = packed.files.map(({ path }) => path)
+    expect(paths).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js']))
+    expect(paths.filter(path => path.endsWith('.wasm'))).not.toEqual([])
+    expect(paths.filter(path => /\.test\.|\/testing\/|^dist\/bench\/|^(src|test|scripts)\//.test(path))).toEqual([])
+  })
+
+  it('has the command tenon', async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+    expect(await succeed([...npm(), 'exec', '--offline', '--loglevel=error', '--', 'tenon', '--version'])).toContain(version)
+  }, MINUTE)
+
+  it('can be imported', async () => {
+    await writeFile(join(folder, 'program.js'), 'import { Machine } from \'tenon\'\nconsole.log(typeof Machine)\n')
+    expect(await succeed([process.execPath, 'program.js'])).toMatch(/^(function|object)\n$/)
+  }, MINUTE)
+
+  it('has types that a strict program compiles with', async () => {
+    await writeFile(join(folder, 'program.ts'), 'import { Machine } from \'tenon\'\nexport const machine: unknown = Machine\n')
+    const compiler = { module: 'NodeNext', target: 'ES2023', strict: true, skipLibCheck: false, noEmit: true, types: [] }
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: compiler, files: ['program.ts'] }))
+    expect(await succeed([...tool('typescript', 'tsc'), '-p', 'tsconfig.json'])).toBe('')
+  }, MINUTE)
+})

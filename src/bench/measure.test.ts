@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest'
+import { measure } from './measure.ts'
+import type { GuestCommand } from './measure.ts'
+import type { Workload } from './workloads.ts'
+
+const WORKLOADS: Workload[] = [{ name: 'loop', title: 'loop', script: '', answer: '42' }]
+
+/** A guest that is a Node program: `say` prints, `wait` waits, `report` sends an instruction count. */
+function guest(body: string, reports = false): GuestCommand {
+  const prelude = `const say = (...words) => console.log('@@bench', ...words)
+    const wait = ms => new Promise(resolve => setTimeout(resolve, ms))
+    const report = (event, workload, instructions) => process.send({ event, workload, instructions });`
+  return { program: process.execPath, args: ['-e', `${prelude} (async () => { ${body} })()`], reports }
+}
+
+const options = { timeoutSeconds: 20, workloads: WORKLOADS }
+const END = 'say("end", "loop"); say("answer", "loop", "42"); say("done"); await wait(60000)'
+
+describe('measure', () => {
+  it('takes the times between markers', async () => {
+    const run = await measure(guest(`say("user-space"); say("begin", "loop"); await wait(100); ${END}`), options)
+    expect(Object.keys(run.seconds)).toEqual(['boot', 'loop'])
+    expect(run.seconds.boot).toBeGreaterThan(0)
+    expect(run.seconds.loop).toBeGreaterThan(0.08)
+    expect(run.instructions).toEqual({})
+  })
+
+  it('takes instruction counts from the program', async () => {
+    const body = `say("user-space"); say("begin", "loop"); ${END.replace('await wait(60000)', '')}; await wait(100); report("user-space", "", 1000)
+      report("begin", "loop", 1500); report("end", "loop", 4500); report("done", "", 5000); await wait(60000)`
+    expect((await measure(guest(body, true), options)).instructions).toEqual({ boot: 1000, loop: 3000 })
+  })
+
+  it('rejects a wrong answer', async () => {
+    await expect(measure(guest('say("answer", "loop", "41"); say("done")'), options)).rejects.toMatchObject({
+      code: 'BENCH_ANSWER_WRONG', message: expect.stringContaining('loop gives "41", not "42"') as string,
+    })
+  })
+
+  it('rejects a guest that ends early, with the end of its console', async () => {
+    await expect(measure(guest('console.log("Kernel panic"); process.exit(3)'), options)).rejects.toMatchObject({
+      code: 'BENCH_GUEST_FAILED', message: expect.stringMatching(/ended with status 3[^]*Kernel panic/) as string,
+    })
+  })
+
+  it('rejects a guest that is never done', async () => {
+    await expect(measure(guest('await wait(60000)'), { ...options, timeoutSeconds: 0.2 })).rejects.toMatchObject({ code: 'BENCH_GUEST_FAILED' })
+  })
+
+  it('rejects a program that is not there', async () => {
+    await expect(measure({ program: 'tenon-no-such-program', args: [], reports: false }, options)).rejects.toMatchObject({
+      code: 'BENCH_GUEST_FAILED', message: expect.stringContaining('cannot be started') as string,
+    })
+  })
+})
