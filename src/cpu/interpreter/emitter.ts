@@ -133,6 +133,8 @@ export class InterpreterOps extends Ops {
   /** What the instruction before it in a fused pair produced. */
   private producerBefore: KnownProducer | undefined
   private storesMemory = false
+  /** A place was translated for writing. */
+  private translated = false
   private outcome: number | undefined
 
   constructor(site: Site, functions: EngineFunctions) {
@@ -171,6 +173,7 @@ export class InterpreterOps extends Ops {
     this.newFlags = {}
     this.producer = undefined
     this.storesMemory = false
+    this.translated = false
     this.outcome = undefined
   }
 
@@ -206,6 +209,13 @@ export class InterpreterOps extends Ops {
     otherwise().emit(this.f)
     this.f.set(local).end()
     return this.local(type, local)
+  }
+
+  chooseCommon(condition: Value, type: ValueTypeCode, common: () => Value, rare: () => Value): Value {
+    if (this.site.slow === undefined) return this.choose(condition, type, common, rare)
+    this.eqz(condition).emit(this.f)
+    this.f.brIf(this.site.slow)
+    return this.let(common())
   }
 
   // The record.
@@ -256,8 +266,10 @@ export class InterpreterOps extends Ops {
       return
     }
     const { address, offset } = this.registerPlace(n)
-    if (this.isVector(n)) this.stageStore(address, size, value.type === V128 ? value : this.fit(value, carrier(size)), offset)
-    else this.stageGeneral(address, offset, size, value)
+    if (!this.isVector(n)) return this.stageGeneral(address, offset, size, value)
+    this.stageStore(address, size, value.type === V128 ? value : this.fit(value, carrier(size)), offset)
+    // Sign and exponent of the x87 register that holds an MMX register become all ones (SDM Vol. 1 §9.5.1).
+    if (this.isMmx(n)) this.stageStore(address, 16, this.i32(0xffff), offset + 8)
   }
 
   touch(n: number): void { if (this.isMemory(n)) this.operandPlace(n, this.defaultSize(n)) }
@@ -401,6 +413,7 @@ export class InterpreterOps extends Ops {
   place(linear: Value, size: Size, access: 'read' | 'write' | 'modify'): TranslatedPlace {
     const { f, site } = this
     const table = access === 'read' ? Context.READ_TLB : Context.WRITE_TLB
+    if (access !== 'read') this.translated = true
     const address = this.let(linear)
     const low = this.wrap(address)
     const entry = this.temporary(I32)
@@ -773,6 +786,8 @@ export class InterpreterOps extends Ops {
     f.if()
     if (site.next !== undefined) site.next(1)
     else {
+      // A place that was translated for writing may wait for its commit, which does not come.
+      if (this.translated) f.get(site.cpu).i32(0).memory(W.i32_store, Slot.SLOW_STORES)
       this.following().emit(f)
       f.op(W.return)
     }

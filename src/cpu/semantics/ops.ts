@@ -142,6 +142,8 @@ export abstract class Ops extends Values {
   abstract let(value: Value): Value
   /** A value worked out by one of two pieces of code, which may call helpers but stage nothing. */
   abstract choose(condition: Value, type: ValueTypeCode, then: () => Value, otherwise: () => Value): Value
+  /** As `choose` where `rare` hardly ever applies: an engine need not have it at hand. */
+  abstract chooseCommon(condition: Value, type: ValueTypeCode, common: () => Value, rare: () => Value): Value
   /**
    * Calls a TypeScript helper now, with up to four arguments (I32, I64 or V128). A helper that changes state comes after everything
    * that can fault. If it reports a fault nothing is committed.

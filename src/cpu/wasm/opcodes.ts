@@ -85,6 +85,8 @@ export const W = {
   i64x2_shl: SIMD | 0xcb, i64x2_shr_s: SIMD | 0xcc, i64x2_shr_u: SIMD | 0xcd, i64x2_add: SIMD | 0xce, i64x2_sub: SIMD | 0xd1, i64x2_mul: SIMD | 0xd5,
   i64x2_eq: SIMD | 0xd6, i64x2_ne: SIMD | 0xd7, i64x2_lt_s: SIMD | 0xd8, i64x2_gt_s: SIMD | 0xd9,
   i64x2_extmul_low_i32x4_s: SIMD | 0xdc, i64x2_extmul_high_i32x4_s: SIMD | 0xdd, i64x2_extmul_low_i32x4_u: SIMD | 0xde, i64x2_extmul_high_i32x4_u: SIMD | 0xdf,
+  f32x4_ceil: SIMD | 0x67, f32x4_floor: SIMD | 0x68, f32x4_trunc: SIMD | 0x69, f32x4_nearest: SIMD | 0x6a,
+  f64x2_ceil: SIMD | 0x74, f64x2_floor: SIMD | 0x75, f64x2_trunc: SIMD | 0x7a, f64x2_nearest: SIMD | 0x94,
   f32x4_abs: SIMD | 0xe0, f32x4_neg: SIMD | 0xe1, f32x4_sqrt: SIMD | 0xe3, f32x4_add: SIMD | 0xe4, f32x4_sub: SIMD | 0xe5, f32x4_mul: SIMD | 0xe6, f32x4_div: SIMD | 0xe7,
   f64x2_abs: SIMD | 0xec, f64x2_neg: SIMD | 0xed, f64x2_sqrt: SIMD | 0xef, f64x2_add: SIMD | 0xf0, f64x2_sub: SIMD | 0xf1, f64x2_mul: SIMD | 0xf2, f64x2_div: SIMD | 0xf3,
   i32x4_trunc_sat_f32x4_s: SIMD | 0xf8, f32x4_convert_i32x4_s: SIMD | 0xfa, i32x4_trunc_sat_f64x2_s_zero: SIMD | 0xfc, f64x2_convert_low_i32x4_s: SIMD | 0xfe,
