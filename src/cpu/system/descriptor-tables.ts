@@ -129,7 +129,7 @@ function knowsSystem(cpu: Processor, d: Descriptor, selector: number, types: num
   return known && dplOf(d) >= cpu.state.cpl && dplOf(d) >= rplOf(selector)
 }
 
-/** LAR: argument 0 is the selector, argument 1 the register's old value; the result and ZF. */
+/** LAR: the selector, the register's old value, the operand size; the register's new value is the result, and ZF. */
 export function loadAccessRights(cpu: Processor): HelperOutcome {
   return inspect(cpu, LAR_TYPES, LAR_TYPES_LONG, (d) => (d.high & 0xf0ff00) >>> 0)
 }
@@ -145,8 +145,13 @@ function inspect(cpu: Processor, types: number, longTypes: number, answer: (d: D
   if (d === null) return HelperOutcome.FAULT
   const known = d !== 'none' && (!isSystem(d) || knowsSystem(cpu, d, selector, types, longTypes))
   setZeroFlag(cpu, known)
-  cpu.setResult64(known ? BigInt(answer(d)) : cpu.argument64(1))
+  cpu.setResult64(known ? merged(cpu, answer(d)) : cpu.argument64(1))
   return DONE
+}
+
+/** A 16-bit register keeps its other bits, a 32-bit one clears them. */
+function merged(cpu: Processor, value: number): bigint {
+  return cpu.argument32(2) === 16 ? (cpu.argument64(1) & ~0xffffn) | BigInt(value & 0xffff) : BigInt(value)
 }
 
 /** VERR and VERW: argument 0 is the selector; ZF. */

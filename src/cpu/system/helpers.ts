@@ -6,13 +6,14 @@ import {
   loadAccessRights, loadGdt, loadIdt, loadLdt, loadSegmentLimit, loadTaskRegister, storeGdt, storeIdt, storeLdt, storeTaskRegister,
   verifyRead, verifyWrite,
 } from './descriptor-tables.ts'
+import { enterFrame } from './enter.ts'
 import { readExtendedControl, restoreExtended, restoreFast, saveExtended, saveFast, writeExtendedControl } from './extended-state.ts'
 import { systemCall, systemEnter, systemExit, systemReturn } from './fast-calls.ts'
 import { clearInterruptFlag, popFlags, pushFlags, setInterruptFlag } from './flags-control.ts'
 import { checkPort, readPort, writePort } from './io.ts'
 import {
-  flushCaches, halt, hypercall, invalidatePage, readPerformanceCounter, readRandom, readSegmentBase, readTimeStamp,
-  readTimeStampAndProcessor, setAlignmentCheck, writeSegmentBase,
+  flushCaches, halt, hypercall, invalidatePage, readPerformanceCounter, readProcessorId, readRandom, readSegmentBase,
+  readTimeStamp, readTimeStampAndProcessor, setAlignmentCheck, writeSegmentBase,
 } from './miscellaneous.ts'
 import { readModelSpecific, swapGs, writeModelSpecific } from './msr.ts'
 import type { HelperOutcome } from './outcome.ts'
@@ -25,10 +26,11 @@ export type SystemHelper = (cpu: Processor) => HelperOutcome
 
 /** The helpers of system instructions, by the names that the semantics call them with. */
 export const SYSTEM_HELPERS = {
-  breakpointInterrupt, callFar, checkPort, clearInterruptFlag, clearTaskSwitched, debugInterrupt, flushCaches, halt, hypercall, identify,
+  breakpointInterrupt, callFar, checkPort, clearInterruptFlag, clearTaskSwitched, debugInterrupt, enterFrame, flushCaches, halt,
+  hypercall, identify,
   invalidatePage, jumpFar, loadAccessRights, loadFarPointer, loadGdt, loadIdt, loadLdt, loadMachineStatus, loadSegmentLimit,
   loadTaskRegister, moveFromSegment, moveToSegment, overflowInterrupt, popFlags, pushFlags, readControl, readDebug, readExtendedControl,
-  readModelSpecific, readPerformanceCounter, readPort, readRandom, readSegmentBase, readTimeStamp, readTimeStampAndProcessor,
+  readModelSpecific, readPerformanceCounter, readPort, readProcessorId, readRandom, readSegmentBase, readTimeStamp, readTimeStampAndProcessor,
   restoreExtended, restoreFast, returnFar, returnFromInterrupt, saveExtended, saveFast, setAlignmentCheck, setInterruptFlag,
   softwareInterrupt, storeGdt, storeIdt, storeLdt, storeMachineStatus, storeTaskRegister, swapGs, systemCall, systemEnter, systemExit,
   systemReturn, verifyRead, verifyWrite, writeControl, writeDebug, writeExtendedControl, writeModelSpecific, writePort, writeSegmentBase,

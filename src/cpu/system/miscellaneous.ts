@@ -35,6 +35,12 @@ export function readTimeStampAndProcessor(cpu: Processor): HelperOutcome {
   return outcome
 }
 
+/** RDPID: IA32_TSC_AUX. */
+export function readProcessorId(cpu: Processor): HelperOutcome {
+  cpu.setResult64(cpu.state.blockU64(Block.TSC_AUX))
+  return HelperOutcome.OK
+}
+
 /** RDPMC: there are no performance counters, so every index is wrong. */
 export function readPerformanceCounter(cpu: Processor): HelperOutcome {
   return cpu.fail(Vector.GP)

@@ -70,11 +70,19 @@ export class Stack {
 
   /** The value popped, or -1n with a fault recorded. */
   pop(bits: number): bigint {
-    const { pointer } = this
-    if (!this.inside(pointer, bits)) return -1n
-    const value = this.cpu.memory.read(this.linear(pointer), bits, this.context)
+    const value = this.peek(bits)
     if (value >= 0n) this.skip(bits >> 3)
     return value
+  }
+
+  /** The value at the pointer, or -1n with a fault recorded. */
+  peek(bits: number): bigint {
+    return this.inside(this.pointer, bits) ? this.cpu.memory.read(this.linear(this.pointer), bits, this.context) : -1n
+  }
+
+  /** True if a value could be written at the pointer; false with a fault recorded. */
+  probe(bits: number): boolean {
+    return this.inside(this.pointer, bits) && this.cpu.memory.probeWrite(this.linear(this.pointer), bits >> 3, this.context)
   }
 
   /** Moves past `bytes` without reading them. */

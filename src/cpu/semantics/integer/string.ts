@@ -10,26 +10,26 @@ import type { Ops, Value } from '../ops.ts'
 const { RAX, RCX, RSI, RDI } = Gpr
 
 /** Bytes from one element to the next: negative where the direction flag is set. */
-function stride(o: Ops): Value {
+export function stride(o: Ops): Value {
   const bytes = o.size / 8
   // DF is bit 10; moved down it is twice the size or nothing.
   const down = o.shr(o.and(o.field('SYSTEM_FLAGS'), o.i32(Flag.DF)), o.i32(9 - Math.log2(bytes)))
   return o.let(o.extend(o.sub(o.i32(bytes), down), true))
 }
 
-function advance(o: Ops, register: number, by: Value): void { o.setAddressReg(register, o.add(o.addressReg(register), by)) }
+export function advance(o: Ops, register: number, by: Value): void { o.setAddressReg(register, o.add(o.addressReg(register), by)) }
 
-const source = (o: Ops): Value => o.let(o.segmentedData(o.addressReg(RSI), o.size, 'read'))
-const destination = (o: Ops, access: 'read' | 'write'): Value => o.let(o.segmented(Segment.ES, o.addressReg(RDI), o.size, access))
+export const source = (o: Ops): Value => o.let(o.segmentedData(o.addressReg(RSI), o.size, 'read'))
+export const destination = (o: Ops, access: 'read' | 'write'): Value => o.let(o.segmented(Segment.ES, o.addressReg(RDI), o.size, access))
 
 /** The count of a repeated instruction; nothing happens where it is zero. */
-function repeatCount(o: Ops): Value {
+export function repeatCount(o: Ops): Value {
   const count = o.let(o.addressReg(RCX))
   o.skipIf(o.eqz(count))
   return count
 }
 
-function stageRepeat(o: Ops, count: Value, done: Value, unless: Value = o.i32(0)): void {
+export function stageRepeat(o: Ops, count: Value, done: Value, unless: Value = o.i32(0)): void {
   const left = o.let(o.sub(count, done))
   o.setAddressReg(RCX, left)
   o.again(o.and(o.ne(left, o.i64(0)), o.eqz(unless)))
