@@ -249,13 +249,16 @@ export class InterpreterOps extends Ops {
     return (method === 'E' || method === 'W' || method === 'Q') && this.sample.instruction.mod !== 3
   }
 
-  operandSize(n: number): Size { return operandBits(this.operands[n], this.sample.instruction) as Size }
+  operandSize(n: number): Size {
+    const spec = this.operands[n]
+    return (spec.signExtended === true ? this.size : operandBits(spec, this.sample.instruction)) as Size
+  }
 
   rd(n: number, size: Size = this.defaultSize(n)): Value {
     const spec = this.operands[n]
     if (this.isMemory(n)) return this.ldPlace(this.operandPlace(n, size))
     if (spec.method === 'constant') return this.k(spec.constant ?? 0, carrier(size))
-    if (spec.method === 'I') return this.recordField(Record.IMMEDIATE, LOADS[size], carrier(size))
+    if (spec.method === 'I' || spec.method === 'A') return this.recordField(Record.IMMEDIATE, LOADS[size], carrier(size))
     const register = this.registerPlace(n)
     return this.loadAt(register.address, size, register.offset)
   }

@@ -23,33 +23,33 @@ import { PSEUDO_COUNT, Pseudo, RECORD_SHIFT, RECORD_SIZE, Record } from './recor
 
 const { I32, I64 } = ValueType
 
-/** A form with its key, and whether the profile wants it inline. */
 export interface Form {
   readonly key: string
+  /** The form whose outlined handler serves this one too. */
+  readonly outlinedKey: string
   readonly sample: FormSample
 }
 
 export interface EngineDescription {
-  /** Every form; each gets an outlined handler. */
+  /** Every form, each key once; each that is its own `outlinedKey` gets an outlined handler. */
   readonly forms: readonly Form[]
   /** Keys of the forms that get an inline handler too, hottest first. */
   readonly inline: readonly string[]
   /** Pairs (compare, conditional jump) that run as one inline handler. */
   readonly fused: readonly (readonly [string, string])[]
-  /** Helpers in the order of their numbers. */
-  readonly helpers: readonly string[]
 }
 
 export interface Engine {
-  readonly bytes: Uint8Array
+  /** Not encoded yet, so that the tables can be added. */
+  readonly module: ModuleBuilder
   /** Handler number of each form: its inline handler where it has one. */
   readonly handlers: ReadonlyMap<string, number>
-  /** The outlined handler of each form. */
-  readonly outlined: ReadonlyMap<string, number>
   /** Handler number of each fused pair, keyed by both keys joined with `+`. */
   readonly fused: ReadonlyMap<string, number>
   /** Keys that were asked for inline but need calls. */
   readonly refused: readonly string[]
+  /** Names of the helpers that the handlers call, by number. */
+  readonly helpers: readonly string[]
   /** Size of the run loop's code in bytes, to watch V8's cliff at ~47 KB. */
   readonly loopSize: number
 }
@@ -66,6 +66,8 @@ class EngineBuilder {
   private readonly functions: EngineFunctions
   private readonly checkCrossing: number
   private readonly refused: string[] = []
+  private readonly outlinedByCode = new Map<string, number>()
+  private readonly helpers: string[] = []
 
   constructor(description: EngineDescription) {
     this.description = description
@@ -78,8 +80,8 @@ class EngineBuilder {
     const checkSegment = module.importFunction('env', 'checkSegment', [I32, I32, I32], [I32])
     this.checkCrossing = module.importFunction('env', 'checkCrossing', [I32], [I32])
     const helperNumber = (name: string): number => {
-      const number = description.helpers.indexOf(name)
-      return number >= 0 ? number : unreachable(`no helper is called ${name}`)
+      const known = this.helpers.indexOf(name)
+      return known >= 0 ? known : this.helpers.push(name) - 1
     }
     const materialise = emitMaterialise(module).index
     this.functions = { materialise, access, commitSlowStores, helper, lookup, checkSegment, helperNumber }
@@ -87,27 +89,29 @@ class EngineBuilder {
 
   build(): Engine {
     const { inline, fused } = this.chooseInline()
-    const outlinedFunctions = this.description.forms.map((form) => this.emitOutlined(form.sample))
+    const standing = this.description.forms.filter((form) => form.key === form.outlinedKey)
+    const functionOf = new Map(standing.map((form) => [form.key, this.emitOutlined(form.sample)]))
+    const outlinedOf = (form: Form): number => functionOf.get(form.outlinedKey) ?? unreachable(`no form is called ${form.outlinedKey}`)
+    const distinct = [...new Set(functionOf.values())]
     const firstFused = PSEUDO_COUNT + inline.length
     const inlineCount = firstFused + fused.length
-    const formIndex = new Map(this.description.forms.map((form, index) => [form.key, index]))
-    const outlinedOf = (key: string): number => outlinedFunctions[formIndex.get(key) ?? unreachable(key)]
+    const outlinedNumber = (form: Form): number => inlineCount + distinct.indexOf(outlinedOf(form))
     const table = [
       ...this.emitPseudoHandlers(),
-      ...inline.map((form) => outlinedOf(form.key)),
-      ...fused.map(([first]) => outlinedOf(first.key)),
-      ...outlinedFunctions,
+      ...inline.map(outlinedOf),
+      ...fused.map(([first]) => outlinedOf(first)),
+      ...distinct,
     ]
     this.module.table(table.length)
     this.module.element(0, table)
     const loopSize = this.emitLoop(inline, fused)
-    const outlined = new Map(this.description.forms.map((form, index) => [form.key, inlineCount + index]))
+    const outlined = this.description.forms.map((form): [string, number] => [form.key, outlinedNumber(form)])
     return {
-      bytes: this.module.encode(),
+      module: this.module,
       handlers: new Map([...outlined, ...inline.map((form, index): [string, number] => [form.key, PSEUDO_COUNT + index])]),
-      outlined,
       fused: new Map(fused.map(([first, second], index) => [`${first.key}+${second.key}`, firstFused + index])),
       refused: this.refused,
+      helpers: this.helpers,
       loopSize,
     }
   }
@@ -144,11 +148,21 @@ class EngineBuilder {
     }
   }
 
+  /** Forms with equal code share a function: that is found out by emitting them into a scratch function first. */
   private emitOutlined(sample: FormSample): number {
+    const scratch = new FunctionBody(0, [I32, I32, I32])
+    this.emitInto(scratch, sample)
+    const code = String.fromCharCode(...scratch.encode())
+    const known = this.outlinedByCode.get(code)
+    if (known !== undefined) return known
     const f = this.module.function([I32, I32, I32], [I32])
-    const site: Site = { f, kind: 'outlined', cpu: 0, record: 1, context: 2 }
-    new InterpreterOps(site, this.functions).emitForm([sample])
+    this.emitInto(f, sample)
+    this.outlinedByCode.set(code, f.index)
     return f.index
+  }
+
+  private emitInto(f: FunctionBody, sample: FormSample): void {
+    new InterpreterOps({ f, kind: 'outlined', cpu: 0, record: 1, context: 2 }, this.functions).emitForm([sample])
   }
 
   /** Outlined functions of the pseudo handlers, by number. */

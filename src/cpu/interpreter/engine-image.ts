@@ -9,6 +9,8 @@ import { extraKind, shapeCount, shapeIndex } from './form.ts'
 import type { Shape } from './form.ts'
 
 export const FORMS_SECTION = 'tenon.forms'
+/** Names of the helpers by number, separated by line feeds. */
+export const HELPERS_SECTION = 'tenon.helpers'
 /** A row and shape without a handler. */
 export const NO_HANDLER = 0
 
@@ -59,6 +61,14 @@ function rowDigest(): number {
     for (let i = 0; i < text.length; i++) digest = Math.imul(digest ^ text.charCodeAt(i), 0x01000193)
   }
   return digest >>> 0
+}
+
+export function encodeHelpers(names: readonly string[]): Uint8Array {
+  return Uint8Array.from(names.join('\n'), (character) => character.charCodeAt(0))
+}
+
+export function decodeHelpers(section: ArrayBuffer): string[] {
+  return String.fromCharCode(...new Uint8Array(section)).split('\n')
 }
 
 /** Position of a shape in the handler table. */

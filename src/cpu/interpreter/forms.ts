@@ -130,7 +130,7 @@ function placeName(operand: OperandSpec, sample: FormSample, shape: Shape): stri
     case 'P': return `mmreg${bits}`
     case 'N': return `mm${bits}`
     case 'X': case 'Y': return `${operand.method}${bits}`
-    case 'I': return `imm${bits}`
+    case 'I': return `imm${operand.signExtended === true ? shape.operandSize : bits}`
     case 'J': return 'rel'
     case 'A': return `far${bits}`
     default: return `${operand.method}${operand.register ?? ''}`

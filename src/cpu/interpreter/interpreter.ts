@@ -1,25 +1,27 @@
 /**
  * The interpreter engine: runs a vCPU on decoded records in WebAssembly, and mends in TypeScript what stops it.
  */
+import { unreachable } from '../../base/errors.ts'
 import { Decoder } from '../decode/decoder.ts'
 import type { FrameMap } from '../../machine/frame-map.ts'
 import type { Pool } from '../../machine/pool.ts'
 import { recordFault } from '../mmu/faults.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
+import type { SegmentIndex } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { Processor } from '../system/processor.ts'
+import { segmentedLinear } from '../system/segmentation.ts'
 import { CodeCache, addToLinear } from './code-cache.ts'
 import { CodeContexts } from './code-context.ts'
 import type { CodeContext } from './code-context.ts'
 import { ACCESS_KIND_SHIFT } from './emitter.ts'
-import { FORMS_SECTION, decodeTables } from './engine-image.ts'
+import { FORMS_SECTION, HELPERS_SECTION, decodeHelpers, decodeTables } from './engine-image.ts'
 import { JumpCache } from './jump-cache.ts'
 import { PSEUDO_COUNT, RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records take 32 bytes each; a boot of Linux decodes about half a million instructions. */
 const DEFAULT_ARENA_SIZE = 32 << 20
-const STEP_RECORDS = 4
 
 /** Why `execute` came back. In every case Slot.RIP is where to go on. */
 export const Stop = {
@@ -38,12 +40,14 @@ export interface InterpreterParts {
   readonly frames: FrameMap
   /** The built engine. */
   readonly module: WebAssembly.Module
-  /** Helpers by number, in the order that the engine was built with. */
-  readonly helpers: readonly ((cpu: Processor) => number)[]
+  /** Helpers by name. */
+  readonly helpers: Readonly<Record<string, Helper>>
   /** CPUID features whose encodings exist. */
   readonly features: ReadonlySet<string>
   readonly arenaSize?: number
 }
+
+export type Helper = (cpu: Processor) => number
 
 type RunFunction = (cpu: number, record: number, budget: number) => number
 
@@ -68,7 +72,7 @@ export class Interpreter {
     this.processor = processor
     this.state = state
     this.jumps = new JumpCache(state.u32, state.block, processor.mmu.tlb)
-    const tables = decodeTables(WebAssembly.Module.customSections(module, FORMS_SECTION)[0] ?? new ArrayBuffer(0))
+    const tables = decodeTables(customSection(module, FORMS_SECTION))
     const arenaSize = parts.arenaSize ?? DEFAULT_ARENA_SIZE
     this.stepArea = pool.allocateRun(1)
     this.cache = new CodeCache({
@@ -123,7 +127,8 @@ export class Interpreter {
     this.context = this.contexts.current(this.state)
   }
 
-  private instantiate(module: WebAssembly.Module, pool: Pool, helpers: InterpreterParts['helpers']): RunFunction {
+  private instantiate(module: WebAssembly.Module, pool: Pool, named: InterpreterParts['helpers']): RunFunction {
+    const helpers = decodeHelpers(customSection(module, HELPERS_SECTION)).map((name) => named[name] ?? unreachable(`no helper is called ${name}`))
     const { processor } = this
     const { mmu } = processor
     const env = {
@@ -133,7 +138,7 @@ export class Interpreter {
       helper: (number: number): number => helpers[number](processor),
       lookup: (low: number, high: number): number => this.lookup(low, high),
       checkSegment: (segment: number, offset: number, word: number): number =>
-        Number(processor.checkSegment(segment, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0)),
+        Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
     }
     return new WebAssembly.Instance(module, { env }).exports.run as RunFunction
@@ -252,3 +257,6 @@ export class Interpreter {
     return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0)
   }
 }
+
+const customSection = (module: WebAssembly.Module, name: string): ArrayBuffer =>
+  WebAssembly.Module.customSections(module, name)[0] ?? new ArrayBuffer(0)

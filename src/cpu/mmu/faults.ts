@@ -1,4 +1,4 @@
-import { Slot } from '../state/layout.ts'
+import { ExitCode, Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 
 /** Exception vectors (SDM Vol. 3A table 6-1). */
@@ -15,6 +15,7 @@ export function hasErrorCode(vector: number): boolean {
 
 /** Records an exception in the slot, where whoever called finds it. Nothing is delivered yet. */
 export function recordFault(state: VcpuState, vector: number, errorCode: number): void {
+  state.setSlotU32(Slot.EXIT_CODE, ExitCode.EXCEPTION)
   state.setSlotU32(Slot.EXIT_VECTOR, vector)
   state.setSlotU32(Slot.EXIT_ERROR_CODE, errorCode)
   state.setSlotU32(Slot.SLOW_STORES, 0)
