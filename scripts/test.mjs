@@ -18,9 +18,12 @@ import { closingLine, oneCheck, total, vitestTally } from './lib/summary.mjs'
 
 const SLOW_TESTS = '**/*.slow.test.*'
 
+/** The tools colour their output on CI as well, where it is kept as text. */
+const ENVIRONMENT = process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined }
+
 /** Runs a command that speaks only when something is wrong. */
 async function quietCheck(name, command) {
-  const { status, output } = await run(command, { quiet: true })
+  const { status, output } = await run(command, { quiet: true, env: ENVIRONMENT })
   if (status !== 0) process.stdout.write(output)
   console.log(`${name}: ${status === 0 ? 'passed' : 'failed'}`)
   return oneCheck(status === 0)
@@ -30,7 +33,8 @@ async function vitest(node, args) {
   const folder = mkdtempSync(join(tmpdir(), 'tenon-test-'))
   const reportFile = join(folder, 'report.json')
   const [, script] = tool('vitest')
-  const { status } = await run([node, script, 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${reportFile}`, ...args])
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`]
+  const { status } = await run([node, script, 'run', ...reporters, ...args], { env: ENVIRONMENT })
   const report = readReport(reportFile)
   rmSync(folder, { recursive: true })
   return vitestTally(report, status)
