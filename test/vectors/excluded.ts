@@ -1,4 +1,5 @@
-/** Rows that no vector can show, and why. Keyed by the row's mnemonic. */
+/** Rows that no vector can show, and why. */
+import { rowKey } from './vector.ts'
 
 const KERNEL = 'enters the kernel'
 const RANDOM = 'its result is not determined by the state'
@@ -7,7 +8,7 @@ const HOST = 'depends on the host processor or its configuration'
 const HYPERVISOR = 'calls the hypervisor'
 const IDT = 'goes through a gate of the IDT: see the bare-metal tests'
 
-export const excluded: Readonly<Record<string, string>> = {
+const byMnemonic: Readonly<Record<string, string>> = {
   SYSCALL: KERNEL, SYSENTER: KERNEL,
   SYSEXIT: '#UD in long mode on AMD processors, #GP(0) on Intel\'s',
   RDTSC: RANDOM, RDTSCP: RANDOM, RDPID: RANDOM, RDRAND: RANDOM, RDSEED: RANDOM, RDPMC: RANDOM,
@@ -15,4 +16,13 @@ export const excluded: Readonly<Record<string, string>> = {
   CPUID: HOST, XGETBV: HOST, XSETBV: HOST, MONITOR: HOST, MWAIT: HOST,
   VMCALL: HYPERVISOR, VMMCALL: HYPERVISOR,
   INT: IDT,
+}
+
+const byRow: Readonly<Record<string, string>> = {
+  '0F 0D reg Rv': 'a NOP on Intel\'s processors, #UD on AMD\'s',
+}
+
+/** Why a row has no vectors; undefined if it should have some. */
+export function reasonWithout(row: { readonly opcode: string; readonly mnemonic: string; readonly operands: readonly string[] }): string | undefined {
+  return byMnemonic[row.mnemonic] ?? byRow[rowKey(row)]
 }

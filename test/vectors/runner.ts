@@ -2,8 +2,12 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliDecompressSync } from 'node:zlib'
+import { Decoder } from '../../src/cpu/decode/decoder.ts'
+import { formatInstruction } from '../../src/cpu/decode/format.ts'
+import { Instruction } from '../../src/cpu/decode/instruction.ts'
+import { features } from '../../src/cpu/isa/rows.ts'
 import { differences, hexBytes } from './compare.ts'
-import { excluded } from './excluded.ts'
+import { reasonWithout } from './excluded.ts'
 import { decodeVectors } from './format.ts'
 import type { VectorFile } from './format.ts'
 import { Word } from './state.ts'
@@ -46,10 +50,8 @@ export interface Report {
 }
 
 export interface RunOptions {
-  /** Only rows for which this holds. */
+  /** Only rows for which this holds, all by default. */
   readonly only?: (row: NamedRow) => boolean
-  /** The instruction in words, for messages. */
-  readonly disassemble?: (vector: Vector) => string
 }
 
 /**
@@ -66,7 +68,7 @@ export function runVectors(target: VectorTarget, vectors: readonly Vector[], row
     results.set(vector.row, result)
     const wrong = row ? check(target, vector, row.mnemonic) : ['no row of the opcode table has this key: record the vectors again']
     if (wrong.length === 0) result.passed++
-    else if (result.failed++ === 0) result.example = describeFailure(vector, wrong, options)
+    else if (result.failed++ === 0) result.example = describeFailure(vector, wrong)
   }
   const all = [...results.values()]
   const sum = (field: 'passed' | 'failed') => all.reduce((total, result) => total + result[field], 0)
@@ -81,10 +83,17 @@ function check(target: VectorTarget, vector: Vector, mnemonic: string): string[]
   }
 }
 
-function describeFailure(vector: Vector, wrong: readonly string[], { disassemble }: RunOptions): string {
-  const text = disassemble ? `  ${disassemble(vector)}` : ''
-  const head = `seed ${vector.seed}, ${vector.mode}-bit, at ${vector.initial[Word.RIP].toString(16)}: ${hexBytes(vector.code)}${text}`
+function describeFailure(vector: Vector, wrong: readonly string[]): string {
+  const rip = vector.initial[Word.RIP]
+  const head = `seed ${vector.seed}, ${vector.mode}-bit, at ${rip.toString(16)}: ${hexBytes(vector.code)}  ${disassemble(vector, rip)}`
   return [head, ...wrong.slice(0, 12)].join('\n    ')
+}
+
+const decoder = new Decoder(features())
+const instruction = new Instruction()
+
+function disassemble({ code, mode }: Vector, rip: bigint): string {
+  return decoder.decode(code, 0, code.length, mode, instruction) > 0 ? formatInstruction(instruction, rip) : '(invalid)'
 }
 
 /** The rows that failed, worst first, each with its first failure. */
@@ -98,10 +107,26 @@ export function formatReport(report: Report, limit = 20): string {
   return lines.join('\n')
 }
 
-/** Rows that have no vectors, each with the reason; '' where none is known. */
-export function rowsWithoutVectors(rows: readonly NamedRow[], families = vectorFamilies()): { row: string; mnemonic: string; reason: string }[] {
-  const covered = new Set(families.flatMap((family) => loadVectors(family).vectors.map((vector) => vector.row)))
+export interface MissingRow {
+  readonly row: string
+  readonly mnemonic: string
+  /** Why there can be none; '' if there should be some. */
+  readonly reason: string
+}
+
+/** The rows that have no vectors in the given files. */
+export function rowsWithoutVectors(rows: readonly NamedRow[], files: Iterable<VectorFile>): MissingRow[] {
+  const covered = new Set<string>()
+  for (const file of files) for (const vector of file.vectors) covered.add(vector.row)
   return rows
     .filter((row) => !covered.has(rowKey(row)))
-    .map((row) => ({ row: rowKey(row), mnemonic: row.mnemonic, reason: excluded[row.mnemonic] ?? '' }))
+    .map((row) => ({ row: rowKey(row), mnemonic: row.mnemonic, reason: reasonWithout(row) ?? '' }))
+}
+
+/** One line for each reason, with its rows. */
+export function formatMissing(missing: readonly MissingRow[]): string {
+  const byReason = new Map<string, string[]>()
+  for (const { row, mnemonic, reason } of missing) byReason.set(reason, [...byReason.get(reason) ?? [], `${mnemonic} (${row})`])
+  const lines = [...byReason].map(([reason, list]) => `  ${reason || 'no reason known'}: ${list.join(', ')}`)
+  return [`${missing.length} rows have no vectors:`, ...lines].join('\n')
 }

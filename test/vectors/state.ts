@@ -1,8 +1,9 @@
 /**
  * A processor state as 72 words of 64 bits, the same in the recorder's C harness, in the files and in the tests.
  *
- * What a vector does not list is at its reset or ring 3 value: CPL 3, IOPL 0, long mode, paging on, EFER.SCE, CR0.AM clear for the
- * purposes of a test (RFLAGS.AC is never set before an instruction), CR4.OSFXSR, OSXMMEXCPT, OSXSAVE and FSGSBASE set, UMIP set.
+ * What a state does not list is as Linux sets it for a program: CPL 3, IOPL 0, long mode, paging with NX, CR0.WP, AM and NE set, TS
+ * clear, CR4.OSFXSR, OSXMMEXCPT, OSXSAVE, FSGSBASE, UMIP, SMEP and SMAP set, TSD, DE and PCE clear, no I/O permission bitmap;
+ * x87 instruction and data pointers and opcode 0. RFLAGS.AC is never set before an instruction.
  */
 export const Word = {
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. Outside 64-bit mode the high halves and R8..R15 are zero. */

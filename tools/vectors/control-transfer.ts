@@ -4,11 +4,11 @@ import type { Draft } from './draft.ts'
 
 /** Selectors to load into data segments or to ask about: usable ones, and each kind that is refused. */
 export const DATA_SELECTORS = [
-  0, 3, Flat.DATA, Flat.CODE32, Flat.CODE64, ...Object.values(Local), Local.NOT_PRESENT + 8, 0x10, 0x18, Flat.DATA & ~3, Flat.DATA & ~2,
+  0, 3, Flat.DATA, Flat.DATA, Flat.DATA, Flat.DATA, Local.DATA32, Local.DATA16, Flat.CODE32, Flat.CODE64, ...Object.values(Local), Local.NOT_PRESENT + 8, 0x10, 0x18, Flat.DATA & ~3, Flat.DATA & ~2,
 ]
 
 const CODE_SELECTORS = [
-  Flat.CODE32, Flat.CODE64, Flat.CODE32, Flat.CODE64, Local.CODE16, Local.EXECUTE_ONLY, Local.READABLE_CODE, Flat.DATA, 0, 3, 0x10,
+  Flat.CODE32, Flat.CODE64, Flat.CODE32, Flat.CODE64, Flat.CODE32, Flat.CODE64, Flat.CODE32, Flat.CODE64, Local.CODE16, Local.CODE16, Local.EXECUTE_ONLY, Local.READABLE_CODE, Flat.DATA, 0, 3, 0x10,
   Local.DATA32, Local.NOT_PRESENT + 8,
 ]
 

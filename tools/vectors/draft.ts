@@ -37,6 +37,7 @@ export class Draft {
     this.mode = choice.mode
     this.state = backgroundState(seed, choice.mode)
     this.offset = random.pick([0x400, 0x400, 0x400, 0x800 + random.below(0x400), 0xff0 + random.below(16)])
+    if (random.oneIn(80)) this.offset = CODE_SIZE - 1 - random.below(10)
   }
 
   get mnemonic(): string { return this.encoding.row.mnemonic }

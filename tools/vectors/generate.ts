@@ -1,7 +1,7 @@
 /** Makes the vectors of a row, before they are executed. */
 import type { Row } from '../../src/cpu/isa/row.ts'
 import { Random } from '../../test/vectors/random.ts'
-import { CODE, segmentBase } from '../../test/vectors/environment.ts'
+import { CODE, CODE_SIZE, segmentBase } from '../../test/vectors/environment.ts'
 import { Word } from '../../test/vectors/state.ts'
 import type { CodeSize } from '../../test/vectors/state.ts'
 import { Draft } from './draft.ts'
@@ -25,13 +25,17 @@ export interface Candidate {
 /** How many vectors a row gets in each mode. */
 export function counts(encoding: Encoding): Readonly<Record<CodeSize, number>> {
   const { row, operands, pattern } = encoding
-  if (row.attributes.only64) return { 64: 48, 32: 2, 16: 0 }
-  if (row.attributes.invalid64) return { 64: 0, 32: 56, 16: 20 }
-  if (pattern.span === 16) return { 64: 128, 32: 16, 16: 8 }
-  if (isX87(encoding)) return { 64: 56, 32: 4, 16: 1 }
-  if (operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type)) || row.mnemonic.startsWith('CVT')) return { 64: 72, 32: 2, 16: 0 }
-  if (operands.some((spec) => 'VWUPQN'.includes(spec.method))) return { 64: 36, 32: 2, 16: 0 }
-  return { 64: 56, 32: 14, 16: 6 }
+  if (pattern.rex === 'w1' || row.opcode === '63' && row.attributes.only64) return { 64: 80, 32: 0, 16: 0 }
+  // Outside 64-bit mode AMD's processors have SYSRET.
+  if (row.mnemonic === 'SYSRET') return { 64: 16, 32: 0, 16: 0 }
+  if (row.attributes.only64) return { 64: 64, 32: 2, 16: 0 }
+  if (row.attributes.invalid64) return { 64: 0, 32: 80, 16: 32 }
+  if (pattern.span === 16) return { 64: 192, 32: 32, 16: 16 }
+  if (isX87(encoding)) return { 64: 80, 32: 6, 16: 2 }
+  if (operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type)) || row.mnemonic.startsWith('CVT')) return { 64: 120, 32: 3, 16: 1 }
+  if (operands.some((spec) => 'VWU'.includes(spec.method))) return { 64: 48, 32: 2, 16: 1 }
+  if (operands.some((spec) => 'PQN'.includes(spec.method))) return { 64: 32, 32: 2, 16: 1 }
+  return { 64: 80, 32: 24, 16: 12 }
 }
 
 export function isX87({ pattern, row }: Encoding): boolean {
@@ -147,9 +151,27 @@ function linearBase(draft: Draft, prefix: number | undefined): bigint {
 function addPrefixes(draft: Draft): void {
   const { choice, random, encoding } = draft
   const lockable = encoding.row.attributes.lock === true && choice.memory !== undefined
-  const special = encoding.operands.some((spec) => 'CD'.includes(spec.method))
+  // LOCK MOV CR0 is CR8 on AMD's processors, and they ignore LOCK before VERW.
+  const special = encoding.operands.some((spec) => 'CD'.includes(spec.method)) || draft.mnemonic === 'VERW'
   if (lockable ? random.oneIn(4) : !special && random.oneIn(70)) choice.prefixes = [...choice.prefixes, 0xf0]
+  if (draft.mode === 64 && !special && random.oneIn(120)) lengthen(draft)
   if (encoding.sizeRule === 'b' && encoding.pattern.prefix === 'any' && random.oneIn(30)) choice.prefixes = [...choice.prefixes, 0x66]
+}
+
+/** Ignored prefixes up to the longest instruction, or one byte more, which is #GP. */
+function lengthen(draft: Draft): void {
+  const { choice, encoding, random } = draft
+  const missing = Math.max(0, 15 + random.below(2) - encode(encoding, choice).length)
+  choice.prefixes = [...Array.from({ length: missing }, () => 0x2e), ...choice.prefixes]
+}
+
+/**
+ * The part of an instruction that fits before the end of the code pages: what is beyond them cannot be fetched.
+ * (AMD's processors raise #UD for UD0 and UD1 before they fetch ModRM.)
+ */
+function cut(draft: Draft, code: Uint8Array): Uint8Array {
+  if (draft.mnemonic.startsWith('UD') && draft.offset + code.length > CODE_SIZE) draft.discarded = true
+  return code.subarray(0, Math.max(0, CODE_SIZE - draft.offset))
 }
 
 function finish(draft: Draft): Candidate | undefined {
@@ -161,12 +183,18 @@ function finish(draft: Draft): Candidate | undefined {
     choice.immediate -= next
   }
   draft.finishRip()
-  const code = Uint8Array.from(encode(encoding, choice))
-  return draft.discarded || code.length > 15 ? undefined : { draft, code, stopByInt3: stopsByInt3(draft) }
+  const bytes = Uint8Array.from(encode(encoding, choice))
+  const code = cut(draft, bytes)
+  return draft.discarded || bytes.length > 16 ? undefined : { draft, code, stopByInt3: stopsByInt3(encoding.row, code) }
 }
 
-function stopsByInt3(draft: Draft): boolean {
-  const { mnemonic, encoding, choice } = draft
-  if (choice.prefixes.some((byte) => byte === 0xf2 || byte === 0xf3) && encoding.row.attributes.repeat) return true
-  return /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(mnemonic) || /_SREG$/.test(mnemonic)
+/** TF would disturb these: a repeated instruction traps after each iteration, PUSHF shows TF, loading SS delays the trap. */
+export function stopsByInt3(row: Row, code: Uint8Array): boolean {
+  const repeated = row.attributes.repeat !== undefined && prefixesOf(code).some((byte) => byte === 0xf2 || byte === 0xf3)
+  return repeated || /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(row.mnemonic) || row.mnemonic.endsWith('_SREG')
+}
+
+function prefixesOf(code: Uint8Array): Uint8Array {
+  const end = code.findIndex((byte) => ![0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65].includes(byte))
+  return code.subarray(0, Math.max(end, 0))
 }

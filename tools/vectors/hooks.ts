@@ -2,9 +2,8 @@
  * What individual mnemonics need beyond operands of the right kind: pointers that are not in ModRM, stack contents, small counts,
  * dividends that fit. `before` runs before the memory operand is placed, `after` when all operands have their values.
  */
-import { DATA, segmentBase, WRITABLE_SIZE } from '../../test/vectors/environment.ts'
+import { DATA, Local, segmentBase, WRITABLE_SIZE } from '../../test/vectors/environment.ts'
 import { setSelector } from '../../test/vectors/state.ts'
-import { Local } from '../../test/vectors/environment.ts'
 import { DATA_SELECTORS, farTarget, frame, nearTarget, poppedFlags } from './control-transfer.ts'
 import type { Draft } from './draft.ts'
 import { RAX, RBP, RBX, RCX, RDI, RDX } from './draft.ts'
@@ -106,7 +105,7 @@ function maskedStore(draft: Draft): void {
   draft.setRegister(RDI, BigInt(DATA + draft.random.below(0x1000)) - base)
 }
 
-/** Outside 64-bit mode, 16 bytes up: the stack of the other operand size is big enough too. */
+/** Points the stack at values of `size` bytes each, the first one on top. */
 function pushed(draft: Draft, values: (at: number) => readonly bigint[], size = draft.size): void {
   const at = draft.pointStack()
   frame(draft, at, size, values(at))
@@ -124,7 +123,7 @@ function returnFar(draft: Draft): void {
 /** In 64-bit mode IRET always pops a stack pointer and SS. */
 function interruptReturn(draft: Draft): void {
   const { selector, offset } = farTarget(draft)
-  const stack = draft.random.pick([0x2b, 0x2b, 0x2b, 0x07, 0x0f, 0, 0x23])
+  const stack = draft.random.pick([0x2b, 0x2b, 0x2b, 0x2b, 0x2b, 0x07, 0x0f, 0, 0x23])
   pushed(draft, (at) => [offset, BigInt(selector), poppedFlags(draft), BigInt(at), BigInt(stack)])
 }
 
@@ -171,13 +170,13 @@ function indirect(draft: Draft): void {
   else draft.setLow(draft.choice.rm, nearTarget(draft), draft.size)
 }
 
-/** Bounds around the index, which is inside them half of the time. */
+/** Bounds around the index, which is inside them more often than not. */
 function bounds(draft: Draft): void {
   const { random, choice, size } = draft
   const value = BigInt.asIntN(size * 8, draft.state[choice.reg])
-  const around = () => value + BigInt(random.below(7) - 3) * BigInt(random.pick([1, 1000]))
-  draft.patchNumber(draft.address!, around(), size)
-  draft.patchNumber(Number(draft.address) + size, around(), size)
+  const distance = () => BigInt(random.below(5)) * BigInt(random.pick([1, 1000])) - BigInt(random.oneIn(4) ? 2 : 0)
+  draft.patchNumber(draft.address!, value - distance(), size)
+  draft.patchNumber(Number(draft.address) + size, value + distance(), size)
 }
 
 function stringLengths(draft: Draft): void {
@@ -207,7 +206,7 @@ function loadFxImage(draft: Draft): void {
   const control = controlWord(random) | 0x40
   const status = consistentStatus(control, random.below(0x10000) & 0x7f7f)
   const mask = random.oneIn(10) ? random.u32() : mxcsr(random)
-  draft.patch(draft.address!, Uint8Array.from([control, control >> 8, status, status >> 8, random.below(256), 0, ...new Array<number>(18).fill(0)]))
+  draft.patch(draft.address!, Uint8Array.from([control, control >> 8, status, status >> 8, random.below(256), 0, ...Array.from({ length: 18 }, () => 0)]))
   draft.patchNumber(Number(draft.address) + 24, BigInt(mask), 4)
 }
 

@@ -1,7 +1,6 @@
 /** Chooses a memory operand: where it is, how the instruction addresses it, and the register values that make it so. */
-import { CODE, DATA, DATA_SIZE, segmentBase, WRITABLE_SIZE } from '../../test/vectors/environment.ts'
+import { CODE, DATA, DATA_SIZE, Local, segmentBase, WRITABLE_SIZE } from '../../test/vectors/environment.ts'
 import { setSelector, Word } from '../../test/vectors/state.ts'
-import { Local } from '../../test/vectors/environment.ts'
 import type { Draft } from './draft.ts'
 import { RBP, RSP } from './draft.ts'
 import { PAIRS16 } from './encode.ts'
@@ -28,6 +27,7 @@ export function placeMemory(draft: Draft, size: number, alignment: number, addre
   draft.address = address
   draft.choice.addressSize = chooseAddressSize(draft)
   if (draft.mode !== 64 && draft.random.oneIn(6)) varySegments(draft)
+  else if (draft.mode === 32 && draft.choice.addressSize === 16) setSelector(draft.state, DS, Local.DATA32)
   for (let attempt = 0; attempt < 50; attempt++) if (tryShape(draft, BigInt(address))) return spoil(draft)
   draft.discarded = true
 }
@@ -87,7 +87,8 @@ function displacementSizeFor(draft: Draft, base: number, index: number): number 
 function chooseSegment(draft: Draft, base: number): number {
   const { random, mode, state } = draft
   const usual = base === RSP || base === RBP ? SS : DS
-  if (!random.oneIn(10)) return usual
+  // A 16-bit offset reaches the data through DS, whose base is there, but not through a flat SS.
+  if (!random.oneIn(10)) return mode === 32 && draft.choice.addressSize === 16 ? DS : usual
   if (mode !== 64) return random.pick([0, 1, 2, 3, 4, 5])
   const segment = FS + random.below(2)
   const value = BigInt.asUintN(64, random.pick([0x1000n, -0x1000n, BigInt(random.u32()), 0x7fff00000000n]))
