@@ -62,6 +62,8 @@ async function receive(http: HttpClient, file: Download, part: string, { signal,
   const there = await sizeOf(part)
   if (there === file.size) return true
   const response = await http.get(file.url, { from: there < file.size ? there : 0, signal })
+  // Requested range not satisfiable: the part is of no use.
+  if (response.status === 416) await rm(part, { force: true })
   const start = resumePoint(response, file)
   const handle = await open(part, start > 0 ? 'r+' : 'w')
   try {

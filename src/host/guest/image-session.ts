@@ -87,7 +87,6 @@ class Conductor {
     this.#session = session
     const deadline = bootDeadline(session, this.#options.bootTimeoutMs)
     this.#spoke = deadline.spoke
-    if (this.#phase !== 'booting') deadline.spoke()
     const exit = await session.exited
     if (this.#failure !== undefined) throw this.#failure
     if (this.#status !== undefined) return this.#status

@@ -22,20 +22,20 @@ export interface KernelSessionOptions extends GuestOptions {
 export async function runKernel(options: KernelSessionOptions): Promise<MachineExit> {
   const log = new ConsoleLog()
   let session: MachineSession
-  let deadline: ReturnType<typeof bootDeadline> | undefined
+  let deadline: ReturnType<typeof bootDeadline>
   const screen = toStream(options.output, () => session.serial[0])
   const receive = (bytes: Uint8Array): boolean => {
     if (log.isEmpty) {
-      deadline?.spoke()
+      deadline.spoke()
       options.onBooted?.()
     }
     log.append(bytes)
     return screen.receive(bytes)
   }
   session = await options.startMachine({ ...options, serial: [{ receive }] })
-  if (log.isEmpty) deadline = bootDeadline(session, options.bootTimeoutMs)
+  deadline = bootDeadline(session, options.bootTimeoutMs)
   feedLine(options.input, session, 0).catch(() => {})
   const exit = await session.exited
-  checkExit(exit, log, deadline?.missed ?? false, options.signal)
+  checkExit(exit, log, deadline.missed, options.signal)
   return exit
 }

@@ -55,5 +55,8 @@ export interface MachineSession {
   kill(): void
 }
 
-/** Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd or the memory size are unfit. */
+/**
+ * Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd or the memory size are unfit. The owners of the
+ * serial lines hear nothing before it has resolved.
+ */
 export type StartMachine = (options: MachineOptions) => Promise<MachineSession>

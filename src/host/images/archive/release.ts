@@ -43,19 +43,16 @@ async function verifiedText(inRelease: string, trustedKeys: readonly string[], n
   try {
     const message = await openpgp.readCleartextMessage({ cleartextMessage: inRelease })
     const keys = (await Promise.all(trustedKeys.map(armoredKeys => openpgp.readKeys({ armoredKeys })))).flat()
-    const current = await Promise.all(keys.map(async key => isCurrent(await key.getExpirationTime(), now)))
-    const verificationKeys = keys.filter((_, index) => current[index])
-    const { data, signatures } = await openpgp.verify({ message, verificationKeys, date: new Date(now.getTime() + CLOCK_TOLERANCE_MS) })
+    const expiries = await Promise.all(keys.map(key => key.getExpirationTime()))
+    const verificationKeys = keys.filter((_, index) => expiries[index] !== null && Number(expiries[index]) > now.getTime())
+    // No date here: a signature from the future has a better explanation in checkTimes.
+    const { data, signatures } = await openpgp.verify({ message, verificationKeys, date: null as unknown as Date })
     await Promise.any(signatures.map(({ verified }) => verified))
     return data
   } catch (cause) {
-    throw hostError('SIGNATURE_INVALID', 'the archive\'s InRelease has no valid signature by a key of Debian: the mirror or the way to it '
-      + 'changes what it sends (a captive portal, a proxy); use another mirror. If Debian\'s keys have changed, update Tenon', cause)
+    throw hostError('SIGNATURE_INVALID', 'the archive\'s InRelease has no valid signature by a current key of Debian: the mirror or the way '
+      + 'to it changes what it sends (a captive portal, a proxy), so use another mirror; or Debian\'s keys have changed, then update Tenon', cause)
   }
-}
-
-function isCurrent(expiry: Date | number | null, now: Date): boolean {
-  return expiry !== null && Number(expiry) > now.getTime()
 }
 
 function checkTimes(fields: ReadonlyMap<string, string>, now: Date): void {

@@ -48,6 +48,7 @@ interface KernelFiles {
 
 const MODULE_PATH = /^(?:usr\/)?lib\/modules\/[^/]+\/(kernel\/.+\.ko)$/
 const BUILTIN_PATH = /^(?:usr\/)?lib\/modules\/[^/]+\/modules\.builtin$/
+const MODULES_UNDER_WAY = 16
 const KERNEL_PATH = /^boot\/vmlinuz-([\w.+~-]+)$/
 
 async function readKernel(deb: Uint8Array): Promise<KernelFiles> {
@@ -61,6 +62,8 @@ async function readKernel(deb: Uint8Array): Promise<KernelFiles> {
     if (release !== undefined) kernel = { release, data }
     else if (BUILTIN_PATH.test(path)) builtin = data.slice()
     else modules.push(packModule(MODULE_PATH.exec(path)![1], data))
+    // Compression is slower than unpacking: what waits for it is bounded.
+    await modules.at(-MODULES_UNDER_WAY)
   }
   if (kernel === undefined) throw incomplete('linux-image-*', 'boot/vmlinuz-*')
   return { kernel: kernel.data, release: kernel.release, modules: await Promise.all(modules), builtin }

@@ -10,7 +10,7 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/group': 'root:x:0:\nnogroup:x:65534:\n',
   'etc/hostname': 'tenon\n',
   'etc/hosts': '127.0.0.1 localhost tenon\n::1 localhost\n',
-  'etc/passwd': 'root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
   'etc/profile': 'export PS1=\'\\u@\\h:\\w\\$ \'\n',
   'etc/shells': '/bin/sh\n',
 }

@@ -55,7 +55,7 @@ follow_window_size() {
 
 run_on_console() {
   follow_window_size <&3 &
-  setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-
+  (exec setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-)
   status=$?
   drain /dev/ttyS0
 }
@@ -81,12 +81,16 @@ run_with_pipes() {
   make_raw /dev/ttyS2
   exec 4<>/dev/ttyS1 5<>/dev/ttyS2
   mkfifo /run/stdin /run/stdout /run/stderr
-  cat </run/stdout >&4 & stdout=$!
-  cat </run/stderr >&5 & stderr=$!
-  feed_stdin >/run/stdin &
-  setsid "$@" </run/stdin >/run/stdout 2>/run/stderr 3>&- 4>&- 5>&-
+  # Held open here, so that nobody waits for the other end to be opened; closed, they end the output.
+  exec 6<>/run/stdout 7<>/run/stderr
+  cat </run/stdout >&4 6>&- 7>&- & stdout=$!
+  cat </run/stderr >&5 6>&- 7>&- & stderr=$!
+  feed_stdin >/run/stdin 6>&- 7>&- &
+  # In a subshell, whose stderr is not the command's: the shell says there if a signal killed it.
+  (exec setsid "$@" </run/stdin >/run/stdout 2>/run/stderr 3>&- 4>&- 5>&- 6>&- 7>&-)
   status=$?
   kill_others "$stdout" "$stderr"
+  exec 6>&- 7>&-
   wait "$stdout" "$stderr"
   drain /dev/ttyS1 /dev/ttyS2
 }

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { explained } from '../../cache/file-errors.ts'
+import { download, httpStatusError } from '../../download/download.ts'
+import type { DownloadOptions } from '../../download/download.ts'
+import type { HttpClient } from '../../download/http-client.ts'
+import { hostError } from '../../errors.ts'
+import { decompressStream } from '../decompress.ts'
+import type { CompressedFormat } from '../decompress.ts'
+import type { ProgressListener } from '../progress.ts'
+import { PackageIndex } from './package-index.ts'
+import type { PackageRecord } from './package-index.ts'
+import { readRelease } from './release.ts'
+import type { FileDigest, Release } from './release.ts'
+
+/** A Debian archive on a mirror: its verified index, and packages into a folder. */
+export interface ArchiveOptions {
+  readonly http: HttpClient
+  /** Tried in this order where a connection fails; the first that answers is kept. Without a trailing slash. */
+  readonly mirrors: readonly string[]
+  readonly suite: string
+  /** ASCII-armored. */
+  readonly trustedKeys: readonly string[]
+  /** Downloads go here: packages as their SHA-256. */
+  readonly folder: string
+  readonly progress: ProgressListener
+  readonly signal?: AbortSignal
+  readonly retryDelaysMs?: readonly number[]
+}
+
+/** All signatures are checked, so that plain HTTP is as good; it passes where HTTPS is intercepted or blocked. */
+export const DEFAULT_MIRRORS: readonly string[] = ['https://deb.debian.org/debian', 'http://deb.debian.org/debian']
+
+const MAXIMUM_RELEASE_SIZE = 4 * 1024 ** 2
+const INDEX = 'main/binary-amd64/Packages'
+const INDEX_FORMATS: readonly CompressedFormat[] = ['xz', 'gz']
+
+export class DebianArchive {
+  readonly #options: ArchiveOptions
+  #mirror: string
+
+  private constructor(options: ArchiveOptions, mirror: string) {
+    this.#options = options
+    this.#mirror = mirror
+  }
+
+  /** Finds a mirror that answers, and gives the archive with its index of the packages that `wanted` names. */
+  static async open(options: ArchiveOptions, wanted: (name: string) => boolean): Promise<{ archive: DebianArchive, index: PackageIndex }> {
+    await explained(options.folder, () => mkdir(options.folder, { recursive: true }))
+    const { mirror, text } = await fetchRelease(options)
+    const release = await readRelease(text, options.suite, options.trustedKeys)
+    const archive = new DebianArchive(options, mirror)
+    return { archive, index: await archive.#readIndex(release, wanted) }
+  }
+
+  /** Fetches a package's file to the folder and gives its path. */
+  async fetchPackage({ name, version, filename, size, sha256 }: PackageRecord): Promise<string> {
+    const path = join(this.#options.folder, sha256)
+    await download(this.#options.http, { url: `${this.#mirror}/${filename}`, size, sha256, path }, this.#downloadOptions(`${name} ${version}`, size))
+    return path
+  }
+
+  async #readIndex(release: Release, wanted: (name: string) => boolean): Promise<PackageIndex> {
+    const { format, file, limit } = chooseIndex(release)
+    const path = join(this.#options.folder, file.sha256)
+    const suite = `${this.#mirror}/dists/${this.#options.suite}`
+    const directory = INDEX.slice(0, INDEX.lastIndexOf('/'))
+    const url = release.acquireByHash ? `${suite}/${directory}/by-hash/SHA256/${file.sha256}` : `${suite}/${INDEX}.${format}`
+    await download(this.#options.http, { url, ...file, path }, this.#downloadOptions('the list of packages', file.size))
+    try {
+      return await PackageIndex.read(decompressStream(createReadStream(path), format, limit, 'the list of packages'), wanted)
+    } finally {
+      await rm(path, { force: true })
+    }
+  }
+
+  #downloadOptions(name: string, total: number): DownloadOptions {
+    const { progress, signal, retryDelaysMs } = this.#options
+    progress({ kind: 'transfer', name, received: 0, total })
+    return { signal, retryDelaysMs, onProgress: received => progress({ kind: 'transfer', name, received, total }) }
+  }
+}
+
+function chooseIndex(release: Release): { format: CompressedFormat, file: FileDigest, limit: number } {
+  for (const format of INDEX_FORMATS) {
+    const file = release.files.get(`${INDEX}.${format}`)
+    if (file !== undefined) return { format, file, limit: release.files.get(INDEX)?.size ?? 0 }
+  }
+  throw hostError('ARCHIVE_FORMAT_INVALID', `the archive's InRelease lists no ${INDEX}.xz: use another mirror`)
+}
+
+async function fetchRelease({ http, mirrors, suite, signal }: ArchiveOptions): Promise<{ mirror: string, text: string }> {
+  let failure: unknown
+  for (const mirror of mirrors) {
+    try {
+      return { mirror, text: await fetchText(http, `${mirror}/dists/${suite}/InRelease`, signal) }
+    } catch (error) {
+      signal?.throwIfAborted()
+      // The first says most: it is the one that was meant.
+      failure ??= error
+    }
+  }
+  throw failure
+}
+
+async function fetchText(http: HttpClient, url: string, signal: AbortSignal | undefined): Promise<string> {
+  const response = await http.get(url, { signal })
+  if (response.status !== 200) throw httpStatusError(url, response.status)
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body) {
+    size += chunk.length
+    if (size > MAXIMUM_RELEASE_SIZE) throw hostError('DOWNLOAD_FAILED', `${url} does not end: this is no Debian mirror, use another`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** The SHA-256 of `bytes`, hexadecimal. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}

@@ -1,0 +1,7 @@
+/** What the making of an image has to tell: for a progress bar or a log. */
+export type ProgressEvent =
+  | { readonly kind: 'stage', readonly text: string }
+  /** `received` counts up to `total`, in bytes. */
+  | { readonly kind: 'transfer', readonly name: string, readonly received: number, readonly total: number }
+
+export type ProgressListener = (event: ProgressEvent) => void
