@@ -11,7 +11,9 @@ import { SseOperation } from '../softfloat/sse-lanes.ts'
 import type { SseOperationCode } from '../softfloat/sse-lanes.ts'
 import { SseStatus } from '../softfloat/sse-status.ts'
 import { Slot } from '../state/layout.ts'
+import type { VcpuState } from '../state/vcpu-state.ts'
 import { HelperOutcome } from '../system/outcome.ts'
+import { StatusWord } from '../x87/registers.ts'
 import type { Helper, HelperTable } from './helper.ts'
 import { argumentWord, resultWord } from './helper.ts'
 
@@ -26,8 +28,10 @@ type Work = (words: Uint32Array, to: number, a: number, b: number, third: number
 const status = new SseStatus()
 const OSXMMEXCPT = 0x400
 
-function helper(work: Work): Helper {
+/** A conversion of MMX registers enters MMX even if it then raises an exception. */
+function helper(work: Work, mmx = false): Helper {
   return ({ state }) => {
+    if (mmx) enterMmx(state)
     const mxcsr = state.slotU32(Slot.MXCSR)
     status.load(mxcsr)
     work(state.u32, resultWord(state), argumentWord(state, 0), argumentWord(state, 1), state.u32[argumentWord(state, 2)])
@@ -39,8 +43,14 @@ function helper(work: Work): Helper {
   }
 }
 
+function enterMmx(state: VcpuState): void {
+  state.setSlotU16(Slot.FSW, state.slotU16(Slot.FSW) & ~StatusWord.TOP)
+  state.setSlotU16(Slot.FTW, 0xff)
+}
+
 const table: HelperTable = {}
 const add = (mnemonic: string, work: Work): void => { table[mnemonic] = helper(work) }
+const addMmx = (mnemonic: string, work: Work): void => { table[mnemonic] = helper(work, true) }
 const lanes = (count: number, run: (lane: number) => void): void => { for (let lane = 0; lane < count; lane++) run(lane) }
 
 for (const [name, operation] of Object.entries(SseOperation) as [string, SseOperationCode][]) {
@@ -108,9 +118,9 @@ for (const truncate of [false, true]) {
     words[to + 2] = words[to + 3] = 0
   }
   add(`CVT${t}PS2DQ`, fromSingles(4))
-  add(`CVT${t}PS2PI`, fromSingles(2))
+  addMmx(`CVT${t}PS2PI`, fromSingles(2))
   add(`CVT${t}PD2DQ`, fromDoubles)
-  add(`CVT${t}PD2PI`, fromDoubles)
+  addMmx(`CVT${t}PD2PI`, fromDoubles)
 }
 
 // ROUNDxx: the immediate is the second argument.

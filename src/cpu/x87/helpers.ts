@@ -71,14 +71,13 @@ const x87Register: X87Helper = ({ state }) => {
 const FLDCW = 0x128
 
 /**
- * A memory form: the operand, the opcode, and the operand's offset. A store's result is what to store, and in its last four bytes
+ * A memory form, after `checkMathFault`: the operand, the opcode, and the operand's offset. A store's result is what to store, and in its last four bytes
  * whether to.
  */
 const x87Memory: X87Helper = ({ state }) => {
   const x87 = x87Of(state)
   const opcode = argument(state, 1)
   const row = x87MemoryRow(opcode >> 8, opcode >> 3 & 7)!
-  if (row.waits && stops(state, x87)) return HelperOutcome.FAULT
   if (opcode !== FLDCW) {
     recordInstruction(state, opcode)
     state.setSlotU64(Slot.FDP, argument64(state, 2))
@@ -100,12 +99,17 @@ const image = new DataView(new ArrayBuffer(saveSize('protected32')))
 
 type ImageWork = (x87: X87, view: DataView, at: number, layout: EnvironmentLayout) => void
 type ImageSize = (layout: EnvironmentLayout) => number
+type Probe = (address: bigint, size: number) => boolean
+
+/** Whether both ends of an image can be accessed: it has at most two pages. A fault names the last byte, not the second page's first. */
+const reaches = (probe: Probe, address: bigint, size: number): boolean => probe(address, 1) && probe(address + BigInt(size - 1), 1)
 
 /** Memory is checked before the x87 changes. FNSTENV and FNSAVE do not wait. */
-const storing = (work: ImageWork, size: ImageSize): X87Helper => ({ state, memory }) => {
+const storing = (work: ImageWork, size: ImageSize, wholeProbe: boolean): X87Helper => ({ state, memory }) => {
   const layout = layoutOf(state)
   const address = argument64(state, 0)
-  if (!memory.probeWrite(address, size(layout))) return HelperOutcome.FAULT
+  const probe: Probe = (at, count) => memory.probeWrite(at, count)
+  if (!(wholeProbe ? probe(address, size(layout)) : reaches(probe, address, size(layout)))) return HelperOutcome.FAULT
   work(x87Of(state), image, 0, layout)
   return memory.writeBytes(address, new Uint8Array(image.buffer, 0, size(layout))) ? HelperOutcome.OK : HelperOutcome.FAULT
 }
@@ -114,7 +118,9 @@ const loading = (work: ImageWork, size: ImageSize): X87Helper => ({ state, memor
   const x87 = x87Of(state)
   if (stops(state, x87)) return HelperOutcome.FAULT
   const layout = layoutOf(state)
-  if (!memory.readBytes(argument64(state, 0), new Uint8Array(image.buffer, 0, size(layout)))) return HelperOutcome.FAULT
+  const address = argument64(state, 0)
+  if (!reaches((at, count) => memory.probeRead(at, count), address, size(layout))) return HelperOutcome.FAULT
+  if (!memory.readBytes(address, new Uint8Array(image.buffer, 0, size(layout)))) return HelperOutcome.FAULT
   work(x87, image, 0, layout)
   return HelperOutcome.OK
 }
@@ -123,8 +129,8 @@ export const x87Helpers: Readonly<Record<string, X87Helper>> = {
   checkMathFault,
   x87Register,
   x87Memory,
-  FNSTENV: storing(fnstenv, environmentSize),
-  FNSAVE: storing(fnsave, saveSize),
+  FNSTENV: storing(fnstenv, environmentSize, true),
+  FNSAVE: storing(fnsave, saveSize, false),
   FLDENV: loading(fldenv, environmentSize),
   FRSTOR: loading(frstor, saveSize),
 }

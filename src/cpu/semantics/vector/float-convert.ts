@@ -38,15 +38,21 @@ function fromInteger(f: FloatLanes, helper: string, source: Value, converted: Va
 
 define('CVTDQ2PD', 'w,r', (o) => { o.wr(0, v(o, W.f64x2_convert_low_i32x4_s, vector(o, 1)), 128) })
 define('CVTPI2PD', 'w,r', (o) => {
-  // With a memory operand MMX is not entered (SDM Vol. 2, CVTPI2PD).
-  if (!o.isMemory(1)) enterMmx(o)
+  enterMmxByRegister(o)
   o.wr(0, v(o, W.f64x2_convert_low_i32x4_s, vector(o, 1)), 128)
 })
 define('CVTDQ2PS', 'w,r', (o) => { o.wr(0, packedFromIntegers(o, 'CVTDQ2PS')) })
 define('CVTPI2PS', 'rw,r', (o) => {
-  enterMmx(o)
+  enterMmxByRegister(o)
   o.wr(0, withLane64(o, o.rd(0), 0, o.low64(packedFromIntegers(o, 'CVTPI2PS'))))
 })
+
+/**
+ * With a memory operand MMX is not entered: the SDM says so of CVTPI2PD, processors do so for CVTPI2PS, too.
+ */
+function enterMmxByRegister(o: Ops): void {
+  if (!o.isMemory(1)) enterMmx(o)
+}
 
 function packedFromIntegers(o: Ops, helper: string): Value {
   const f = new FloatLanes(o, 'PS')

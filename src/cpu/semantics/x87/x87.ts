@@ -6,7 +6,6 @@ import { rowOperands } from '../../isa/operands.ts'
 import type { OperandSpec } from '../../isa/operands.ts'
 import type { Row } from '../../isa/row.ts'
 import { x87Rows } from '../../isa/x87.ts'
-import { ARITHMETIC_FLAGS, Flag } from '../../state/flags.ts'
 import { ValueType, W } from '../../wasm/opcodes.ts'
 import { unreachable } from '../../../base/errors.ts'
 import { define } from '../define.ts'
@@ -18,10 +17,8 @@ const { I32, V128 } = ValueType
 
 /** Instructions with a memory operand that is written. */
 const STORES = new Set(['FST', 'FSTP', 'FIST', 'FISTP', 'FISTTP', 'FBSTP'])
-/** Comparisons that set RFLAGS. */
+/** Comparisons that set ZF, PF and CF, and clear the other flags. */
 const TO_FLAGS = new Set(['FCOMI', 'FCOMIP', 'FUCOMI', 'FUCOMIP'])
-/** The flags that they do not set. */
-const KEPT_FLAGS = ARITHMETIC_FLAGS & ~(Flag.ZF | Flag.PF | Flag.CF)
 const MOVES: Readonly<Record<string, Condition>> = {
   FCMOVB: 'b', FCMOVE: 'e', FCMOVBE: 'be', FCMOVU: 'p', FCMOVNB: 'ae', FCMOVNE: 'ne', FCMOVNBE: 'a', FCMOVNU: 'np',
 }
@@ -59,8 +56,10 @@ for (const mnemonic of new Set(x87Rows.map((row) => row.mnemonic))) {
 function execute(o: Ops, mnemonic: string): void {
   const opcode = opcodes.get(signature(mnemonic, o.operands)) ?? unreachable(`operands of ${mnemonic}`)
   const memory = o.operands.findIndex(({ method }) => method === 'M')
-  if (memory < 0) register(o, mnemonic, opcode)
-  else if (STORES.has(mnemonic)) store(o, memory, opcode)
+  if (memory < 0) return register(o, mnemonic, opcode)
+  // Before anything that the operand's address may raise.
+  checkMathFault(o)
+  if (STORES.has(mnemonic)) store(o, memory, opcode)
   else load(o, memory, opcode)
 }
 
@@ -68,9 +67,8 @@ function register(o: Ops, mnemonic: string, opcode: number): void {
   const variable = o.operands.findIndex(({ method, register }) => method === 'ST' && register === undefined)
   const complete = variable < 0 ? o.i32(opcode) : o.or(o.i32(opcode), o.registerNumber(variable))
   const condition = MOVES[mnemonic] === undefined ? o.i32(0) : o.let(o.cond(MOVES[mnemonic]))
-  const kept = TO_FLAGS.has(mnemonic) ? o.let(o.and(o.arithmeticFlags(), o.i32(KEPT_FLAGS))) : undefined
   const flags = o.helper('x87Register', [complete, condition], { result: I32 })
-  if (kept !== undefined) o.setArithmeticFlags(o.or(kept, flags))
+  if (TO_FLAGS.has(mnemonic)) o.setArithmeticFlags(flags)
 }
 
 function load(o: Ops, n: number, opcode: number): void {
