@@ -8,7 +8,9 @@ import type { SystemHelperName } from '../system/helpers.ts'
 import type { HelperOutcome } from '../system/outcome.ts'
 import { Processor } from '../system/processor.ts'
 import { followState, resetProcessor } from '../system/reset.ts'
-import { MemoryRig } from './rig.ts'
+import type { LinearMemory } from '../mmu/linear-memory.ts'
+import type { Mmu } from '../mmu/mmu.ts'
+import { StateRig } from './rig.ts'
 
 /** A clock that stands where a test puts it. */
 export class TestClock implements Clock {
@@ -48,7 +50,7 @@ export const STACK0 = 0x8000
 export const STACK3 = 0x9000
 
 /** A processor with 4 MiB of memory, paging off, after reset. */
-export class ProcessorRig extends MemoryRig {
+export class ProcessorRig extends StateRig {
   readonly clock = new TestClock()
   readonly interrupts = new TestInterrupts()
   readonly ports: string[] = []
@@ -74,6 +76,9 @@ export class ProcessorRig extends MemoryRig {
     })
     resetProcessor(this.cpu)
   }
+
+  get mmu(): Mmu { return this.cpu.mmu }
+  get linear(): LinearMemory { return this.cpu.memory }
 
   /** Writes an entry of the GDT; `selector` may have an RPL. */
   setGdt(selector: number, value: bigint): void { this.memory.writeU64(gpa(GDT_BASE + (selector & ~7)), value) }

@@ -19,15 +19,13 @@ export class RecordingBus implements MemoryBus {
   }
 }
 
-/** A pool, a guest's memory and one vCPU's state and MMU, without a processor: paging is off and everything is zero. */
-export class MemoryRig {
+/** A pool, a guest's memory and one vCPU's state, all of it zero. */
+export class StateRig {
   readonly pool: Pool
   readonly frames: FrameMap
   readonly memory: MappedMemory
   readonly state: VcpuState
   readonly bus = new RecordingBus()
-  readonly mmu: Mmu
-  readonly linear: LinearMemory
 
   constructor(pages = 1024) {
     this.pool = Pool.create(16 << 20)
@@ -35,6 +33,16 @@ export class MemoryRig {
     this.memory = new MappedMemory(this.frames)
     const block = this.pool.allocateRun(Math.ceil(BLOCK_SIZE / 4096))
     this.state = new VcpuState(this.pool.buffer, this.pool.allocateSlot(SLOT_SIZE) * SLOT_SIZE, block)
+  }
+}
+
+/** The same with an MMU and without a processor: paging is off. */
+export class MemoryRig extends StateRig {
+  readonly mmu: Mmu
+  readonly linear: LinearMemory
+
+  constructor(pages?: number) {
+    super(pages)
     this.mmu = new Mmu(this.state, this.frames, this.bus)
     this.linear = new LinearMemory(this.mmu)
   }
