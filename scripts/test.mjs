@@ -53,7 +53,7 @@ function staticChecks() {
   return [
     ['types', [...tsc, '-p', 'tsconfig.json']],
     ['types without Node and DOM', [...tsc, '-p', 'tsconfig.core.json']],
-    ['lint', [...tool('oxlint'), '--deny-warnings']],
+    ['lint', [...tool('oxlint'), '--deny-warnings', '--format=unix']],
     ['import rules', [process.execPath, join(ROOT, 'scripts', 'check-imports.mjs')]],
   ]
 }

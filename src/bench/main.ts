@@ -4,8 +4,8 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { TenonError } from '../base/errors.ts'
-import { writeGuestFiles } from './image/files.ts'
-import { openPackages } from './image/packages.ts'
+import { writeGuests } from './image/files.ts'
+import { PackageFolder } from './image/packages.ts'
 import { measure } from './measure.ts'
 import { figures, formatReport, peakMemory } from './report.ts'
 import type { TargetResult } from './report.ts'
@@ -47,7 +47,7 @@ function readOptions(args: readonly string[]): Options {
     .option('--only <targets>', `comma-separated: ${NAMES.join(', ')}`, listOf(NAMES))
     .option('--workloads <names>', `comma-separated: ${WORKLOADS.map(({ name }) => name).join(', ')}`, listOf(WORKLOADS.map(({ name }) => name)))
     .option('--json <file>', 'write every run and the medians to this file')
-    .option('--packages <folder>', 'take Debian\'s packages from this folder instead of fetching them')
+    .option('--packages <folder>', 'keep Debian\'s packages in this folder (default: in the cache); what it has is not fetched')
     .option('--timeout <seconds>', 'give a run up after this long', positive, 900)
     .parse(args, { from: 'user' })
     .opts<Options>()
@@ -113,8 +113,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (contestants.length === 0) return 1
   const folder = await mkdtemp(join(tmpdir(), 'tenon-bench-'))
   try {
-    const architectures = new Set(contestants.map(({ target }) => target.architecture))
-    const { files, kernels } = await writeGuestFiles(folder, architectures, openPackages(options.packages), workloads)
+    const architectures = [...new Set(contestants.map(({ target }) => target.architecture))]
+    const { files, kernels } = await writeGuests(folder, architectures, new PackageFolder(options.packages), workloads)
     const results = await runAll(contestants, files, workloads, options)
     const baseline = ['qemu', 'qemu-i386'].find(name => results.some(result => result.name === name && result.runs.length > 0))
     console.log(`\n${formatReport(results, workloads, baseline)}`)

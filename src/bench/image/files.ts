@@ -3,39 +3,49 @@ import { join } from 'node:path'
 import type { Architecture, GuestFiles } from '../targets.ts'
 import type { Workload } from '../workloads.ts'
 import { buildBenchImage, findFile } from './build.ts'
-import type { PackageSource } from './packages.ts'
+import type { PackageFolder, WantedPackage } from './packages.ts'
 
-const KERNEL_PACKAGES: Readonly<Record<Architecture, string>> = { amd64: 'linux-image-cloud-amd64', i386: 'linux-image-686' }
+const KERNELS: Readonly<Record<Architecture, string>> = { amd64: 'linux-image-cloud-amd64', i386: 'linux-image-686' }
 
-/** Makes the images of some architectures and writes them to `folder`. */
-export async function writeGuestFiles(
-  folder: string, architectures: Iterable<Architecture>, packages: PackageSource, workloads: readonly Workload[],
-): Promise<{ files: ReadonlyMap<Architecture, GuestFiles>, kernels: Readonly<Record<string, string>> }> {
-  const { bios, videoBios } = await writeFirmware(folder, packages)
+export interface WrittenGuests {
+  readonly files: ReadonlyMap<Architecture, GuestFiles>
+  /** `uname -r` of each. */
+  readonly kernels: Readonly<Record<string, string>>
+}
+
+/** Makes the images of some architectures and writes them to `folder`. Throws TenonError. */
+export async function writeGuests(
+  folder: string, architectures: readonly Architecture[], packages: PackageFolder, workloads: readonly Workload[],
+): Promise<WrittenGuests> {
+  const wanted = architectures.flatMap((architecture): WantedPackage[] => [
+    { name: KERNELS[architecture], architecture, isKernelMetapackage: true },
+    { name: 'busybox-static', architecture },
+  ])
+  const [firmware, ...debs] = await packages.read([{ name: 'seabios', architecture: architectures[0] }, ...wanted])
+  const bios = await writeFirmware(folder, firmware)
   const files = new Map<Architecture, GuestFiles>()
   const kernels: Record<string, string> = {}
-  for (const architecture of architectures) {
-    const sources = {
-      kernel: await packages.kernel(KERNEL_PACKAGES[architecture], architecture),
-      busybox: await packages.read('busybox-static', architecture),
-    }
-    const image = await buildBenchImage(sources, workloads)
-    const kernel = join(folder, `kernel-${architecture}`)
-    const initrd = join(folder, `initrd-${architecture}`)
-    await writeFile(kernel, image.kernel)
-    await writeFile(initrd, image.initrd)
-    files.set(architecture, { kernel, initrd, bios, videoBios })
+  for (const [index, architecture] of architectures.entries()) {
+    const image = await buildBenchImage({ kernel: debs[2 * index], busybox: debs[2 * index + 1] }, workloads)
+    files.set(architecture, {
+      ...bios,
+      kernel: await write(folder, `kernel-${architecture}`, image.kernel),
+      initrd: await write(folder, `initrd-${architecture}`, image.initrd),
+    })
     kernels[architecture] = image.kernelRelease
   }
   return { files, kernels }
 }
 
 /** SeaBIOS, for the target that has no firmware of its own. */
-async function writeFirmware(folder: string, packages: PackageSource): Promise<{ bios: string, videoBios: string }> {
-  const deb = await packages.read('seabios', 'all')
-  const bios = join(folder, 'bios.bin')
-  const videoBios = join(folder, 'vgabios.bin')
-  await writeFile(bios, (await findFile(deb, 'seabios', /^usr\/share\/seabios\/bios\.bin$/)).data)
-  await writeFile(videoBios, (await findFile(deb, 'seabios', /^usr\/share\/seabios\/vgabios-stdvga\.bin$/)).data)
-  return { bios, videoBios }
+async function writeFirmware(folder: string, deb: Uint8Array): Promise<Pick<GuestFiles, 'bios' | 'videoBios'>> {
+  const { data: bios } = await findFile(deb, 'seabios', /^usr\/share\/seabios\/bios\.bin$/)
+  const { data: videoBios } = await findFile(deb, 'seabios', /^usr\/share\/seabios\/vgabios-stdvga\.bin$/)
+  return { bios: await write(folder, 'bios.bin', bios), videoBios: await write(folder, 'vgabios.bin', videoBios) }
+}
+
+async function write(folder: string, name: string, data: Uint8Array): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, data)
+  return path
 }
