@@ -1,9 +1,8 @@
-/** MSRs that only hold what was written: values by index, in a form that a snapshot can keep. */
+/** MSRs that only hold what was written: values by index, 0 at first. */
 export class MsrStore {
   private readonly values = new Map<number, bigint>()
 
   get(index: number): bigint { return this.values.get(index) ?? 0n }
   set(index: number, value: bigint): void { this.values.set(index, value) }
   clear(): void { this.values.clear() }
-  entries(): [number, bigint][] { return [...this.values].sort((a, b) => a[0] - b[0]) }
 }

@@ -16,6 +16,8 @@ interface MsrRow {
   /** Number of registers in a row of consecutive ones. */
   readonly count?: number
   readonly read: (cpu: Processor, index: number) => bigint | null
+  /** Only holds a value: what it accepts. */
+  readonly accepts?: (value: bigint, index: number) => boolean
   /** Missing: read-only. False: #GP(0). */
   readonly write?: (cpu: Processor, value: bigint, index: number) => boolean
 }
@@ -35,7 +37,7 @@ function inBlock(index: number, name: string, offset: number, accepts: (value: b
 /** A register that only keeps its value. */
 function stored(index: number, name: string, count = 1, accepts: (value: bigint, index: number) => boolean = anything): MsrRow {
   return {
-    index, name, count,
+    index, name, count, accepts,
     read: (cpu, at) => cpu.msrs.get(at),
     write: (cpu, value, at) => accepts(value, at) && (cpu.msrs.set(at, value), true),
   }
@@ -61,6 +63,7 @@ const isMtrrType = (type: number): boolean => type <= 6 && type !== 2 && type !=
 const bytesOf = (value: bigint): number[] => Array.from({ length: 8 }, (_, n) => Number((value >> BigInt(8 * n)) & 0xffn))
 
 const ADDRESS_BITS = 0xff_ffff_ffffn
+const isPhysical = (value: bigint): boolean => (value & ~ADDRESS_BITS) === 0n
 const acceptsVariableMtrr = (value: bigint, index: number): boolean =>
   (value & ~ADDRESS_BITS) === 0n && ((index & 1) === 1 || isMtrrType(Number(value & 0xffn)))
 const acceptsFixedMtrr = (value: bigint): boolean => bytesOf(value).every(isMtrrType)
@@ -106,8 +109,12 @@ export const MSR_ROWS: readonly MsrRow[] = [
   stored(0x2ff, 'IA32_MTRR_DEF_TYPE', 1, (value) => (value & ~0xcffn) === 0n && isMtrrType(Number(value & 0xffn))),
   apic(0x6e0, 'IA32_TSC_DEADLINE'),
   apic(0x800, 'x2APIC registers', 0x100),
-  { index: 0x4b564d00, name: 'KVM_WALL_CLOCK_NEW', read: (cpu) => cpu.msrs.get(0x4b564d00), write: writeWallClock },
-  { index: 0x4b564d01, name: 'KVM_SYSTEM_TIME_NEW', read: (cpu) => cpu.msrs.get(0x4b564d01), write: writeSystemTime },
+  {
+    index: 0x4b564d00, name: 'KVM_WALL_CLOCK_NEW', accepts: isPhysical, read: (cpu) => cpu.msrs.get(0x4b564d00), write: writeWallClock,
+  },
+  {
+    index: 0x4b564d01, name: 'KVM_SYSTEM_TIME_NEW', accepts: isPhysical, read: (cpu) => cpu.msrs.get(0x4b564d01), write: writeSystemTime,
+  },
   {
     index: 0xc0000080, name: 'IA32_EFER', read: (cpu) => cpu.state.blockU64(Block.EFER),
     write: (cpu, value) => low32(value) && writeEfer(cpu, Number(value)),
@@ -127,6 +134,10 @@ const MICROCODE_REVISION = 0x1_0000n
 
 const byIndex = new Map<number, MsrRow>()
 for (const row of MSR_ROWS) for (let n = 0; n < (row.count ?? 1); n++) byIndex.set(row.index + n, row)
+
+/** Indices of the MSRs that live in MsrStore. */
+export const STORED_MSRS: readonly number[] = [...byIndex].filter(([, row]) => row.accepts !== undefined).map(([index]) => index)
+export const acceptsStored = (index: number, value: bigint): boolean => byIndex.get(index)?.accepts?.(value, index) ?? false
 
 /** Everything that is derived from the counter follows it. */
 function setAdjustment(cpu: Processor, value: bigint): true {

@@ -1,4 +1,5 @@
 import type { ProcessorPins } from '../../machine/interrupts.ts'
+import type { PlainData, Stateful } from '../../machine/lifecycle.ts'
 import { LinearMemory } from '../mmu/linear-memory.ts'
 import { Mmu } from '../mmu/mmu.ts'
 import { recordFault } from '../mmu/faults.ts'
@@ -14,13 +15,18 @@ import { PendingEvent, signal } from './events.ts'
 import { isLong } from './mode.ts'
 import { MsrStore } from './msr-store.ts'
 import { HelperOutcome } from './outcome.ts'
+import { resetProcessor } from './reset.ts'
 import { segmentedLinear } from './segmentation.ts'
+import { restoreProcessor, saveProcessor } from './snapshot.ts'
+import type { ProcessorState } from './snapshot.ts'
 
 /**
  * One virtual processor, as its rare instructions see it: state, memory and surroundings, with the small steps that all of them share.
  * What the instructions do is in the functions beside it, one file an idea.
  */
-export class Processor implements ProcessorPins {
+export class Processor implements ProcessorPins, Stateful<ProcessorState> {
+  readonly schema = 'x86-processor'
+  readonly version = 1
   readonly environment: ProcessorEnvironment
   readonly state: VcpuState
   readonly mmu: Mmu
@@ -44,6 +50,10 @@ export class Processor implements ProcessorPins {
     this.msrs = new MsrStore()
     this.cpuid = buildCpuid(environment.apicId, environment.processorCount)
   }
+
+  save(): ProcessorState { return saveProcessor(this) }
+  restore(state: PlainData): void { restoreProcessor(this, state) }
+  reset(): void { resetProcessor(this) }
 
   /** Records an exception; false, so that a step can return it. */
   fault(vector: number, errorCode = 0): false {
