@@ -174,7 +174,8 @@ export class FrameMap {
   private newFrame(): number {
     const address = this.pool.allocateFrame()
     if (address === 0) {
-      throw new TenonError<PoolErrorCode>('POOL_EXHAUSTED', 'the memory pool has no frame left for a guest page: give it more memory')
+      const message = 'the memory pool has no frame left for a guest page: give it more memory'
+      throw new TenonError<PoolErrorCode>('POOL_EXHAUSTED', message)
     }
     return address
   }

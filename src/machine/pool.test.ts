@@ -58,7 +58,8 @@ describe('a pool', () => {
   })
 
   it('refuses impossible sizes', () => {
-    for (const size of [0, 4096, 2 ** 33, NaN]) expect(() => Pool.create(size)).toThrow(expect.objectContaining({ code: 'POOL_SIZE_INVALID' }))
+    for (const size of [0, 4096, 2 ** 33, NaN]) expect(() => Pool.create(size))
+      .toThrow(expect.objectContaining({ code: 'POOL_SIZE_INVALID' }))
   })
 })
 

@@ -4,10 +4,10 @@ import { TenonError } from '../base/errors.ts'
 /**
  * The memory of one trust domain: one `WebAssembly.Memory` that holds vCPU slots and blocks, decoded code and the guests' frames.
  *
- * The first 64 KiB are the pool's header (1 KiB) and the vCPU slots. Above them, contiguous *runs* (vCPU blocks, arenas, frame maps)
- * are given out from the bottom up and single *frames* (guest RAM) from the top down, so that runs have low addresses, and memory
- * that was never used is never touched. What is freed goes to lists kept inside the free pages themselves. Everything mutable is in
- * the memory, under one spin lock, so that any thread may attach to a pool and allocate from it.
+ * The first 64 KiB are the pool's header (1 KiB) and the vCPU slots. Above them, contiguous *runs* (vCPU blocks, arenas, frame
+ * maps) are given out from the bottom up and single *frames* (guest RAM) from the top down, so that runs have low addresses, and
+ * memory that was never used is never touched. What is freed goes to lists kept inside the free pages themselves. Everything
+ * mutable is in the memory, under one spin lock, so that any thread may attach to a pool and allocate from it.
  */
 
 /** Largest pool: all of a 32-bit WebAssembly memory. */

@@ -3,7 +3,8 @@ import type { VcpuState } from '../state/vcpu-state.ts'
 
 /** Exception vectors (SDM Vol. 3A table 6-1). */
 export const Vector = {
-  DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, MC: 18, XM: 19,
+  DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, MC: 18,
+  XM: 19,
 } as const
 
 /** Vectors that push an error code: #DF #TS #NP #SS #GP #PF #AC. */

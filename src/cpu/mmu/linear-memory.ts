@@ -50,7 +50,8 @@ export class LinearMemory {
   /** A value of 16, 32 or 64 bits. */
   read(linear: bigint, bits: number, context = this.context): bigint {
     if (bits === 64) return this.read64(linear, context)
-    return BigInt(bits === 32 ? this.read32(linear, context) : bits === 16 ? this.read16(linear, context) : this.read8(linear, context))
+    return BigInt(bits === 32
+      ? this.read32(linear, context) : bits === 16 ? this.read16(linear, context) : this.read8(linear, context))
   }
 
   write8(linear: bigint, value: number, context = this.context): boolean {
@@ -81,7 +82,8 @@ export class LinearMemory {
   write(linear: bigint, bits: number, value: bigint, context = this.context): boolean {
     if (bits === 64) return this.write64(linear, value, context)
     const low = Number(BigInt.asUintN(32, value))
-    return bits === 32 ? this.write32(linear, low, context) : bits === 16 ? this.write16(linear, low, context) : this.write8(linear, low, context)
+    return bits === 32
+      ? this.write32(linear, low, context) : bits === 16 ? this.write16(linear, low, context) : this.write8(linear, low, context)
   }
 
   /** Copies bytes from memory. Nothing is copied past a fault. */

@@ -14,7 +14,8 @@ function paged(): MemoryRig & { map(page: number, to: number, flags: number): vo
   rig.memory.writeU64(gpa(0x1000), 0x2001n)
   rig.memory.writeU64(gpa(0x2000), 0x3007n)
   rig.memory.writeU64(gpa(0x2008), 0x200087n)
-  const map = (page: number, to: number, flags: number): void => rig.memory.writeU64(gpa(0x3000 + page * 8), BigInt(to * 4096 + flags))
+  const map = (page: number, to: number, flags: number): void =>
+    rig.memory.writeU64(gpa(0x3000 + page * 8), BigInt(to * 4096 + flags))
   rig.state.setBlockU64(Block.CR0, 0x80010001n)
   rig.state.setBlockU64(Block.CR3, 0x1000n)
   rig.state.setBlockU64(Block.CR4, 0xa0n)
@@ -23,8 +24,10 @@ function paged(): MemoryRig & { map(page: number, to: number, flags: number): vo
   return Object.assign(rig, { map })
 }
 
-const hitsRead = (rig: MemoryRig, low: number): boolean => tlbLookup(rig.state.u32, rig.linear.context + Context.READ_TLB, low, 0, 1) !== 0
-const hitsWrite = (rig: MemoryRig, low: number): boolean => tlbLookup(rig.state.u32, rig.linear.context + Context.WRITE_TLB, low, 0, 1) !== 0
+const hitsRead = (rig: MemoryRig, low: number): boolean =>
+  tlbLookup(rig.state.u32, rig.linear.context + Context.READ_TLB, low, 0, 1) !== 0
+const hitsWrite = (rig: MemoryRig, low: number): boolean =>
+  tlbLookup(rig.state.u32, rig.linear.context + Context.WRITE_TLB, low, 0, 1) !== 0
 
 describe('filling and flushing', () => {
   it('serves the next access of a page from the TLB, writes once the page is dirty', () => {
@@ -49,7 +52,8 @@ describe('filling and flushing', () => {
     const touch = (): void => { for (const page of [5, 6]) rig.mmu.access(page << 12, 0, 1, AccessKind.WRITE) }
     touch()
     rig.mmu.rootChanged()
-    expect([hitsRead(rig, 0x5000), hitsWrite(rig, 0x5000), hitsRead(rig, 0x6000), hitsWrite(rig, 0x6000)]).toEqual([false, false, true, true])
+    expect([hitsRead(rig, 0x5000), hitsWrite(rig, 0x5000), hitsRead(rig, 0x6000), hitsWrite(rig, 0x6000)])
+      .toEqual([false, false, true, true])
     rig.mmu.tlb.flushPage(0x6fff, 0)
     expect([hitsRead(rig, 0x6000), hitsWrite(rig, 0x6000)]).toEqual([false, false])
     touch()
@@ -111,7 +115,9 @@ describe('frames', () => {
   it('reports writes to watched code at the commit, and no TLB entry lets one through', () => {
     const rig = paged()
     const heard: number[][] = []
-    rig.frames.addCodeWatcher({ codeWritten: (frame, offset, length, page) => { heard.push([frame << 12 >>> 0, offset, length, page]) } })
+    rig.frames.addCodeWatcher({
+      codeWritten: (frame, offset, length, page) => { heard.push([frame << 12 >>> 0, offset, length, page]) },
+    })
     rig.map(5, 0x40, PRESENT | WRITABLE)
     rig.linear.write8(0x5000n, 1)
     expect(hitsWrite(rig, 0x5000)).toBe(true)

@@ -81,7 +81,8 @@ export class Mmu implements TranslationObserver {
 
   /**
    * Makes the bytes at a linear address accessible, as the current context.
-   * @param low, high halves of the linear address (high is 0 outside long mode). @param size 1 to 64 bytes. @param kind see AccessKind.
+   * @param low, high halves of the linear address (high is 0 outside long mode). @param size 1 to 64 bytes. @param kind see
+   * AccessKind.
    * @returns the pool address of the bytes, or 0 with a fault recorded. After writing there, `commitSlowStores` must be called if
    *   Slot.SLOW_STORES is not zero.
    */
@@ -93,14 +94,18 @@ export class Mmu implements TranslationObserver {
   fillFor(low: number, high: number, size: number, kind: number): FillOutcome {
     this.filled = false
     const context = this.words[this.contextWord]
-    if ((low & PAGE_MASK) + size > PAGE_SIZE || (this.checksAlignment && context === this.userContext)) return FillOutcome.UNFILLABLE
+    if ((low & PAGE_MASK) + size > PAGE_SIZE || (this.checksAlignment && context === this.userContext)) {
+      return FillOutcome.UNFILLABLE
+    }
     if (this.longMode && !isCanonical(high)) return this.nonCanonical(kind) as FillOutcome
     const page = this.translate(context, low, high, kind & WRITES)
     if (page < 0) return FillOutcome.FAULT
     const entry = this.frames.entry(page)
     if ((entry & FrameState.PRESENT) === 0) return FillOutcome.UNFILLABLE
     if ((kind & WRITES) === 0) this.accessRead(context, low, high, size, page, entry)
-    else if ((entry & (FrameState.WATCHED | FrameState.READ_ONLY)) === 0) this.fill(context, low, high, this.frames.writableFrame(page), true)
+    else if ((entry & (FrameState.WATCHED | FrameState.READ_ONLY)) === 0) {
+      this.fill(context, low, high, this.frames.writableFrame(page), true)
+    }
     return this.filled ? FillOutcome.FILLED : FillOutcome.UNFILLABLE
   }
 
@@ -166,7 +171,8 @@ export class Mmu implements TranslationObserver {
     this.smep = paging && (cr4 & 0x100000) !== 0
     const executeDisable = (efer & 0x800) !== 0 && (cr4 & 0x20) !== 0
     this.instructionBit = executeDisable || this.smep ? PageFault.ID : 0
-    const mode = !paging ? PagingMode.NONE : this.longMode ? PagingMode.FOUR_LEVEL : (cr4 & 0x20) !== 0 ? PagingMode.PAE : PagingMode.LEGACY
+    const legacy = (cr4 & 0x20) !== 0 ? PagingMode.PAE : PagingMode.LEGACY
+    const mode = !paging ? PagingMode.NONE : this.longMode ? PagingMode.FOUR_LEVEL : legacy
     const cr3 = Block.CR3
     this.walker.configure(mode, state.blockU32(cr3), state.blockU32(cr3 + 4), executeDisable, (cr4 & 0x10) !== 0)
     this.tlb.flushAll()
@@ -215,7 +221,9 @@ export class Mmu implements TranslationObserver {
 
   private accessWrite(context: number, low: number, high: number, size: number, kind: number, page: number, entry: number): number {
     const offset = low & PAGE_MASK
-    if ((entry & (FrameState.PRESENT | FrameState.READ_ONLY)) !== FrameState.PRESENT) return this.slow.write(page, offset, size, kind)
+    if ((entry & (FrameState.PRESENT | FrameState.READ_ONLY)) !== FrameState.PRESENT) {
+      return this.slow.write(page, offset, size, kind)
+    }
     const frame = this.frames.writableFrame(page)
     if ((entry & FrameState.WATCHED) !== 0) {
       this.slow.noteWatched(page, offset, size)

@@ -9,7 +9,10 @@ export interface MemoryBus {
   write(address: number, size: PortSize, value: number): void
 }
 
-/** Copies between the pool and guest-physical pages, devices included. Accesses to devices are split into aligned pieces of 4 or less. */
+/**
+ * Copies between the pool and guest-physical pages, devices included. Accesses to devices are split into aligned pieces of 4 or
+ * less.
+ */
 export class PhysicalAccess {
   private readonly frames: FrameMap
   private readonly bus: MemoryBus

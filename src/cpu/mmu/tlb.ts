@@ -3,9 +3,9 @@ import { CONTEXT_COUNT, Block, Context, TLB_ENTRIES } from '../state/layout.ts'
 /**
  * The software TLB's upkeep: filling, flushing and the bookkeeping that makes a flush cost no more than what was filled before it.
  *
- * Each context has a read and a write table; slot n of both serves the same pages. An entry is four 32-bit words: tag low, tag high,
- * addend, and bookkeeping. A slot is entered into a journal at its first fill since the last flush: one journal for translations
- * that a CR3 write removes, one for global ones. Bookkeeping of a read entry holds the slot's journal marks as well.
+ * Each context has a read and a write table; slot n of both serves the same pages. An entry is four 32-bit words: tag low, tag
+ * high, addend, and bookkeeping. A slot is entered into a journal at its first fill since the last flush: one journal for
+ * translations that a CR3 write removes, one for global ones. Bookkeeping of a read entry holds the slot's journal marks as well.
  */
 
 /** Bits of an entry's fourth word. */

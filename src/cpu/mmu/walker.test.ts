@@ -23,7 +23,8 @@ const LEVELS: Record<Setting['mode'], readonly Level[]> = {
   ],
 }
 const bit = (value: bigint, n: number): boolean => ((value >> BigInt(n)) & 1n) === 1n
-const anyBit = (value: bigint, from: number, to: number): boolean => (value >> BigInt(from)) & ((1n << BigInt(to - from + 1)) - 1n) ? true : false
+const anyBit = (value: bigint, from: number, to: number): boolean =>
+  ((value >> BigInt(from)) & ((1n << BigInt(to - from + 1)) - 1n)) !== 0n
 
 function reservedBitSet(entry: bigint, level: Level, s: Setting, isLarge: boolean): boolean {
   if (s.mode === 'legacy') return isLarge && bit(entry, 21)

@@ -4,9 +4,9 @@ import type { FrameMap } from '../../machine/frame-map.ts'
 /**
  * The page walker: linear address to guest-physical page, in every paging mode (SDM Vol. 3A chapter 4, "Paging").
  *
- * `walk` finds the page and what its entries allow; the caller judges that against the access (`permits`) and then calls `markUsed`,
- * so that an access that faults leaves the accessed and dirty flags alone. Results are fields and entries are read as 32-bit halves:
- * this runs millions of times in a boot.
+ * `walk` finds the page and what its entries allow; the caller judges that against the access (`permits`) and then calls
+ * `markUsed`, so that an access that faults leaves the accessed and dirty flags alone. Results are fields and entries are read as
+ * 32-bit halves: this runs millions of times in a boot.
  */
 
 export const PagingMode = { NONE: 0, LEGACY: 1, PAE: 2, FOUR_LEVEL: 3 } as const
@@ -139,8 +139,8 @@ export class Walker {
     if ((entryLow & Entry.P) === 0) return 0
     if ((entryHigh & this.reservedHigh) !== 0 || (entryLow & Entry.PS) !== 0) return PageFault.P | PageFault.RSVD
     this.upper(at)
-    let combined = entryLow
-    let disable = entryHigh
+    const combined = entryLow
+    const disable = entryHigh
 
     at = this.entryAt((entryLow >>> 12) | ((entryHigh & 0xff) << 20), (((high & 0x7f) << 2) | (low >>> 30)) * 8)
     entryLow = at === 0 ? -1 : words[at]

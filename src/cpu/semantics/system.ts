@@ -1,6 +1,6 @@
 /**
- * System instructions (SDM Vol. 2, Vol. 3A). They are rare or large, so nearly all of them call a helper of ../system; the names are
- * those of its registry. A helper that sets the instruction pointer gets the next instruction's, and stages nothing beside it.
+ * System instructions (SDM Vol. 2, Vol. 3A). They are rare or large, so nearly all of them call a helper of ../system; the names
+ * are those of its registry. A helper that sets the instruction pointer gets the next instruction's, and stages nothing beside it.
  */
 import { Gpr, Segment } from '../state/layout.ts'
 import { Flag } from '../state/flags.ts'
@@ -38,9 +38,9 @@ function controlling(names: Readonly<Record<string, SystemHelperName>>): void {
 }
 
 simple({
-  CLI: 'clearInterruptFlag', STI: 'setInterruptFlag', CPUID: 'identify', RDTSC: 'readTimeStamp', RDTSCP: 'readTimeStampAndProcessor',
-  RDMSR: 'readModelSpecific', RDPMC: 'readPerformanceCounter', INVD: 'flushCaches', WBINVD: 'flushCaches', SWAPGS: 'swapGs',
-  VMCALL: 'hypercall', VMMCALL: 'hypercall', XGETBV: 'readExtendedControl',
+  CLI: 'clearInterruptFlag', STI: 'setInterruptFlag', CPUID: 'identify', RDTSC: 'readTimeStamp',
+  RDTSCP: 'readTimeStampAndProcessor', RDMSR: 'readModelSpecific', RDPMC: 'readPerformanceCounter', INVD: 'flushCaches',
+  WBINVD: 'flushCaches', SWAPGS: 'swapGs', VMCALL: 'hypercall', VMMCALL: 'hypercall', XGETBV: 'readExtendedControl',
 })
 controlling({
   HLT: 'halt', CLTS: 'clearTaskSwitched', WRMSR: 'writeModelSpecific', XSETBV: 'writeExtendedControl', SYSCALL: 'systemCall',
@@ -48,9 +48,10 @@ controlling({
 })
 
 /** Instructions that raise #UD: by definition, or because their feature is not there. */
-for (const [mnemonic, access] of [['UD0', '-,-'], ['UD1', '-,-'], ['UD2', ''], ['MONITOR', ''], ['MWAIT', ''], ['INVPCID', '-,-']]) {
-  define(mnemonic, access, (o) => o.raiseIf(o.i32(1), INVALID_OPCODE))
-}
+for (const mnemonic of ['UD0', 'UD1', 'INVPCID']) define(mnemonic, '-,-', invalid)
+for (const mnemonic of ['UD2', 'MONITOR', 'MWAIT']) define(mnemonic, '', invalid)
+
+function invalid(o: Ops): void { o.raiseIf(o.i32(1), INVALID_OPCODE) }
 
 // Flags.
 
@@ -213,7 +214,8 @@ define('RDPID', 'w', (o) => o.wr(0, o.fit(ask(o, 'readProcessorId', [], I64), ca
 // State areas and caches.
 
 for (const [mnemonic, name] of [
-  ['FXSAVE', 'saveFast'], ['FXRSTOR', 'restoreFast'], ['XSAVE', 'saveExtended'], ['XSAVEOPT', 'saveExtended'], ['XRSTOR', 'restoreExtended'],
+  ['FXSAVE', 'saveFast'], ['FXRSTOR', 'restoreFast'], ['XSAVE', 'saveExtended'], ['XSAVEOPT', 'saveExtended'], ['XRSTOR',
+  'restoreExtended'],
 ] as const) {
   define(mnemonic, 'a', (o) => call(o, name, o.linear(0), operandSize(o)))
 }

@@ -71,7 +71,9 @@ describe('control registers', () => {
 
   it('are for level 0', () => {
     const rig = new ProcessorRig().protect(3)
-    for (const name of ['readControl', 'writeControl', 'clearTaskSwitched', 'loadMachineStatus', 'halt', 'flushCaches', 'readModelSpecific'] as const) {
+    for (const name of [
+      'readControl', 'writeControl', 'clearTaskSwitched', 'loadMachineStatus', 'halt', 'flushCaches', 'readModelSpecific',
+    ] as const) {
       expect(rig.call(name, 0, 0, 0)).toBe(FAULT)
       expect(rig.fault).toEqual(GP0)
     }
@@ -183,7 +185,8 @@ describe('model-specific registers', () => {
     expect(r.memory.readU32(gpa(0x20000)) & 1).toBe(0)
     const at = (offset: number): bigint => r.memory.readU64(gpa(0x20000 + offset))
     const multiplier = BigInt(r.memory.readU32(gpa(0x20018)))
-    const nanoseconds = (stamp: bigint): bigint => at(16) + ((((stamp - at(8)) << BigInt(r.memory.readU8(gpa(0x2001c)))) * multiplier) >> 32n)
+    const nanoseconds = (stamp: bigint): bigint =>
+      at(16) + ((((stamp - at(8)) << BigInt(r.memory.readU8(gpa(0x2001c)))) * multiplier) >> 32n)
     r.clock.time = 9_123_456
     expect(nanoseconds(r.cpu.timeStamp())).toBe(9_123_456n)
     expect(r.memory.readU8(gpa(0x2001d))).toBe(1)
@@ -195,7 +198,8 @@ describe('model-specific registers', () => {
 describe('CPUID', () => {
   const rig = new ProcessorRig()
   const ask = (leaf: number, subleaf = 0): readonly number[] => lookupCpuid(rig.cpu.cpuid, leaf, subleaf)
-  const word = (...values: number[]): string => String.fromCharCode(...values.flatMap((value) => [0, 8, 16, 24].map((shift) => (value >>> shift) & 255)))
+  const word = (...values: number[]): string =>
+    String.fromCharCode(...values.flatMap((value) => [0, 8, 16, 24].map((shift) => (value >>> shift) & 255)))
 
   it('announces every feature at its place', () => {
     for (const { name, leaf, register, bit } of FEATURES) expect((ask(leaf)[register] >>> bit) & 1, name).toBe(1)

@@ -9,7 +9,8 @@ import type { Processor } from './processor.ts'
  * The processor says that it is an Intel Atom of the Cedarview kind (family 6, model 0x36): an in-order processor that does not
  * speculate. Kernels know that kind to be immune to Meltdown, Spectre and their successors and switch no mitigation on (Linux:
  * NO_SPECULATION in its table of vulnerabilities), which is the truth here: an interpreter has no speculation to attack. Features
- * beyond the model's own are announced by their bits, as everywhere. IA32_ARCH_CAPABILITIES says the same for systems that ask there.
+ * beyond the model's own are announced by their bits, as everywhere. IA32_ARCH_CAPABILITIES says the same for systems that ask
+ * there.
  */
 
 const EAX = 0, EBX = 1, ECX = 2, EDX = 3
@@ -33,8 +34,8 @@ export const FEATURES: readonly Feature[] = [
     XSAVE: 26, RDRAND: 30, HYPERVISOR: 31,
   }),
   ...featureBits(1, EDX, {
-    FPU: 0, VME: 1, DE: 2, PSE: 3, TSC: 4, MSR: 5, PAE: 6, CX8: 8, APIC: 9, SEP: 11, MTRR: 12, PGE: 13, CMOV: 15, PAT: 16, PSE36: 17,
-    CLFSH: 19, MMX: 23, FXSR: 24, SSE: 25, SSE2: 26,
+    FPU: 0, VME: 1, DE: 2, PSE: 3, TSC: 4, MSR: 5, PAE: 6, CX8: 8, APIC: 9, SEP: 11, MTRR: 12, PGE: 13, CMOV: 15, PAT: 16,
+    PSE36: 17, CLFSH: 19, MMX: 23, FXSR: 24, SSE: 25, SSE2: 26,
   }),
   ...featureBits(7, EBX, { FSGSBASE: 0, TSC_ADJUST: 1, SMEP: 7, ERMS: 9, RDSEED: 18, SMAP: 20, SHA: 29 }),
   ...featureBits(7, ECX, { UMIP: 2 }),
@@ -76,7 +77,8 @@ function cacheLeaf(type: number, level: number, ways: number, sets: number, shar
 
 /** The table of one processor. */
 export function buildCpuid(apicId: number, processorCount: number): CpuidTable {
-  const bits = (leaf: number): CpuidAnswer => [EAX, EBX, ECX, EDX].map((register) => featureWord(leaf, register as Register)) as never
+  const bits = (leaf: number): CpuidAnswer =>
+    [EAX, EBX, ECX, EDX].map((register) => featureWord(leaf, register as Register)) as never
   const [, , ecx1, edx1] = bits(1)
   const several = processorCount > 1
   const shift = Math.ceil(Math.log2(processorCount))
@@ -124,10 +126,13 @@ function text(characters: string, from: number): number {
   return word >>> 0
 }
 
-/** What CPUID answers, but for what depends on the processor's state. Leaves beyond the last basic one read as that one (SDM Vol. 2A). */
+/**
+ * What CPUID answers, but for what depends on the processor's state. Leaves beyond the last basic one read as that one (SDM Vol.
+ * 2A).
+ */
 export function lookupCpuid(table: CpuidTable, leaf: number, subleaf: number): CpuidAnswer {
-  const inRange = leaf <= MAXIMUM_BASIC || isRange(leaf, 0x40000000, MAXIMUM_HYPERVISOR) || isRange(leaf, 0x80000000, MAXIMUM_EXTENDED)
-  const answers = table.get(inRange ? leaf : MAXIMUM_BASIC)
+  const beyondBasic = isRange(leaf, 0x40000000, MAXIMUM_HYPERVISOR) || isRange(leaf, 0x80000000, MAXIMUM_EXTENDED)
+  const answers = table.get(leaf <= MAXIMUM_BASIC || beyondBasic ? leaf : MAXIMUM_BASIC)
   if (answers === undefined) return NOTHING
   if (!HAS_SUBLEAVES.has(leaf)) return answers[0]
   return answers[subleaf] ?? (leaf === 0xb ? [0, 0, (subleaf & 0xff), answers[0][EDX]] : NOTHING)

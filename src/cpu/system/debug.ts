@@ -4,7 +4,9 @@ import type { VcpuState } from '../state/vcpu-state.ts'
 import { PendingEvent, signal } from './events.ts'
 import { Cr4 } from './mode.ts'
 
-/** Debug registers (SDM Vol. 3B §18.2). Breakpoint conditions are noted here; #DB is raised between instructions, see interrupts.ts. */
+/**
+ * Debug registers (SDM Vol. 3B §18.2). Breakpoint conditions are noted here; #DB is raised between instructions, see service.ts.
+ */
 
 /** Bits of DR6. Bits 0 to 3 name the breakpoints that matched. */
 export const Dr6 = { MATCHES: 0xf, BD: 0x2000, BS: 0x4000, BT: 0x8000, FIXED: 0xffff0ff0 } as const

@@ -2,8 +2,8 @@ import { Vector } from '../mmu/faults.ts'
 import { Flag } from '../state/flags.ts'
 import { Block, Segment } from '../state/layout.ts'
 import {
-  SystemType, dplOf, gateOffset64, gateSelector, isBig, isConforming, isLongCode, isNull, isPresent, isSystem, loadNull, markAccessed,
-  readDescriptor, selectorError, typeOf,
+  SystemType, dplOf, gateOffset64, gateSelector, isBig, isConforming, isLongCode, isNull, isPresent, isSystem, loadNull,
+  markAccessed, readDescriptor, selectorError, typeOf,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { checksGatePrivilege, setsResumeFlag } from './event.ts'
@@ -51,7 +51,9 @@ function readGate(cpu: Processor, event: Event): Descriptor | null {
   if (upper < 0) return null
   const gate = { address, low, high, upper }
   const type = typeOf(gate)
-  if (!isSystem(gate) || (type !== SystemType.INTERRUPT_GATE32 && type !== SystemType.TRAP_GATE32)) return cpu.faultNull(Vector.GP, error)
+  if (!isSystem(gate) || (type !== SystemType.INTERRUPT_GATE32 && type !== SystemType.TRAP_GATE32)) {
+    return cpu.faultNull(Vector.GP, error)
+  }
   if (checksGatePrivilege(event) && dplOf(gate) < state.cpl) return cpu.faultNull(Vector.GP, error)
   return isPresent(gate) ? gate : cpu.faultNull(Vector.NP, error)
 }
@@ -61,7 +63,9 @@ function readCode(cpu: Processor, selector: number): Descriptor | null {
   const code = readDescriptor(cpu, selector)
   if (code === null) return null
   const error = selectorError(selector)
-  if (!isCodeSegment(code) || dplOf(code) > cpu.state.cpl || !isLongCode(code) || isBig(code)) return cpu.faultNull(Vector.GP, error)
+  if (!isCodeSegment(code) || dplOf(code) > cpu.state.cpl || !isLongCode(code) || isBig(code)) {
+    return cpu.faultNull(Vector.GP, error)
+  }
   return isPresent(code) ? code : cpu.faultNull(Vector.NP, error)
 }
 

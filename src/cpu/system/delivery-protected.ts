@@ -3,8 +3,8 @@ import { Flag } from '../state/flags.ts'
 import { Block, Segment } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import {
-  SystemType, dplOf, gateOffset16, gateOffset32, gateSelector, isConforming, isNull, isPresent, isSystem, limitOf, loadCache, loadNull,
-  markAccessed, readDescriptor, selectorError, typeOf,
+  SystemType, dplOf, gateOffset16, gateOffset32, gateSelector, isConforming, isNull, isPresent, isSystem, limitOf, loadCache,
+  loadNull, markAccessed, readDescriptor, selectorError, typeOf,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { checksGatePrivilege, setsResumeFlag } from './event.ts'
@@ -35,7 +35,9 @@ interface Target {
 export function deliverProtected(cpu: Processor, event: Event): boolean {
   const gate = readGate(cpu, event)
   if (gate === null) return false
-  if (typeOf(gate) === SystemType.TASK_GATE) return switchTask(cpu, gateSelector(gate), 'interrupt', event.returnRip, event.errorCode)
+  if (typeOf(gate) === SystemType.TASK_GATE) {
+    return switchTask(cpu, gateSelector(gate), 'interrupt', event.returnRip, event.errorCode)
+  }
   const target = readTarget(cpu, event, gate)
   if (target === null) return false
   const inner = !isConforming(target.code) && dplOf(target.code) < cpu.state.cpl

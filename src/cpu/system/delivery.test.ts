@@ -60,7 +60,8 @@ describe('protected mode', () => {
     rig.cpu.fault(Vector.GP, 0x18)
     expect(deliverFault(rig.cpu)).toBe(true)
     expect(rig.stack(32, 6)).toEqual([0x18, 0x4000, Gdt.CODE3, 2 | Flag.IF | Flag.RF, STACK3, Gdt.DATA3])
-    expect([rig.selector(Segment.CS), rig.selector(Segment.SS), rig.state.cpl, rig.state.rip]).toEqual([Gdt.CODE0, Gdt.DATA0, 0, 0x5000n])
+    expect([rig.selector(Segment.CS), rig.selector(Segment.SS), rig.state.cpl, rig.state.rip])
+      .toEqual([Gdt.CODE0, Gdt.DATA0, 0, 0x5000n])
     expect(rig.memory.readU8(gpa(0x1000 + Gdt.CODE0 + 5)) & 1).toBe(1)
   })
 
@@ -83,18 +84,24 @@ describe('protected mode', () => {
   const refusals: [string, (rig: ProcessorRig) => void, number, number, number][] = [
     ['a vector beyond the IDT', (rig) => rig.state.setBlockU32(Block.IDTR + 8, 0x7f), EventKind.EXTERNAL, 13, 0x30 * 8 + 3],
     ['a gate of another type', (rig) => rig.setIdt(0x30, gate(12, 0, Gdt.CODE0, 0)), EventKind.EXTERNAL, 13, 0x30 * 8 + 3],
-    ['INT n to a gate of too low a DPL', (rig) => rig.setIdt(0x30, gate(14, 0, Gdt.CODE0, 0)), EventKind.SOFTWARE, 13, 0x30 * 8 + 2],
-    ['a gate that is not present', (rig) => rig.setIdt(0x30, gate(14, 3, Gdt.CODE0, 0) & ~(0x80n << 40n)), EventKind.SOFTWARE, 11, 0x30 * 8 + 2],
+    ['INT n to a gate of too low a DPL',
+      (rig) => rig.setIdt(0x30, gate(14, 0, Gdt.CODE0, 0)), EventKind.SOFTWARE, 13, 0x30 * 8 + 2],
+    ['a gate that is not present',
+      (rig) => rig.setIdt(0x30, gate(14, 3, Gdt.CODE0, 0) & ~(0x80n << 40n)), EventKind.SOFTWARE, 11, 0x30 * 8 + 2],
     ['a null code selector', (rig) => rig.setIdt(0x30, gate(14, 3, 3, 0)), EventKind.EXTERNAL, 13, 1],
     ['a data segment as code', (rig) => rig.setIdt(0x30, gate(14, 3, Gdt.DATA0, 0)), EventKind.EXTERNAL, 13, Gdt.DATA0 + 1],
     ['a selector beyond the GDT', (rig) => rig.setIdt(0x30, gate(14, 3, 0x1000, 0)), EventKind.EXTERNAL, 13, 0x1001],
     ['absent code', (rig) => rig.setGdt(Gdt.CODE0, descriptor(0x1a, 0xfffff, 0, 0xc)), EventKind.EXTERNAL, 11, Gdt.CODE0 + 1],
     ['a target beyond the limit', (rig) => rig.setGdt(Gdt.CODE0, descriptor(0x9a, 0xff, 0, 4)), EventKind.EXTERNAL, 13, 1],
-    ['a TSS that is too short', (rig) => rig.load(Segment.TR, Gdt.TSS, { base: TSS_BASE, limit: 6, attributes: 0x8b }), EventKind.EXTERNAL, 10, Gdt.TSS + 1],
+    ['a TSS that is too short',
+      (rig) => rig.load(Segment.TR, Gdt.TSS, { base: TSS_BASE, limit: 6, attributes: 0x8b }), EventKind.EXTERNAL, 10, Gdt.TSS + 1],
     ['a null inner stack', (rig) => rig.memory.writeU16(gpa(TSS_BASE + 8), 0), EventKind.EXTERNAL, 10, 1],
-    ['an inner stack of the wrong level', (rig) => rig.memory.writeU16(gpa(TSS_BASE + 8), Gdt.DATA3), EventKind.EXTERNAL, 10, (Gdt.DATA3 & ~3) + 1],
-    ['an absent inner stack', (rig) => rig.setGdt(Gdt.DATA0, descriptor(0x12, 0xfffff, 0, 0xc)), EventKind.EXTERNAL, 12, Gdt.DATA0 + 1],
-    ['an inner stack without room', (rig) => rig.setGdt(Gdt.DATA0, descriptor(0x92, 0xff, 0, 4)), EventKind.EXTERNAL, 12, Gdt.DATA0 + 1],
+    ['an inner stack of the wrong level',
+      (rig) => rig.memory.writeU16(gpa(TSS_BASE + 8), Gdt.DATA3), EventKind.EXTERNAL, 10, (Gdt.DATA3 & ~3) + 1],
+    ['an absent inner stack',
+      (rig) => rig.setGdt(Gdt.DATA0, descriptor(0x12, 0xfffff, 0, 0xc)), EventKind.EXTERNAL, 12, Gdt.DATA0 + 1],
+    ['an inner stack without room',
+      (rig) => rig.setGdt(Gdt.DATA0, descriptor(0x92, 0xff, 0, 4)), EventKind.EXTERNAL, 12, Gdt.DATA0 + 1],
   ]
   it.each(refusals)('raises an exception for %s', (_, spoil, kind, vector, code) => {
     const rig = new ProcessorRig().protect(3)
@@ -195,7 +202,8 @@ describe('long mode', () => {
       expect(rig.call('returnFromInterrupt', 64, 0)).toBe(HelperOutcome.FAULT)
       rig.state.rsp += 8n
       expect(rig.call('returnFromInterrupt', 64, 0)).toBe(HelperOutcome.RESYNC)
-      expect([rig.state.rip, rig.state.rsp, rig.state.cpl, rig.selector(Segment.SS)]).toEqual([0x4000n, BigInt(STACK3), 3, Gdt.DATA3])
+      expect([rig.state.rip, rig.state.rsp, rig.state.cpl, rig.selector(Segment.SS)])
+        .toEqual([0x4000n, BigInt(STACK3), 3, Gdt.DATA3])
     }
   })
 
@@ -222,7 +230,8 @@ describe('double and triple faults', () => {
       'page benign': 'serial', 'page contributory': 'double', 'page page': 'double',
     }
     for (const [first, firsts] of Object.entries(kinds)) for (const [second, seconds] of Object.entries(kinds)) {
-      for (const a of firsts) for (const b of seconds) expect(combine(exception(a), b), `${a} ${b}`).toBe(expected[`${first} ${second}`])
+      for (const a of firsts) for (const b of seconds) expect(combine(exception(a), b), `${a} ${b}`)
+        .toBe(expected[`${first} ${second}`])
     }
     expect(combine(exception(8), 13)).toBe('shutdown')
     expect(combine({ vector: 13, kind: EventKind.EXTERNAL, errorCode: -1, returnRip: 0n }, 13)).toBe('serial')

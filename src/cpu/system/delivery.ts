@@ -49,7 +49,8 @@ export function deliverTrap(cpu: Processor, vector: number): boolean {
 
 function attempt(cpu: Processor, event: Event): boolean {
   const { state } = cpu
-  if (event.vector === Vector.PF && event.kind === EventKind.EXCEPTION) state.setBlockU64(Block.CR2, state.slotU64(Slot.FAULT_ADDRESS))
+  const isPageFault = event.vector === Vector.PF && event.kind === EventKind.EXCEPTION
+  if (isPageFault) state.setBlockU64(Block.CR2, state.slotU64(Slot.FAULT_ADDRESS))
   if (!isProtected(state)) return deliverReal(cpu, event)
   return isLong(state) ? deliverLong(cpu, event) : deliverProtected(cpu, event)
 }
@@ -60,7 +61,9 @@ function afterFault(cpu: Processor, failed: Event): Event | null {
   const outcome = combine(failed, fault.vector)
   if (outcome === 'shutdown') return null
   const returnRip = cpu.state.rip
-  if (outcome === 'double') return { vector: Vector.DF, kind: EventKind.EXCEPTION, errorCode: isProtected(cpu.state) ? 0 : -1, returnRip }
+  if (outcome === 'double') {
+    return { vector: Vector.DF, kind: EventKind.EXCEPTION, errorCode: isProtected(cpu.state) ? 0 : -1, returnRip }
+  }
   const namesSelector = fault.vector >= Vector.TS && fault.vector <= Vector.GP && fault.errorCode >= 0
   return namesSelector ? { ...fault, errorCode: fault.errorCode | externalBit(failed) } : fault
 }

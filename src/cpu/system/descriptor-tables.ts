@@ -2,8 +2,8 @@ import { Vector } from '../mmu/faults.ts'
 import { Flag } from '../state/flags.ts'
 import { Block, Segment } from '../state/layout.ts'
 import {
-  BUSY, SystemType, attributesOf, descriptorAddress, dplOf, isCode, isConforming, isNull, isPresent, isReadable, isSystem, isWritableData,
-  limitOf, loadCache, loadNull, readDescriptor, readLongDescriptor, rplOf, selectorError, typeOf,
+  BUSY, SystemType, attributesOf, descriptorAddress, dplOf, isCode, isConforming, isNull, isPresent, isReadable, isSystem,
+  isWritableData, limitOf, loadCache, loadNull, readDescriptor, readLongDescriptor, rplOf, selectorError, typeOf,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { Cr4, canonical, is64Bit, isLong, isReal } from './mode.ts'

@@ -12,7 +12,9 @@ import type { Processor } from './processor.ts'
 const X87 = 1
 const SSE = 2
 /** Offsets in the legacy region and the header behind it. */
-const Area = { FCW: 0, FSW: 2, FTW: 4, FOP: 6, FIP: 8, FCS: 12, FDP: 16, FDS: 20, MXCSR: 24, MXCSR_MASK: 28, ST: 32, XMM: 160, END: 416 } as const
+const Area = {
+  FCW: 0, FSW: 2, FTW: 4, FOP: 6, FIP: 8, FCS: 12, FDP: 16, FDS: 20, MXCSR: 24, MXCSR_MASK: 28, ST: 32, XMM: 160, END: 416,
+} as const
 const LEGACY_SIZE = 512
 const Header = { XSTATE_BV: 512, XCOMP_BV: 520, END: 576 } as const
 const MXCSR_MASK = 0xffff
@@ -194,5 +196,8 @@ function loadMxcsr(cpu: Processor, area: Uint8Array): void {
 
 function loadXmm(cpu: Processor, area: Uint8Array): void {
   const { state } = cpu
-  for (let n = 0; n < xmmCount(cpu); n++) state.u8.set(area.subarray(Area.XMM + n * 16, Area.XMM + n * 16 + 16), state.slot + Slot.YMM + n * 32)
+  for (let n = 0; n < xmmCount(cpu); n++) {
+    const from = Area.XMM + n * 16
+    state.u8.set(area.subarray(from, from + 16), state.slot + Slot.YMM + n * 32)
+  }
 }

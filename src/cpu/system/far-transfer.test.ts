@@ -76,7 +76,8 @@ describe('far CALL and RET', () => {
       for (let n = 0; n < 2; n++) rig.linear.write(BigInt(STACK3 + n * bits / 8), bits, BigInt(0x11 + n))
       expect(rig.call('callFar', Gdt.FREE | 3, 0x9999n, bits, 0x444)).toBe(RESYNC)
       expect(rig.stack(bits, 6)).toEqual([0x444, Gdt.CODE3, 0x11, 0x12, STACK3, Gdt.DATA3])
-      expect([rig.state.cpl, rig.state.rip, rig.selector(Segment.CS), rig.selector(Segment.SS)]).toEqual([0, 0x5000n, Gdt.CODE0, Gdt.DATA0])
+      expect([rig.state.cpl, rig.state.rip, rig.selector(Segment.CS), rig.selector(Segment.SS)])
+        .toEqual([0, 0x5000n, Gdt.CODE0, Gdt.DATA0])
       rig.call('moveToSegment', Segment.FS, Gdt.DATA0)
       expect(rig.call('returnFar', bits, 2 * bits / 8)).toBe(RESYNC)
       expect([rig.state.cpl, rig.state.rip, rig.state.rsp]).toEqual([3, 0x444n, BigInt(STACK3 + 2 * bits / 8)])
@@ -110,7 +111,9 @@ describe('far CALL and RET', () => {
 
 describe('IRET', () => {
   const frame = (rig: ProcessorRig, bits: 16 | 32 | 64, values: number[]): void =>
-    values.forEach((value, n) => rig.linear.write(rig.state.rsp + BigInt(n * bits / 8), bits, BigInt(value), rig.mmu.supervisorContext))
+    values.forEach((value, n) => {
+      rig.linear.write(rig.state.rsp + BigInt(n * bits / 8), bits, BigInt(value), rig.mmu.supervisorContext)
+    })
 
   it('in real mode restores IP, CS and FLAGS', () => {
     const rig = new ProcessorRig()
@@ -122,7 +125,9 @@ describe('IRET', () => {
   })
 
   it('restores only the flags that the level may change', () => {
-    for (const [cpl, iopl, expected] of [[0, 0, Flag.IF | Flag.IOPL | Flag.ID], [3, 0, Flag.ID], [3, 3, Flag.IF | Flag.IOPL | Flag.ID]] as const) {
+    for (const [cpl, iopl, expected] of [
+      [0, 0, Flag.IF | Flag.IOPL | Flag.ID], [3, 0, Flag.ID], [3, 3, Flag.IF | Flag.IOPL | Flag.ID],
+    ] as const) {
       const rig = new ProcessorRig().protect(cpl)
       rig.setFlags(iopl << 12)
       frame(rig, 32, [0x10, cpl === 0 ? Gdt.CODE0 : Gdt.CODE3, Flag.IF | Flag.IOPL | Flag.ID | Flag.VIF])
@@ -183,7 +188,8 @@ describe('SYSCALL and SYSRET', () => {
     state.setBlockU64(Block.FMASK, BigInt(Flag.IF | Flag.DF))
     rig.setFlags(Flag.IF | Flag.DF | Flag.CF)
     expect(rig.call('systemCall', 0x400123)).toBe(RESYNC)
-    expect([state.gpr(Gpr.RCX), state.gpr(Gpr.R11), state.rip]).toEqual([0x400123n, BigInt(Flag.IF | Flag.DF | Flag.CF | 2), 0xffffffff81000000n])
+    expect([state.gpr(Gpr.RCX), state.gpr(Gpr.R11), state.rip])
+      .toEqual([0x400123n, BigInt(Flag.IF | Flag.DF | Flag.CF | 2), 0xffffffff81000000n])
     expect([rig.selector(Segment.CS), rig.selector(Segment.SS), state.cpl, rig.cpu.flags]).toEqual([0x10, 0x18, 0, Flag.CF | 2])
     expect(rig.call('systemReturn', 64)).toBe(RESYNC)
     expect([rig.selector(Segment.CS), rig.selector(Segment.SS), state.cpl, state.rip]).toEqual([0x33, 0x2b, 3, 0x400123n])
@@ -219,7 +225,8 @@ describe('SYSENTER and SYSEXIT', () => {
     state.setGpr(Gpr.RDX, 0x1234n)
     state.setGpr(Gpr.RCX, 0x9000n)
     expect(rig.call('systemExit', 32)).toBe(RESYNC)
-    expect([rig.selector(Segment.CS), rig.selector(Segment.SS), state.cpl, state.rip, state.rsp]).toEqual([0x73, 0x7b, 3, 0x1234n, 0x9000n])
+    expect([rig.selector(Segment.CS), rig.selector(Segment.SS), state.cpl, state.rip, state.rsp])
+      .toEqual([0x73, 0x7b, 3, 0x1234n, 0x9000n])
     expect(rig.call('systemExit', 32)).toBe(FAULT)
   })
 })

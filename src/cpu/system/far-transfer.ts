@@ -1,13 +1,15 @@
 import { Vector } from '../mmu/faults.ts'
 import { Segment } from '../state/layout.ts'
 import {
-  SystemType, dplOf, gateOffset16, gateOffset32, gateOffset64, gateSelector, isConforming, isLongCode, isNull, isPresent, isSystem, limitOf,
-  loadCache, loadNull, markAccessed, readDescriptor, readLongDescriptor, rplOf, selectorError, typeOf,
+  SystemType, dplOf, gateOffset16, gateOffset32, gateOffset64, gateSelector, isConforming, isLongCode, isNull, isPresent, isSystem,
+  limitOf, loadCache, loadNull, markAccessed, readDescriptor, readLongDescriptor, rplOf, selectorError, typeOf,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { canonical, isLong, isReal, truncate } from './mode.ts'
 import type { Processor } from './processor.ts'
-import { dropInnerSegments, enterCodeSegment, isCodeSegment, isValidCodeSize, loadRealSegment, stackDescriptor } from './segmentation.ts'
+import {
+  dropInnerSegments, enterCodeSegment, isCodeSegment, isValidCodeSize, loadRealSegment, stackDescriptor,
+} from './segmentation.ts'
 import { Stack } from './stack.ts'
 import { switchTask } from './task-switch.ts'
 import { innerStack, longInnerStack } from './tss.ts'

@@ -3,8 +3,8 @@ import { Block } from '../state/layout.ts'
 import type { Processor } from './processor.ts'
 
 /**
- * KVM's paravirtual clock (Linux Documentation/virt/kvm/x86/msr.rst): the guest gives the physical address of a structure, and reads
- * from it how to turn the time stamp counter into nanoseconds, and what time it was at the clock's zero.
+ * KVM's paravirtual clock (Linux Documentation/virt/kvm/x86/msr.rst): the guest gives the physical address of a structure, and
+ * reads from it how to turn the time stamp counter into nanoseconds, and what time it was at the clock's zero.
  *
  * Our counter runs at 1 GHz and never changes its rate, so the structures are written once.
  */

@@ -97,7 +97,8 @@ export function writeSegmentBase(cpu: Processor): HelperOutcome {
   return HelperOutcome.OK
 }
 
-const segmentArgument = (cpu: Processor): typeof Segment.FS | typeof Segment.GS => cpu.argument32(0) === Segment.FS ? Segment.FS : Segment.GS
+const segmentArgument = (cpu: Processor): typeof Segment.FS | typeof Segment.GS =>
+  cpu.argument32(0) === Segment.FS ? Segment.FS : Segment.GS
 
 /** STAC and CLAC: argument 0 is RFLAGS.AC's new value, argument 1 the next instruction's pointer. */
 export function setAlignmentCheck(cpu: Processor): HelperOutcome {

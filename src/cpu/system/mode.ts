@@ -7,8 +7,8 @@ export const Cr0 = {
   PE: 1, MP: 2, EM: 4, TS: 8, ET: 0x10, NE: 0x20, WP: 0x10000, AM: 0x40000, NW: 0x20000000, CD: 0x40000000, PG: 0x80000000,
 } as const
 export const Cr4 = {
-  VME: 1, PVI: 2, TSD: 4, DE: 8, PSE: 0x10, PAE: 0x20, MCE: 0x40, PGE: 0x80, PCE: 0x100, OSFXSR: 0x200, OSXMMEXCPT: 0x400, UMIP: 0x800,
-  FSGSBASE: 0x10000, OSXSAVE: 0x40000, SMEP: 0x100000, SMAP: 0x200000,
+  VME: 1, PVI: 2, TSD: 4, DE: 8, PSE: 0x10, PAE: 0x20, MCE: 0x40, PGE: 0x80, PCE: 0x100, OSFXSR: 0x200, OSXMMEXCPT: 0x400,
+  UMIP: 0x800, FSGSBASE: 0x10000, OSXSAVE: 0x40000, SMEP: 0x100000, SMAP: 0x200000,
 } as const
 export const Efer = { SCE: 1, LME: 0x100, LMA: 0x400, NXE: 0x800 } as const
 
@@ -48,5 +48,6 @@ export const setCr0 = (state: VcpuState, value: number): void => setRegister32(s
 export const setCr4 = (state: VcpuState, value: number): void => setRegister32(state, Block.CR4, value)
 export const setEfer = (state: VcpuState, value: number): void => setRegister32(state, Block.EFER, value)
 
-export const canonical = (address: bigint): boolean => BigInt.asUintN(64, BigInt.asIntN(48, address)) === BigInt.asUintN(64, address)
+export const canonical = (address: bigint): boolean =>
+  BigInt.asUintN(64, BigInt.asIntN(48, address)) === BigInt.asUintN(64, address)
 export const truncate = (value: bigint, bits: number): bigint => BigInt.asUintN(bits, value)

@@ -69,8 +69,8 @@ const acceptsVariableMtrr = (value: bigint, index: number): boolean =>
 const acceptsFixedMtrr = (value: bigint): boolean => bytesOf(value).every(isMtrrType)
 
 /**
- * IA32_ARCH_CAPABILITIES (SDM Vol. 4 table 2-2): an interpreter does not speculate, so none of the known attacks applies. RDCL_NO 0,
- * SKIP_L1DFL_VMENTRY 3, SSB_NO 4, MDS_NO 5, IF_PSCHANGE_MC_NO 6, TAA_NO 8, SBDR_SSDP_NO 13, FBSDP_NO 14, PSDP_NO 15, BHI_NO 20,
+ * IA32_ARCH_CAPABILITIES (SDM Vol. 4 table 2-2): an interpreter does not speculate, so none of the known attacks applies. RDCL_NO
+ * 0, SKIP_L1DFL_VMENTRY 3, SSB_NO 4, MDS_NO 5, IF_PSCHANGE_MC_NO 6, TAA_NO 8, SBDR_SSDP_NO 13, FBSDP_NO 14, PSDP_NO 15, BHI_NO 20,
  * PBRSB_NO 24, GDS_NO 26, RFDS_NO 27.
  */
 export const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27].reduce((value, n) => value | (1n << BigInt(n)), 0n)
@@ -110,10 +110,12 @@ export const MSR_ROWS: readonly MsrRow[] = [
   apic(0x6e0, 'IA32_TSC_DEADLINE'),
   apic(0x800, 'x2APIC registers', 0x100),
   {
-    index: 0x4b564d00, name: 'KVM_WALL_CLOCK_NEW', accepts: isPhysical, read: (cpu) => cpu.msrs.get(0x4b564d00), write: writeWallClock,
+    index: 0x4b564d00, name: 'KVM_WALL_CLOCK_NEW', accepts: isPhysical,
+    read: (cpu) => cpu.msrs.get(0x4b564d00), write: writeWallClock,
   },
   {
-    index: 0x4b564d01, name: 'KVM_SYSTEM_TIME_NEW', accepts: isPhysical, read: (cpu) => cpu.msrs.get(0x4b564d01), write: writeSystemTime,
+    index: 0x4b564d01, name: 'KVM_SYSTEM_TIME_NEW', accepts: isPhysical,
+    read: (cpu) => cpu.msrs.get(0x4b564d01), write: writeSystemTime,
   },
   {
     index: 0xc0000080, name: 'IA32_EFER', read: (cpu) => cpu.state.blockU64(Block.EFER),

@@ -21,8 +21,8 @@ import { restoreProcessor, saveProcessor } from './snapshot.ts'
 import type { ProcessorState } from './snapshot.ts'
 
 /**
- * One virtual processor, as its rare instructions see it: state, memory and surroundings, with the small steps that all of them share.
- * What the instructions do is in the functions beside it, one file an idea.
+ * One virtual processor, as its rare instructions see it: state, memory and surroundings, with the small steps that all of them
+ * share. What the instructions do is in the functions beside it, one file an idea.
  */
 export class Processor implements ProcessorPins, Stateful<ProcessorState> {
   readonly schema = 'x86-processor'

@@ -205,7 +205,8 @@ describe('descriptor table registers', () => {
 
   it('are for level 0; with UMIP, so is storing them', () => {
     const rig = new ProcessorRig().protect(3)
-    for (const name of ['loadGdt', 'loadIdt', 'loadLdt', 'loadTaskRegister'] as const) expect(rig.call(name, 0x5000, 32)).toBe(FAULT)
+    for (const name of ['loadGdt', 'loadIdt', 'loadLdt', 'loadTaskRegister'] as const) expect(rig.call(name, 0x5000, 32))
+      .toBe(FAULT)
     for (const name of ['storeGdt', 'storeIdt', 'storeLdt', 'storeTaskRegister', 'storeMachineStatus'] as const) {
       rig.state.setBlockU64(Block.CR4, 0n)
       expect(rig.call(name, 0x5000)).toBe(OK)

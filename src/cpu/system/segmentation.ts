@@ -3,8 +3,8 @@ import { Segment } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import {
-  dplOf, isBig, isCode, isConforming, isLongCode, isNull, isPresent, isReadable, isSystem, isWritableData, loadCache, loadNull, markAccessed,
-  readDescriptor, rplOf, selectorError,
+  dplOf, isBig, isCode, isConforming, isLongCode, isNull, isPresent, isReadable, isSystem, isWritableData, loadCache, loadNull,
+  markAccessed, readDescriptor, rplOf, selectorError,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { Attribute, is64Bit, isLong, isProtected, isReal, isVirtual8086 } from './mode.ts'

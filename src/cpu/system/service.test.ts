@@ -136,7 +136,8 @@ describe('debug exceptions', () => {
 describe('reset and start-up', () => {
   it('begins at the reset vector', () => {
     const rig = new ProcessorRig()
-    expect([rig.state.rip, rig.state.segmentBase(Segment.CS), rig.state.cr0, rig.cpu.flags]).toEqual([0xfff0n, 0xffff0000n, 0x60000010, 2])
+    expect([rig.state.rip, rig.state.segmentBase(Segment.CS), rig.state.cr0, rig.cpu.flags])
+      .toEqual([0xfff0n, 0xffff0000n, 0x60000010, 2])
     expect(serviceEvents(rig.cpu)).toBe(RUN)
   })
 

@@ -11,8 +11,8 @@ import type { Processor } from './processor.ts'
 import { initializeProcessor, startUpProcessor } from './reset.ts'
 
 /**
- * What happens between instructions, in the order of SDM Vol. 3A table 6-2: traps on the last instruction, NMI, interrupts, breakpoints
- * on the next instruction.
+ * What happens between instructions, in the order of SDM Vol. 3A table 6-2: traps on the last instruction, NMI, interrupts,
+ * breakpoints on the next instruction.
  */
 export const ServiceOutcome = {
   /** Go on from Slot.RIP. */

@@ -21,7 +21,9 @@ const X87_BYTES = 128
 const RFLAGS_DEFINED = 0x3f7fd7
 
 /** 64-bit registers of the slot and the block, by name. */
-const GPR_NAMES = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI', 'R8', 'R9', 'R10', 'R11', 'R12', 'R13', 'R14', 'R15'] as const
+const GPR_NAMES = [
+  'RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI', 'R8', 'R9', 'R10', 'R11', 'R12', 'R13', 'R14', 'R15',
+] as const
 const BLOCK_REGISTERS = {
   CR2: Block.CR2, CR3: Block.CR3, STAR: Block.STAR, LSTAR: Block.LSTAR, CSTAR: Block.CSTAR, FMASK: Block.FMASK,
   KERNEL_GS_BASE: Block.KERNEL_GS_BASE, SYSENTER_CS: Block.SYSENTER_CS, SYSENTER_ESP: Block.SYSENTER_ESP,

@@ -20,8 +20,8 @@ interface StackSegment {
 }
 
 /**
- * A stack that a transfer pushes to or pops from. The pointer moves here alone; `commit` puts it into RSP once nothing can fault any
- * more. Memory below the pointer may have been written when a push faults, as on the processor.
+ * A stack that a transfer pushes to or pops from. The pointer moves here alone; `commit` puts it into RSP once nothing can fault
+ * any more. Memory below the pointer may have been written when a push faults, as on the processor.
  */
 export class Stack {
   pointer: bigint

@@ -27,7 +27,8 @@ describe('FXSAVE and FXRSTOR', () => {
     scramble(rig, new TestRandom(7))
     const before = floatingState(rig)
     expect(rig.call('saveFast', 0x20000, 64)).toBe(OK)
-    expect([rig.memory.readU16(gpa(0x20000)), rig.memory.readU16(gpa(0x20002)), rig.memory.readU16(gpa(0x20004))]).toEqual([0x27f, 0x3841, 0x5a])
+    expect([rig.memory.readU16(gpa(0x20000)), rig.memory.readU16(gpa(0x20002)), rig.memory.readU16(gpa(0x20004))])
+      .toEqual([0x27f, 0x3841, 0x5a])
     expect([rig.memory.readU64(gpa(0x20008)), rig.memory.readU32(gpa(0x20018)), rig.memory.readU32(gpa(0x2001c))])
       .toEqual([0x1234_5678_9abcn, 0x9fc0, 0xffff])
     const top = 7

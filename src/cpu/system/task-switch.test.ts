@@ -14,7 +14,8 @@ const REGISTERS = [0x11, 0x22, 0x33, 0x44, 0x7000, 0x66, 0x77, 0x88]
 function twoTasks(wide = true): ProcessorRig {
   const rig = new ProcessorRig().protect()
   rig.setGdt(NEW_TSS, descriptor(wide ? 0x89 : 0x81, wide ? 0x67 : 0x2b, NEW_BASE))
-  const put = (offset: number, value: number): void => wide ? rig.memory.writeU32(gpa(NEW_BASE + offset), value) : rig.memory.writeU16(gpa(NEW_BASE + offset), value)
+  const put = (offset: number, value: number): void =>
+    wide ? rig.memory.writeU32(gpa(NEW_BASE + offset), value) : rig.memory.writeU16(gpa(NEW_BASE + offset), value)
   const [ip, flags, registers, segments, step] = wide ? [0x20, 0x24, 0x28, 0x48, 4] : [0x0e, 0x10, 0x12, 0x22, 2]
   put(ip, 0x5000)
   put(flags, Flag.CF | 2)
@@ -33,7 +34,8 @@ describe('a far JMP to a TSS', () => {
     const rig = twoTasks(wide)
     expect(rig.call('jumpFar', NEW_TSS, 0n, 32, 0x4444)).toBe(RESYNC)
     expect(Array.from({ length: 8 }, (_, n) => rig.state.gpr32(n))).toEqual(REGISTERS)
-    expect([rig.state.rip, rig.cpu.flags, rig.selector(Segment.TR), rig.selector(Segment.CS)]).toEqual([0x5000n, Flag.CF | 2, NEW_TSS, Gdt.CODE0])
+    expect([rig.state.rip, rig.cpu.flags, rig.selector(Segment.TR), rig.selector(Segment.CS)])
+      .toEqual([0x5000n, Flag.CF | 2, NEW_TSS, Gdt.CODE0])
     expect([typeOf(rig, Gdt.TSS), typeOf(rig, NEW_TSS)]).toEqual(wide ? [9, 11] : [9, 3])
     expect(rig.state.cr0 & 8).toBe(8)
     expect(rig.memory.readU32(gpa(TSS_BASE + 0x20))).toBe(0x4444)
@@ -65,7 +67,8 @@ describe('nesting', () => {
     expect(rig.memory.readU16(gpa(NEW_BASE))).toBe(Gdt.TSS)
     rig.state.setGpr32(Gpr.RBX, 0x999)
     expect(rig.call('returnFromInterrupt', 32, 0x6666)).toBe(RESYNC)
-    expect([rig.state.rip, rig.state.gpr32(Gpr.RBX), rig.cpu.flags, rig.selector(Segment.TR)]).toEqual([0x4444n, 0xa3, Flag.IF | 2, Gdt.TSS])
+    expect([rig.state.rip, rig.state.gpr32(Gpr.RBX), rig.cpu.flags, rig.selector(Segment.TR)])
+      .toEqual([0x4444n, 0xa3, Flag.IF | 2, Gdt.TSS])
     expect([typeOf(rig, Gdt.TSS), typeOf(rig, NEW_TSS)]).toEqual([11, 9])
     expect(rig.memory.readU32(gpa(NEW_BASE + 0x20))).toBe(0x6666)
     expect(rig.memory.readU32(gpa(NEW_BASE + 0x24)) & Flag.NT).toBe(0)

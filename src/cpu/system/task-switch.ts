@@ -4,8 +4,8 @@ import { Block, Segment } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import { Dr6 } from './debug.ts'
 import {
-  BUSY, SystemType, dplOf, isConforming, isNull, isPresent, isSystem, limitOf, loadCache, loadNull, markAccessed, readDescriptor, rplOf,
-  selectorError, typeOf,
+  BUSY, SystemType, dplOf, isConforming, isNull, isPresent, isSystem, limitOf, loadCache, loadNull, markAccessed, readDescriptor,
+  rplOf, selectorError, typeOf,
 } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
 import { Cr0, Cr4, setCr0, setRegister32 } from './mode.ts'
@@ -55,7 +55,9 @@ interface TaskImage {
  * @param returnRip where the old task goes on. @param errorCode pushed on the new task's stack; -1: none.
  * @returns false with a fault recorded: before the switch (nothing changed), or as the new task's first event.
  */
-export function switchTask(cpu: Processor, selector: number, reason: TaskSwitchReason, returnRip: bigint, errorCode: number): boolean {
+export function switchTask(
+  cpu: Processor, selector: number, reason: TaskSwitchReason, returnRip: bigint, errorCode: number,
+): boolean {
   const tss = readTss(cpu, selector, reason)
   if (tss === null) return false
   const layout = (typeOf(tss) & 8) !== 0 ? WIDE : NARROW
@@ -133,7 +135,9 @@ function clearOldBusy(cpu: Processor): boolean {
 }
 
 /** The switch itself: everything but the checks of the new segments, which belong to the new task. */
-function enterTask(cpu: Processor, selector: number, tss: Descriptor, layout: Layout, image: TaskImage, reason: TaskSwitchReason): void {
+function enterTask(
+  cpu: Processor, selector: number, tss: Descriptor, layout: Layout, image: TaskImage, reason: TaskSwitchReason,
+): void {
   const { state } = cpu
   loadCache(cpu, Segment.TR, selector, tss)
   state.setSegmentAttributes(Segment.TR, state.segmentAttributes(Segment.TR) | BUSY)

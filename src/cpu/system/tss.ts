@@ -4,7 +4,9 @@ import { selectorError } from './descriptors.ts'
 import { Attribute, canonical } from './mode.ts'
 import type { Processor } from './processor.ts'
 
-/** What the task register's TSS holds besides tasks: stacks of inner privilege levels, and the I/O permission and redirection maps. */
+/**
+ * What the task register's TSS holds besides tasks: stacks of inner privilege levels, and the I/O permission and redirection maps.
+ */
 
 /** The current TSS is 32 bits wide (or long mode's) by its descriptor's type. */
 export const isWideTss = (cpu: Processor): boolean => (cpu.state.segmentAttributes(Segment.TR) & 8) !== 0

@@ -40,8 +40,8 @@ export function gate(type: number, dpl: number, selector: number, offset: number
 
 /** Selectors of the table that `protect` builds. */
 export const Gdt = {
-  CODE0: 0x08, DATA0: 0x10, CODE3: 0x1b, DATA3: 0x23, TSS: 0x28, CONFORMING: 0x30, CODE16: 0x38, DATA16: 0x40, CODE64: 0x48, CODE64_3: 0x53,
-  LDT: 0x58, FREE: 0x60,
+  CODE0: 0x08, DATA0: 0x10, CODE3: 0x1b, DATA3: 0x23, TSS: 0x28, CONFORMING: 0x30, CODE16: 0x38, DATA16: 0x40, CODE64: 0x48,
+  CODE64_3: 0x53, LDT: 0x58, FREE: 0x60,
 } as const
 export const GDT_BASE = 0x1000
 export const IDT_BASE = 0x2000
@@ -186,7 +186,8 @@ export class ProcessorRig extends StateRig {
 
   /** Values on the stack, from its top. */
   stack(bits: 16 | 32 | 64, count: number, linear = this.state.rsp): number[] {
-    return Array.from({ length: count }, (_, n) => Number(this.linear.read(linear + BigInt(n * bits / 8), bits, this.mmu.supervisorContext)))
+    const { supervisorContext } = this.mmu
+    return Array.from({ length: count }, (_, n) => Number(this.linear.read(linear + BigInt(n * bits / 8), bits, supervisorContext)))
   }
 
   selector(index: SegmentIndex): number { return this.state.segmentSelector(index) }
