@@ -1,10 +1,7 @@
-/**
- * Runs one guest in v86: `node v86.js '{"kernel": …}'`. The console comes out on stdout, and the count of guest instructions at each
- * marker by IPC. Runs until it is killed, or its parent is gone.
- */
+/** Runs one guest in v86, `node v86.js '{"kernelFile": …}'`, until it is killed. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { MarkerReader } from '../markers.ts'
+import { GuestConsole } from './guest-console.ts'
 
 export interface V86Guest {
   readonly kernelFile: string
@@ -39,13 +36,11 @@ function count(): number {
 }
 emulator.add_listener('emulator-started', () => setInterval(count, 500))
 
-const reader = new MarkerReader(({ event, workload }) => process.send?.({ event, workload, instructions: count() }))
+const guestConsole = new GuestConsole(count)
 let line = ''
 emulator.add_listener('serial0-output-byte', (byte: number) => {
   line += String.fromCharCode(byte)
   if (byte !== 10) return
-  process.stdout.write(line)
-  reader.push(line)
+  guestConsole.write(line)
   line = ''
 })
-process.on('disconnect', () => process.exit())
