@@ -21,6 +21,8 @@ export interface ArchiveOptions {
   /** Tried in this order where a connection fails; the first that answers is kept. Without a trailing slash. */
   readonly mirrors: readonly string[]
   readonly suite: string
+  /** As Debian names it; `amd64` if absent. */
+  readonly architecture?: string
   /** ASCII-armored. */
   readonly trustedKeys: readonly string[]
   /** Downloads go here: packages as their SHA-256. */
@@ -34,7 +36,6 @@ export interface ArchiveOptions {
 export const DEFAULT_MIRRORS: readonly string[] = ['https://deb.debian.org/debian', 'http://deb.debian.org/debian']
 
 const MAXIMUM_RELEASE_SIZE = 4 * 1024 ** 2
-const INDEX = 'main/binary-amd64/Packages'
 const INDEX_FORMATS: readonly CompressedFormat[] = ['xz', 'gz']
 
 export class DebianArchive {
@@ -63,11 +64,12 @@ export class DebianArchive {
   }
 
   async #readIndex(release: Release, wanted: (name: string) => boolean): Promise<PackageIndex> {
-    const { format, file, limit } = chooseIndex(release)
+    const index = `main/binary-${this.#options.architecture ?? 'amd64'}/Packages`
+    const { format, file, limit } = chooseIndex(release, index)
     const path = join(this.#options.folder, file.sha256)
     const suite = `${this.#mirror}/dists/${this.#options.suite}`
-    const directory = INDEX.slice(0, INDEX.lastIndexOf('/'))
-    const url = release.acquireByHash ? `${suite}/${directory}/by-hash/SHA256/${file.sha256}` : `${suite}/${INDEX}.${format}`
+    const directory = index.slice(0, index.lastIndexOf('/'))
+    const url = release.acquireByHash ? `${suite}/${directory}/by-hash/SHA256/${file.sha256}` : `${suite}/${index}.${format}`
     await download(this.#options.http, { url, ...file, path }, this.#downloadOptions('the list of packages', file.size))
     try {
       return await PackageIndex.read(decompressStream(createReadStream(path), format, limit, 'the list of packages'), wanted)
@@ -83,12 +85,12 @@ export class DebianArchive {
   }
 }
 
-function chooseIndex(release: Release): { format: CompressedFormat, file: FileDigest, limit: number } {
+function chooseIndex(release: Release, index: string): { format: CompressedFormat, file: FileDigest, limit: number } {
   for (const format of INDEX_FORMATS) {
-    const file = release.files.get(`${INDEX}.${format}`)
-    if (file !== undefined) return { format, file, limit: release.files.get(INDEX)?.size ?? 0 }
+    const file = release.files.get(`${index}.${format}`)
+    if (file !== undefined) return { format, file, limit: release.files.get(index)?.size ?? 0 }
   }
-  throw hostError('ARCHIVE_FORMAT_INVALID', `the archive's InRelease lists no ${INDEX}.xz: use another mirror`)
+  throw hostError('ARCHIVE_FORMAT_INVALID', `the archive's InRelease lists no ${index}.xz: use another mirror`)
 }
 
 async function fetchRelease({ http, mirrors, suite, signal }: ArchiveOptions): Promise<{ mirror: string, text: string }> {
