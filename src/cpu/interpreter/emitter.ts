@@ -79,7 +79,8 @@ export class NotInlinable extends Error {}
 
 interface Staged { before(f: FunctionBody): void; after(f: FunctionBody): void }
 type FlagWord = 'kind' | 'a' | 'b' | 'override'
-interface KnownProducer { kind: FlagKindName; size: OperandSize; a: Value; b: Value }
+/** Operands of lazy flags, or the flags themselves. */
+type KnownProducer = { kind: FlagKindName; size: OperandSize; a: Value; b: Value } | { flags: Value }
 
 const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load }
 const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store }
@@ -594,8 +595,9 @@ export class InterpreterOps extends Ops {
   }
 
   setArithmeticFlags(value: Value): void {
-    this.newFlags = { kind: this.i32(MATERIALISED), b: this.extend(value, false) }
-    this.producer = 'unknown'
+    const flags = this.let(value)
+    this.newFlags = { kind: this.i32(MATERIALISED), b: this.extend(flags, false) }
+    this.producer = { flags }
   }
 
   arithmeticFlags(): Value {
@@ -612,7 +614,9 @@ export class InterpreterOps extends Ops {
   cond(condition: Condition): Value {
     const before = this.producerBefore
     if (before !== undefined) {
-      const known = conditionFromProducer(this, before.kind, before.size, before.a, before.b, condition)
+      const known = 'flags' in before
+        ? conditionFromFlags(this, before.flags, condition)
+        : conditionFromProducer(this, before.kind, before.size, before.a, before.b, condition)
       if (known !== undefined) return known
     }
     const fast = this.fastCondition(condition)

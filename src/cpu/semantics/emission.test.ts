@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
 import { buildEngine } from '../interpreter/engine-builder.ts'
-import { enumerateForms } from '../interpreter/forms.ts'
+import { enumerateForms, unusedDefinitions } from '../interpreter/forms.ts'
 import { definedMnemonics, definitionOf } from './define.ts'
-import { unusedDefinitions } from '../interpreter/forms.ts'
 import './index.ts'
 
 const forms = [...new Map(enumerateForms().map((form) => [form.key, form])).values()]
@@ -32,6 +31,14 @@ test('forms of vector instructions that need no helper in the common case can be
   const keys = wanted.map((form) => form.key)
   const { module, refused } = buildEngine({ forms, inline: keys, fused: [] })
   expect(refused).toEqual([])
+  expect(WebAssembly.validate(module.encode())).toBe(true)
+})
+
+test('a branch on a floating-point comparison runs as one with it', () => {
+  const pair: [string, string] = ['COMISD.32.x64,xm64', 'Jcc.64.rel.cc7']
+  const { module, refused, fused } = buildEngine({ forms, inline: pair, fused: [pair] })
+  expect(refused).toEqual([])
+  expect(fused.size).toBe(1)
   expect(WebAssembly.validate(module.encode())).toBe(true)
 })
 
