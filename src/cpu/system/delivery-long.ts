@@ -33,7 +33,7 @@ export function deliverLong(cpu: Processor, event: Event): boolean {
   if (!pushFrame(cpu, event, stack) || !markAccessed(cpu, code)) return false
   const interruptGate = typeOf(gate) === SystemType.INTERRUPT_GATE32
   if (level !== cpu.state.cpl) loadNull(cpu, Segment.SS, level)
-  cpu.flags &= ~(Flag.TF | Flag.NT | Flag.RF | Flag.VM | (interruptGate ? Flag.IF : 0))
+  cpu.changeSystemFlags(Flag.TF | Flag.NT | Flag.RF | Flag.VM | (interruptGate ? Flag.IF : 0), 0)
   enterCodeSegment(cpu, selector, code, level)
   cpu.state.rip = offset
   stack.commit()

@@ -121,7 +121,7 @@ function pushReturn(cpu: Processor, event: Event, target: Target, stack: Stack):
 
 function commit(cpu: Processor, target: Target, stack: Stack, level: number): void {
   const isInterruptGate = (typeOf(target.gate) & 1) === 0
-  cpu.flags &= ~(Flag.TF | Flag.NT | Flag.RF | Flag.VM | (isInterruptGate ? Flag.IF : 0))
+  cpu.changeSystemFlags(Flag.TF | Flag.NT | Flag.RF | Flag.VM | (isInterruptGate ? Flag.IF : 0), 0)
   enterCodeSegment(cpu, target.selector, target.code, level)
   cpu.state.rip = target.offset
   stack.commit()

@@ -26,6 +26,6 @@ export function enterVector(cpu: Processor, target: number, returnRip: bigint, f
   stack.commit()
   loadRealSegment(state, Segment.CS, target >>> 16)
   state.rip = BigInt(target & 0xffff)
-  cpu.flags &= ~CLEARED_BY_REAL_INTERRUPT
+  cpu.changeSystemFlags(CLEARED_BY_REAL_INTERRUPT, 0)
   return true
 }

@@ -31,7 +31,7 @@ export function systemCall(cpu: Processor): HelperOutcome {
   state.rip = state.blockU64(Block.LSTAR)
   const selector = (state.blockU32(Block.STAR + 4) & 0xffff) & ~3
   cpu.flags = flags & ~state.blockU32(Block.FMASK)
-  if ((cpu.flags & Flag.TF) === 0) cpu.stepTrap = false
+  if ((cpu.systemFlags & Flag.TF) === 0) cpu.stepTrap = false
   setFlat(cpu, Segment.CS, selector, CODE_64, 0)
   setFlat(cpu, Segment.SS, selector + 8, DATA, 0)
   cpu.setCpl(0)
@@ -64,7 +64,7 @@ export function systemEnter(cpu: Processor): HelperOutcome {
   const selector = state.blockU32(Block.SYSENTER_CS) & 0xfffc
   if (!isProtected(state) || selector === 0) return cpu.fail(Vector.GP)
   const long = isLong(state)
-  cpu.flags &= ~(Flag.VM | Flag.IF | Flag.RF)
+  cpu.changeSystemFlags(Flag.VM | Flag.IF | Flag.RF, 0)
   state.rsp = entry(cpu, Block.SYSENTER_ESP, long)
   state.rip = entry(cpu, Block.SYSENTER_EIP, long)
   setFlat(cpu, Segment.CS, selector, long ? CODE_64 : CODE_32, 0)

@@ -1,5 +1,5 @@
 import { Vector } from '../mmu/faults.ts'
-import { ARITHMETIC_FLAGS, Flag } from '../state/flags.ts'
+import { ARITHMETIC_FLAGS, Flag, writeArithmeticFlags } from '../state/flags.ts'
 import { Slot } from '../state/layout.ts'
 import { Cr4, ioPrivilege, isProtected, isVirtual8086 } from './mode.ts'
 import { HelperOutcome } from './outcome.ts'
@@ -20,15 +20,17 @@ export function loadableFlags(cpu: Processor, bits: number): number {
   return mask
 }
 
-/** Loads RFLAGS' bits in `mask` from an image; RF counts only where something looks at it. */
+/** Loads RFLAGS' bits in `mask`, all the arithmetic flags among them, from an image. */
 export function loadFlags(cpu: Processor, image: number, mask: number): void {
-  cpu.flags = (cpu.flags & ~mask) | (image & mask)
+  const system = mask & ~ARITHMETIC_FLAGS
+  writeArithmeticFlags(cpu.state, image)
+  cpu.changeSystemFlags(system, image & system)
 }
 
 /** RF as IRET loads it. Only instruction breakpoints look at it, and they clear it; without them it stays clear. */
 export function loadResumeFlag(cpu: Processor, image: number): void {
   const kept = cpu.debug.armed ? image & Flag.RF : 0
-  cpu.flags = (cpu.flags & ~Flag.RF) | kept
+  cpu.changeSystemFlags(Flag.RF, kept)
   cpu.resumeFlagLoaded = kept !== 0
 }
 
@@ -45,11 +47,10 @@ export function virtualImage(cpu: Processor): number {
 
 /** Loads a 16-bit image with VME: VIF takes IF's place. False with #GP(0) where the 8086 monitor must see it. */
 export function loadVirtualImage(cpu: Processor, image: number): boolean {
-  const flags = cpu.flags
+  const flags = cpu.systemFlags
   const enables = (image & Flag.IF) !== 0
   if ((enables && (flags & Flag.VIP) !== 0) || (image & Flag.TF) !== 0) return cpu.fault(Vector.GP)
-  const mask = ALWAYS & 0xffff
-  cpu.flags = (flags & ~mask & ~Flag.VIF) | (image & mask) | (enables ? Flag.VIF : 0)
+  loadFlags(cpu, (image & ALWAYS) | (enables ? Flag.VIF : 0), ALWAYS | Flag.VIF)
   return true
 }
 
@@ -77,8 +78,8 @@ export function popFlags(cpu: Processor): HelperOutcome {
 
 /** CLI. */
 export function clearInterruptFlag(cpu: Processor): HelperOutcome {
-  if (interruptFlagAllowed(cpu)) cpu.flags &= ~Flag.IF
-  else if (virtualInterruptsAllowed(cpu)) cpu.flags &= ~Flag.VIF
+  if (interruptFlagAllowed(cpu)) cpu.changeSystemFlags(Flag.IF, 0)
+  else if (virtualInterruptsAllowed(cpu)) cpu.changeSystemFlags(Flag.VIF, 0)
   else return cpu.fail(Vector.GP)
   return HelperOutcome.OK
 }
@@ -86,9 +87,9 @@ export function clearInterruptFlag(cpu: Processor): HelperOutcome {
 /** STI: interrupts come one instruction later if they were disabled. */
 export function setInterruptFlag(cpu: Processor): HelperOutcome {
   if (interruptFlagAllowed(cpu)) {
-    if ((cpu.flags & Flag.IF) === 0) cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.STI)
-    cpu.flags |= Flag.IF
-  } else if (virtualInterruptsAllowed(cpu) && (cpu.flags & Flag.VIP) === 0) cpu.flags |= Flag.VIF
+    if ((cpu.systemFlags & Flag.IF) === 0) cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.STI)
+    cpu.changeSystemFlags(0, Flag.IF)
+  } else if (virtualInterruptsAllowed(cpu) && (cpu.systemFlags & Flag.VIP) === 0) cpu.changeSystemFlags(0, Flag.VIF)
   else return cpu.fail(Vector.GP)
   return HelperOutcome.OK
 }

@@ -26,7 +26,7 @@ interface Frame {
 export function interruptReturn(cpu: Processor, bits: Bits, nextRip: bigint): boolean {
   cpu.state.setBlockU32(Block.NMI_BLOCKED, 0)
   if (isReal(cpu.state)) return returnReal(cpu, bits)
-  if ((cpu.flags & Flag.NT) !== 0) return isLong(cpu.state) ? cpu.fault(Vector.GP) : returnToTask(cpu, nextRip)
+  if ((cpu.systemFlags & Flag.NT) !== 0) return isLong(cpu.state) ? cpu.fault(Vector.GP) : returnToTask(cpu, nextRip)
   const stack = Stack.current(cpu)
   const frame = popFrame(stack, bits)
   if (frame === null) return false

@@ -1,5 +1,5 @@
 import { Vector } from '../mmu/faults.ts'
-import { ARITHMETIC_FLAGS, Flag } from '../state/flags.ts'
+import { Flag, writeArithmeticFlags } from '../state/flags.ts'
 import { Block, Gpr, Segment, Slot } from '../state/layout.ts'
 import { privileged } from './descriptor-tables.ts'
 import { Activity } from './events.ts'
@@ -14,6 +14,8 @@ import { resume } from './resume.ts'
 export function halt(cpu: Processor): HelperOutcome {
   if (!privileged(cpu)) return HelperOutcome.FAULT
   cpu.state.setBlockU32(Block.HALTED, Activity.HALTED)
+  // HLT is the one instruction that STI before it protects.
+  cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, 0)
   cpu.state.rip = cpu.argument64(0)
   return HelperOutcome.RESYNC
 }
@@ -22,9 +24,9 @@ export function halt(cpu: Processor): HelperOutcome {
 export function readTimeStamp(cpu: Processor): HelperOutcome {
   const { state } = cpu
   if (state.cpl !== 0 && (state.cr4 & Cr4.TSD) !== 0) return cpu.fail(Vector.GP)
-  const stamp = cpu.timeStamp()
-  state.setGpr32(Gpr.RAX, Number(stamp & 0xffffffffn))
-  state.setGpr32(Gpr.RDX, Number(stamp >> 32n))
+  cpu.setResult64(cpu.timeStamp())
+  state.setGpr32(Gpr.RAX, state.blockU32(Block.RESULT))
+  state.setGpr32(Gpr.RDX, state.blockU32(Block.RESULT + 4))
   return HelperOutcome.OK
 }
 
@@ -67,7 +69,7 @@ export function readRandom(cpu: Processor): HelperOutcome {
   const low = BigInt(environment.random() >>> 0)
   const bits = cpu.argument32(0)
   cpu.setResult64(BigInt.asUintN(bits, bits === 64 ? low | (BigInt(environment.random() >>> 0) << 32n) : low))
-  cpu.flags = (cpu.flags & ~ARITHMETIC_FLAGS) | Flag.CF
+  writeArithmeticFlags(cpu.state, Flag.CF)
   return HelperOutcome.OK
 }
 
@@ -106,8 +108,6 @@ export function setAlignmentCheck(cpu: Processor): HelperOutcome {
   if (state.cpl !== 0) return cpu.fail(Vector.UD)
   const before = state.slotU32(Slot.CONTEXT)
   const next = cpu.argument64(1)
-  const system = state.slotU32(Slot.SYSTEM_FLAGS)
-  state.setSlotU32(Slot.SYSTEM_FLAGS, cpu.argument32(0) !== 0 ? system | Flag.AC : system & ~Flag.AC)
-  cpu.systemFlagsChanged(system)
+  cpu.changeSystemFlags(Flag.AC, cpu.argument32(0) !== 0 ? Flag.AC : 0)
   return resume(cpu, next, before)
 }

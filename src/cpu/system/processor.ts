@@ -85,8 +85,18 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
     this.systemFlagsChanged(before)
   }
 
+  /** RFLAGS without the arithmetic flags, which cost more to work out. */
+  get systemFlags(): number { return this.state.slotU32(Slot.SYSTEM_FLAGS) }
+
+  /** Clears and then sets bits of RFLAGS that are not arithmetic flags. */
+  changeSystemFlags(clear: number, set: number): void {
+    const before = this.state.slotU32(Slot.SYSTEM_FLAGS)
+    this.state.setSlotU32(Slot.SYSTEM_FLAGS, (before & ~clear) | set)
+    this.systemFlagsChanged(before)
+  }
+
   /** Follows a change of RFLAGS' system bits. */
-  systemFlagsChanged(before: number): void {
+  private systemFlagsChanged(before: number): void {
     const { state } = this
     const after = state.slotU32(Slot.SYSTEM_FLAGS)
     if (((before ^ after) & Flag.AC) !== 0) this.mmu.selectContext()

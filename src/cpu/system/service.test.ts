@@ -47,6 +47,17 @@ describe('maskable interrupts', () => {
     expect([rig.state.rip, rig.stack(32, 1)[0], rig.state.blockU32(Block.HALTED)]).toEqual([0x1030n, 0x4001, Activity.RUNNING])
   })
 
+  it('end a HLT that the engine ran together with the STI before it', () => {
+    const rig = rigWithHandlers()
+    rig.call('setInterruptFlag')
+    rig.call('halt', 0x4001)
+    expect(serviceEvents(rig.cpu)).toBe(HALT)
+    rig.interrupts.waiting.push(0x30)
+    rig.cpu.interrupt(true)
+    expect(serviceEvents(rig.cpu)).toBe(RUN)
+    expect(rig.state.rip).toBe(0x1030n)
+  })
+
   it('end HLT, which otherwise lasts', () => {
     const rig = rigWithHandlers()
     rig.call('halt', 0x4001)

@@ -47,7 +47,7 @@ export function serviceEvents(cpu: Processor): ServiceOutcome {
 export function afterStep(cpu: Processor): void {
   if (cpu.stepTrap) cpu.debug.pend(Dr6.BS)
   cpu.stepTrap = false
-  if (!cpu.resumeFlagLoaded && (cpu.flags & Flag.RF) !== 0) cpu.flags &= ~Flag.RF
+  if (!cpu.resumeFlagLoaded) cpu.changeSystemFlags(Flag.RF, 0)
   cpu.resumeFlagLoaded = false
 }
 
@@ -119,7 +119,7 @@ function noteWaiting(cpu: Processor): void {
 /** #DB before an instruction with a breakpoint; RF passes it over. */
 function deliverBreakpoint(cpu: Processor): boolean {
   const { state } = cpu
-  if (!cpu.debug.armed || activity(cpu) !== Activity.RUNNING || (cpu.flags & Flag.RF) !== 0) return true
+  if (!cpu.debug.armed || activity(cpu) !== Activity.RUNNING || (cpu.systemFlags & Flag.RF) !== 0) return true
   const linear = is64Bit(state) ? state.rip : cpu.wrap(state.segmentBase(Segment.CS) + state.rip)
   const matches = cpu.debug.instructionMatches(linear)
   if (matches === 0) return true

@@ -58,9 +58,10 @@ function redirect(cpu: Processor, vector: number, next: bigint): HelperOutcome {
   const target = cpu.memory.read32(BigInt(vector * 4))
   const free = ioPrivilege(cpu.state) === 3
   const image = free ? cpu.flags & 0xffff : virtualImage(cpu)
-  const before = cpu.flags
+  const before = cpu.systemFlags
   if (target < 0 || !enterVector(cpu, target, next, image)) return HelperOutcome.FAULT
-  cpu.flags = before & ~(Flag.TF | Flag.AC | Flag.RF | (free ? Flag.IF : Flag.VIF))
+  cpu.changeSystemFlags(Flag.IF, before & Flag.IF)
+  cpu.changeSystemFlags(free ? Flag.IF : Flag.VIF, 0)
   cpu.stepTrap = false
   return HelperOutcome.RESYNC
 }
