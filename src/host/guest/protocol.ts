@@ -44,7 +44,8 @@ export type GuestMessage =
 export function encodeSession({ mode, argv, environment, windowSize }: SessionRequest): Uint8Array {
   const lines = [
     `mode=${mode}`,
-    ...Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}`),
+    // Only the command sees its variables: none of them can be in the way of init's own.
+    `apply_environment() { ${Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)};`).join(' ')} :; }`,
     ...windowSize === undefined ? [] : [`stty -F /dev/ttyS0 rows ${windowSize.rows} cols ${windowSize.columns}`],
     `set -- ${argv.map(quote).join(' ')}`,
   ]

@@ -47,7 +47,10 @@ export interface MachineExit {
 export interface MachineSession {
   /** COM1 to COM4. */
   readonly serial: readonly SerialLine[]
-  /** Never rejects. Resolves after the last byte was given to the serial lines' owners. */
+  /**
+   * Never rejects. Resolves after the last byte was given to the serial lines' owners; if the machine was killed, at once, and bytes that
+   * an owner had no room for are dropped.
+   */
   readonly exited: Promise<MachineExit>
   /** Presses the ACPI power button. */
   powerButton(): void

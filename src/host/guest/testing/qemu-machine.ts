@@ -26,7 +26,10 @@ export const startQemuMachine: StartMachine = async options => {
       '-device', `isa-serial,index=${index},irq=${INTERRUPTS[index]},chardev=s${index}`,
     ]),
   ], { stdio: ['ignore', 'ignore', 'inherit'] })
-  options.signal?.addEventListener('abort', () => qemu.kill('SIGKILL'))
+  const kill = (): void => void qemu.kill('SIGKILL')
+  options.signal?.addEventListener('abort', kill)
+  if (options.signal?.aborted) kill()
+  process.on('exit', kill)
   let reason: MachineExit['reason'] = 'failed'
   const monitor = await events
   monitor.write('{"execute":"qmp_capabilities"}\n')
@@ -38,6 +41,8 @@ export const startQemuMachine: StartMachine = async options => {
   const closed = sockets.map(socket => once(socket, 'close'))
   sockets.forEach((socket, index) => listen(socket, options.serial[index]))
   const exited = once(qemu, 'exit').then(async ([, signal]): Promise<MachineExit> => {
+    process.off('exit', kill)
+    if (signal !== null) sockets.forEach(socket => socket.destroy())
     await Promise.all(closed)
     rmSync(folder, { recursive: true })
     return { reason: signal === null ? reason : 'killed', detail: '' }
@@ -49,7 +54,7 @@ export const startQemuMachine: StartMachine = async options => {
       resume: () => void socket.resume(),
     })),
     powerButton: () => void monitor.write('{"execute":"system_powerdown"}\n'),
-    kill: () => void qemu.kill('SIGKILL'),
+    kill,
   }
   return session
 }

@@ -1,5 +1,5 @@
 import type { CpioEntry } from '../formats/cpio.ts'
-import { INIT_SCRIPT, POWER_SCRIPT } from './init-script.ts'
+import { INIT_SCRIPT, INITTAB, SESSION_SCRIPT } from './init-script.ts'
 
 const DIRECTORIES = [
   'bin', 'dev', 'etc', 'lib', 'lib/tenon', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var',
@@ -10,19 +10,13 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/group': 'root:x:0:\nnogroup:x:65534:\n',
   'etc/hostname': 'tenon\n',
   'etc/hosts': '127.0.0.1 localhost tenon\n::1 localhost\n',
+  'etc/inittab': INITTAB,
   'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
   'etc/profile': 'export PS1=\'\\u@\\h:\\w\\$ \'\n',
   'etc/shells': '/bin/sh\n',
 }
 
-const PROGRAMS: Readonly<Record<string, string>> = { init: INIT_SCRIPT, 'lib/tenon/power': POWER_SCRIPT }
-
-const LINKS: Readonly<Record<string, string>> = {
-  'bin/sh': 'busybox',
-  'sbin/halt': '../lib/tenon/power',
-  'sbin/poweroff': '../lib/tenon/power',
-  'sbin/reboot': '../lib/tenon/power',
-}
+const PROGRAMS: Readonly<Record<string, string>> = { init: INIT_SCRIPT, 'lib/tenon/session': SESSION_SCRIPT }
 
 /** What the initramfs holds beside Debian's files, parents first. BusyBox itself makes the links to its applets as the guest starts. */
 export function baseFileTree(): CpioEntry[] {
@@ -32,7 +26,7 @@ export function baseFileTree(): CpioEntry[] {
     { path: 'dev/console', kind: 'character-device', permissions: 0o600, device: { major: 5, minor: 1 } },
     ...textFiles(FILES, 0o644),
     ...textFiles(PROGRAMS, 0o755),
-    ...Object.entries(LINKS).map(([path, target]) => ({ path, kind: 'symlink', permissions: 0o777, data: utf8(target) } as const)),
+    { path: 'bin/sh', kind: 'symlink', permissions: 0o777, data: utf8('busybox') },
   ]
 }
 

@@ -1,24 +1,33 @@
 /**
- * The first process of the image `busybox`, for BusyBox's own shell. It speaks the protocol of src/host/guest/protocol.ts on the line
- * that `tenon.control=` names; without one it gives a shell on the console and powers off when that ends.
+ * The first process of the image `busybox`, for BusyBox's shell. It prepares the system and becomes BusyBox's init, which answers
+ * `poweroff` and `reboot`, adopts orphans, and starts the session.
+ */
+export const INIT_SCRIPT = `#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox --install -s
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+hostname tenon
+ip link set lo up
+exec init
+`
+
+/** For BusyBox's init. */
+export const INITTAB = `::once:/lib/tenon/session
+::ctrlaltdel:/sbin/reboot
+`
+
+/**
+ * The one session that a guest is for. It speaks the protocol of src/host/guest/protocol.ts on the line that `tenon.control=` names;
+ * without one it gives a shell on the console. Its end is the guest's.
  *
  * COM1 is the console, COM2 the command's stdout and (towards the guest) its stdin, COM3 its stderr, COM4 the control line.
  */
-export const INIT_SCRIPT = String.raw`#!/bin/busybox sh
-# Tenon's init: prepares the system, runs one session, powers off.
-
-prepare() {
-  /bin/busybox mount -t proc proc /proc
-  /bin/busybox --install -s
-  mount -t devtmpfs devtmpfs /dev
-  mkdir -p /dev/pts /dev/shm
-  mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
-  mount -t sysfs sysfs /sys
-  mount -t tmpfs -o mode=755 tmpfs /run
-  mount -t tmpfs -o mode=1777 tmpfs /tmp
-  hostname tenon
-  ip link set lo up
-}
+export const SESSION_SCRIPT = `#!/bin/sh
 
 # The value of tenon.NAME= on the kernel's command line.
 boot_option() {
@@ -40,7 +49,7 @@ drain() {
   for line; do stty -F "$line" clocal; done
 }
 
-# The host describes the session as a shell fragment of so many bytes.
+# The host describes the session as a shell fragment of so many bytes: it sets mode, apply_environment and the arguments.
 receive_session() {
   echo 'ready 1' >&3
   read -r word length <&3
@@ -55,7 +64,7 @@ follow_window_size() {
 
 run_on_console() {
   follow_window_size <&3 &
-  (exec setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-)
+  (apply_environment; exec /bin/busybox setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-)
   status=$?
   drain /dev/ttyS0
 }
@@ -67,11 +76,11 @@ feed_stdin() {
   done
 }
 
-# All but this process and the two that carry output: the command's end ends what it left behind.
+# All but init, this session and the two that carry output: the command's end ends what it left behind.
 kill_others() {
   for process in /proc/[0-9]*; do
     process=\${process#/proc/}
-    case $process in 1 | "$1" | "$2") ;; *) kill -KILL "$process" ;; esac
+    case $process in 1 | $$ | "$session" | "$1" | "$2") ;; *) kill -KILL "$process" ;; esac
   done 2>/dev/null
 }
 
@@ -87,7 +96,7 @@ run_with_pipes() {
   cat </run/stderr >&5 6>&- 7>&- & stderr=$!
   feed_stdin >/run/stdin 6>&- 7>&- &
   # In a subshell, whose stderr is not the command's: the shell says there if a signal killed it.
-  (exec setsid "$@" </run/stdin >/run/stdout 2>/run/stderr 3>&- 4>&- 5>&- 6>&- 7>&-)
+  (apply_environment; exec /bin/busybox setsid "$@" </run/stdin >/run/stdout 2>/run/stderr 3>&- 4>&- 5>&- 6>&- 7>&-)
   status=$?
   kill_others "$stdout" "$stderr"
   exec 6>&- 7>&-
@@ -95,25 +104,26 @@ run_with_pipes() {
   drain /dev/ttyS1 /dev/ttyS2
 }
 
-prepare
+hold_session() {
+  # $$ is the shell that this one is a part of.
+  read -r session rest </proc/self/stat
+  control=$(boot_option control)
+  if [ -n "$control" ]; then
+    make_raw "$control"
+    exec 3<>"$control"
+    receive_session
+    . /run/session
+    "run_$mode" "$@"
+    echo "exit $status" >&3
+    drain "$control"
+  else
+    setsid -c sh -l <>/dev/console >&0 2>&1
+  fi
+}
+
 export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=vt100 USER=root
 cd /root
-control=$(boot_option control)
-if [ -n "$control" ]; then
-  make_raw "$control"
-  exec 3<>"$control"
-  receive_session
-  . /run/session
-  "run_$mode" "$@"
-  echo "exit $status" >&3
-  drain "$control"
-else
-  setsid -c sh -l <>/dev/console >&0 2>&1
-fi
-exec /bin/busybox poweroff -f
-`.replaceAll('\\$', '$')
-
-/** There is no init process to ask for these, so that they act at once. Stands for poweroff, reboot and halt. */
-export const POWER_SCRIPT = String.raw`#!/bin/sh
-exec /bin/busybox "\${0##*/}" -f "$@"
-`.replaceAll('\\$', '$')
+# In a subshell, because a process that leads a session takes the first terminal that it opens for its own.
+(hold_session)
+poweroff -f
+`

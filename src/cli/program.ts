@@ -1,0 +1,139 @@
+import { Command, CommanderError, Option } from 'commander'
+import { IMAGE_NAMES } from '../host/images/open-image.ts'
+import { cliError } from './errors.ts'
+import { parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+
+/** What a command line asks for. */
+export type Request = RunRequest | PullRequest | { readonly kind: 'text', readonly text: string }
+
+export interface RunRequest {
+  readonly kind: 'run'
+  readonly image: string
+  /** Absent for an interactive shell. */
+  readonly command?: readonly string[]
+  readonly memoryBytes: number
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly append?: string
+  readonly tty: boolean
+  readonly environment: Readonly<Record<string, string>>
+  readonly mirror?: string
+  readonly bootTimeoutMs: number
+  readonly verbose: boolean
+}
+
+export interface PullRequest {
+  readonly kind: 'pull'
+  readonly image: string
+  readonly mirror?: string
+}
+
+const DEFAULT_IMAGE = 'busybox'
+
+const DESCRIPTION = `Boots unmodified 64-bit Linux in a virtual machine, anywhere Node.js runs.
+
+Without arguments: a root shell in a fresh Debian guest, in this terminal. Ctrl-A x quits, Ctrl-A h helps.`
+
+const EXAMPLES = `
+Examples:
+  tenon                                        a shell in a fresh guest
+  tenon run -- uname -rm                       one command; its output and exit status are ours
+  echo 'hello' | tenon run -- sha256sum        with stdin
+  tenon run --tty -- top                       one command in this terminal
+  tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
+  tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
+  tenon pull                                   fetch the image's newest packages
+
+Exit status:
+  the command's own; 128 + n if signal n killed it
+  125  Tenon itself failed: a line on stderr says why, with a code
+  126  the command cannot be executed
+  127  the command was not found
+  130  interrupted by Ctrl-C
+
+Environment:
+  TENON_CACHE                          where images are kept (default: the user's cache folder)
+  TENON_MIRROR                         the Debian mirror, as --mirror
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY    the way to the network`
+
+/** Reads a command line (without `node` and the script). Throws TenonError USAGE. */
+export function parseCommandLine(argv: readonly string[], version: string): Request {
+  const end = argv.indexOf('--')
+  const [ours, command] = end < 0 ? [argv, undefined] : [argv.slice(0, end), argv.slice(end + 1)]
+  let request: Request | undefined
+  let printed = ''
+  const program = buildProgram(version, command, parsed => { request = parsed })
+  const everyone = [program, ...program.commands]
+  for (const each of everyone) each.exitOverride().configureOutput({ writeOut: text => { printed += text }, writeErr: () => {} })
+  try {
+    program.parse(ours, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode !== 0) throw cliError('USAGE', `${error.message.replace(/^error: /, '')}: see tenon --help`, error)
+    return { kind: 'text', text: printed }
+  }
+  return request ?? { kind: 'text', text: printed }
+}
+
+function buildProgram(version: string, command: readonly string[] | undefined, take: (request: Request) => void): Command {
+  const program = new Command('tenon').description(DESCRIPTION).version(version, '-V, --version', 'print the version').helpOption('-h, --help', 'print this help')
+    .addHelpText('after', EXAMPLES)
+  const mirror = (): Option => new Option('--mirror <url>', 'the Debian mirror to fetch from').env('TENON_MIRROR').argParser(parseMirror)
+  program.command('run', { isDefault: true })
+    .summary('run a command, or a shell, in a fresh guest')
+    .description('Boots a fresh guest and runs the command after -- in it, or a shell in this terminal if there is none.')
+    .usage('[options] [image] [-- command...]')
+    .argument('[image]', 'what to boot', DEFAULT_IMAGE)
+    .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
+    .option('-t, --tty', 'run the command in this terminal, as its foreground program')
+    .option('-e, --env <name=value>', 'set a variable for the command (repeatable)', parseEnvironment)
+    .option('--kernel <file>', 'boot this kernel (bzImage or vmlinux) instead of an image')
+    .option('--initrd <file>', 'its initial RAM disk')
+    .option('--append <text>', 'more for the kernel\'s command line (with --kernel: all of it; default console=ttyS0)')
+    .addOption(mirror())
+    .addOption(new Option('--boot-timeout <seconds>', 'give up on a guest that takes longer to boot; 0 never does')
+      .argParser(text => parseSeconds('--boot-timeout', text)).default(300_000, '300'))
+    .option('-v, --verbose', 'show the kernel\'s log on stderr')
+    .addHelpText('after', EXAMPLES)
+    .action((image: string, options: RunOptions) => take(runRequest(image, options, command)))
+  program.command('pull')
+    .summary('fetch an image\'s newest packages')
+    .description('Fetches what an image is made of, as the archive has it now, and builds it.')
+    .argument('[image]', 'which', DEFAULT_IMAGE)
+    .addOption(mirror())
+    .action((image: string, options: { mirror?: string }) => {
+      if (command !== undefined) throw cliError('USAGE', 'pull takes no command: see tenon pull --help')
+      checkImage(image)
+      take({ kind: 'pull', image, mirror: options.mirror })
+    })
+  return program
+}
+
+function checkImage(image: string): void {
+  if (IMAGE_NAMES.includes(image)) return
+  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${IMAGE_NAMES.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
+}
+
+interface RunOptions {
+  readonly memory: number
+  readonly tty?: boolean
+  readonly env?: Record<string, string>
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly append?: string
+  readonly mirror?: string
+  readonly bootTimeout: number
+  readonly verbose?: boolean
+}
+
+function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
+  const { memory, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
+  checkImage(image)
+  if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')
+  if (initrd !== undefined && kernel === undefined) throw cliError('USAGE', '--initrd is for a kernel of your own: give it with --kernel')
+  if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
+    throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
+  }
+  return { kind: 'run', image, command, memoryBytes: memory, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
+}

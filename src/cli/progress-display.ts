@@ -1,0 +1,59 @@
+import type { ProgressEvent } from '../host/images/progress.ts'
+import { formatBytes } from './values.ts'
+
+/** Where progress is shown: standard error, or a test. */
+export interface ProgressOutput {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+const REDRAW_MS = 50
+const BAR_WIDTH = 24
+
+/** Shows the making of an image: a bar that redraws itself on a terminal, plain lines elsewhere. */
+export class ProgressDisplay {
+  readonly #output: ProgressOutput
+  readonly #now: () => number
+  #name = ''
+  #drawnAt = -Infinity
+  #isBarShown = false
+
+  constructor(output: ProgressOutput, now: () => number = () => performance.now()) {
+    this.#output = output
+    this.#now = now
+  }
+
+  show(event: ProgressEvent): void {
+    if (event.kind === 'stage') this.#line(event.text)
+    else if (this.#output.isTTY) this.#bar(event.name, event.received, event.total)
+    else if (event.name !== this.#name) this.#line(`fetching ${event.name} (${formatBytes(event.total)})`)
+    this.#name = event.kind === 'stage' ? '' : event.name
+  }
+
+  /** Leaves the cursor on a line of its own. */
+  finish(): void {
+    if (this.#isBarShown) this.#output.write('\n')
+    this.#isBarShown = false
+  }
+
+  #line(text: string): void {
+    this.finish()
+    this.#output.write(`tenon: ${text}\n`)
+  }
+
+  #bar(name: string, received: number, total: number): void {
+    if (name !== this.#name) this.finish()
+    if (received < total && name === this.#name && this.#now() - this.#drawnAt < REDRAW_MS) return
+    this.#drawnAt = this.#now()
+    this.#isBarShown = true
+    this.#output.write(`\r\x1b[K${drawBar(name, received, total).slice(0, (this.#output.columns ?? 80) - 1)}`)
+  }
+}
+
+function drawBar(name: string, received: number, total: number): string {
+  const share = total === 0 ? 1 : received / total
+  const filled = Math.round(share * BAR_WIDTH)
+  const bar = '#'.repeat(filled).padEnd(BAR_WIDTH, '.')
+  return `[${bar}] ${Math.floor(share * 100).toString().padStart(3)} %  ${formatBytes(received)} of ${formatBytes(total)}  ${name}`
+}

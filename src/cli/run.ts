@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises'
+import type { GuestOptions } from '../host/guest/boot.ts'
+import { startImageSession } from '../host/guest/image-session.ts'
+import { runKernel } from '../host/guest/kernel-session.ts'
+import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
+import type { BootImage } from '../host/images/image.ts'
+import { openImage } from '../host/images/open-image.ts'
+import type { StartMachine } from '../host/machine/session.ts'
+import { cliError, ExitStatus, Quit } from './errors.ts'
+import { ESCAPE_HELP } from './escape-keys.ts'
+import type { RunRequest } from './program.ts'
+import { ProgressDisplay } from './progress-display.ts'
+import { openTerminal } from './terminal.ts'
+import type { TerminalInput } from './terminal.ts'
+
+/** What the program runs in: the process's own streams, or a test's. */
+export interface Surroundings {
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly startMachine: StartMachine
+  /** Aborted, with a Quit, to end it all. */
+  readonly quit: AbortController
+}
+
+/** Runs what was asked for and resolves with the exit status. Rejects with a TenonError or a Quit. */
+export function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
+  return request.kernel === undefined ? runImage(request, surroundings) : runOwnKernel(request, request.kernel, surroundings)
+}
+
+async function runImage(request: RunRequest, surroundings: Surroundings): Promise<number> {
+  const { stdin, stdout, stderr } = surroundings
+  const image = await prepareImage(request.image, { mirror: request.mirror }, surroundings)
+  checkMemory(request, image)
+  const isOnTerminal = isInteractive(request, surroundings)
+  const terminal = isOnTerminal ? takeTerminal(surroundings) : undefined
+  if (terminal !== undefined) stderr.write(`tenon: starting ${image.name} (Ctrl-A x quits, Ctrl-A h helps)\r\n`)
+  const session = await startImageSession({
+    ...guestOptions(request, surroundings),
+    image,
+    request: sessionRequest(request, isOnTerminal, surroundings),
+    stdin: terminal ?? stdin,
+    stdout,
+    stderr,
+    kernelLog: request.verbose ? stderr : undefined,
+    append: request.append,
+    onBooted: () => terminal?.passInterrupts(),
+  })
+  const onResize = (): void => session.resize(windowSize(stdout))
+  if (isOnTerminal) stdout.on('resize', onResize)
+  return session.status.finally(() => stdout.off('resize', onResize))
+}
+
+/** A shell is for a terminal where there is one, and reads a script from stdin where there is none. */
+function isInteractive({ command, tty }: RunRequest, { stdin, stdout }: Surroundings): boolean {
+  const hasTerminal = stdin.isTTY && stdout.isTTY
+  if (tty && !hasTerminal) throw cliError('USAGE', '--tty needs a terminal on stdin and stdout: leave it out')
+  return hasTerminal && (tty || command === undefined)
+}
+
+function sessionRequest({ command, environment }: RunRequest, isOnTerminal: boolean, { stdout, environment: ours }: Surroundings): SessionRequest {
+  if (!isOnTerminal) return { mode: 'with_pipes', argv: command ?? ['sh'], environment }
+  const terminalType: Record<string, string> = ours.TERM === undefined ? {} : { TERM: ours.TERM }
+  return {
+    mode: 'on_console', argv: command ?? ['sh', '-l'], environment: { ...terminalType, ...environment }, windowSize: windowSize(stdout),
+  }
+}
+
+async function runOwnKernel(request: RunRequest, kernelPath: string, surroundings: Surroundings): Promise<number> {
+  const { stdin, stdout, stderr } = surroundings
+  const kernel = await readInput(kernelPath, '--kernel')
+  const initrd = request.initrd === undefined ? undefined : await readInput(request.initrd, '--initrd')
+  const terminal = stdin.isTTY && stdout.isTTY ? takeTerminal(surroundings) : undefined
+  const exit = await runKernel({
+    ...guestOptions(request, surroundings),
+    kernel,
+    initrd,
+    commandLine: request.append ?? 'console=ttyS0',
+    input: terminal ?? stdin,
+    output: stdout,
+    onBooted: () => terminal?.passInterrupts(),
+  })
+  if (request.verbose) stderr.write(`tenon: the guest ended: ${exit.reason}${exit.detail === '' ? '' : ` (${exit.detail})`}\n`)
+  return ExitStatus.OK
+}
+
+function guestOptions({ memoryBytes, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings): GuestOptions {
+  return { startMachine, memoryBytes, bootTimeoutMs, signal: quit.signal }
+}
+
+export interface PrepareOptions {
+  readonly mirror?: string
+  readonly refresh?: boolean
+}
+
+/** Gets an image, showing on stderr what takes time. */
+export async function prepareImage(name: string, options: PrepareOptions, { stderr, environment, quit }: Surroundings): Promise<BootImage> {
+  const display = new ProgressDisplay(stderr)
+  try {
+    return await openImage(name, { ...options, signal: quit.signal, http: { environment }, progress: event => display.show(event) })
+  } finally {
+    display.finish()
+  }
+}
+
+function checkMemory({ memoryBytes }: RunRequest, { name, minimumMemory }: BootImage): void {
+  if (memoryBytes >= minimumMemory) return
+  const [least, given] = [minimumMemory, memoryBytes].map(bytes => `${bytes / 1024 ** 2}M`)
+  throw cliError('MEMORY_TOO_SMALL', `the image ${name} needs ${least} of memory and --memory gives ${given}`)
+}
+
+function takeTerminal({ stdin, stderr, quit }: Surroundings): TerminalInput {
+  return openTerminal(stdin, {
+    onInterrupt: () => quit.abort(new Quit(ExitStatus.INTERRUPTED)),
+    onAction(action) {
+      if (action === 'quit') quit.abort(new Quit(ExitStatus.OK))
+      else stderr.write(`\r\n${ESCAPE_HELP}\r\n`)
+    },
+  })
+}
+
+function windowSize({ rows, columns }: NodeJS.WriteStream): WindowSize {
+  return { rows: rows || 24, columns: columns || 80 }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'its permissions forbid it', ERR_FS_FILE_TOO_LARGE: 'it is over 2 GiB',
+}
+
+async function readInput(path: string, option: string): Promise<Uint8Array> {
+  try {
+    const bytes = await readFile(path)
+    if (bytes.length > 0) return bytes
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw cliError('FILE_UNREADABLE', `${option} ${path} cannot be read: ${REASONS[code ?? ''] ?? code}`, error)
+  }
+  throw cliError('FILE_UNREADABLE', `${option} ${path} is empty`)
+}

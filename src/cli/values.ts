@@ -1,0 +1,46 @@
+import { cliError } from './errors.ts'
+
+const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
+const MIB = 1024 ** 2
+
+/** Reads a memory size, `512M` or `2G`, as bytes: a whole number of MiB. Throws TenonError USAGE. */
+export function parseMemory(text: string): number {
+  const [, digits, unit] = /^(\d{1,9})([KMG])(?:i?B)?$/i.exec(text) ?? []
+  const bytes = digits === undefined ? NaN : Number(digits) * UNITS[unit.toUpperCase()]
+  if (!(bytes >= MIB && bytes % MIB === 0)) {
+    throw cliError('USAGE', `--memory ${JSON.stringify(text)} is no memory size: write it in whole mebibytes or gibibytes, such as 512M or 2G`)
+  }
+  return bytes
+}
+
+/** Reads a number of seconds as milliseconds. Throws TenonError USAGE. */
+export function parseSeconds(option: string, text: string): number {
+  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text)) throw cliError('USAGE', `${option} ${JSON.stringify(text)} is no number of seconds: write 60, or 0 for no limit`)
+  return Number(text) * 1000
+}
+
+/** Adds `NAME=VALUE` to an environment. Throws TenonError USAGE. */
+export function parseEnvironment(text: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=([^]*)$/.exec(text) ?? []
+  if (name === undefined) throw cliError('USAGE', `--env ${JSON.stringify(text)} is no variable: write NAME=VALUE`)
+  return { ...previous, [name]: value }
+}
+
+/** Checks the URL of a mirror. Throws TenonError USAGE. */
+export function parseMirror(text: string): string {
+  if (/^https?:$/.test(protocolOf(text))) return text
+  throw cliError('USAGE', `--mirror ${JSON.stringify(text)} is no URL: write it as https://host/debian`)
+}
+
+function protocolOf(text: string): string {
+  try {
+    return new URL(text).protocol
+  } catch {
+    return ''
+  }
+}
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
+}
