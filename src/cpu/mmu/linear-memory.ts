@@ -89,7 +89,7 @@ export class LinearMemory {
   /** Copies bytes from memory. Nothing is copied past a fault. */
   readBytes(linear: bigint, into: Uint8Array, context = this.context): boolean {
     return this.pieces(linear, into.length, context, AccessKind.READ, (at, done, count) => {
-      for (let n = 0; n < count; n++) into[done + n] = this.state.u8[at + n]
+      into.set(this.state.u8.subarray(at, at + count), done)
     })
   }
 
@@ -97,7 +97,7 @@ export class LinearMemory {
   writeBytes(linear: bigint, from: Uint8Array, context = this.context): boolean {
     if (!this.probeWrite(linear, from.length, context)) return false
     return this.pieces(linear, from.length, context, AccessKind.WRITE, (at, done, count) => {
-      for (let n = 0; n < count; n++) this.state.u8[at + n] = from[done + n]
+      this.state.u8.set(from.subarray(done, done + count), at)
     })
   }
 
@@ -126,9 +126,11 @@ export class LinearMemory {
   ): boolean {
     for (let done = 0; done < length;) {
       const start = linear + BigInt(done)
-      const offset = Number(start & 63n)
-      const count = Math.min(64 - offset, length - done)
-      const at = this.locate(start, count, context, kind)
+      const run = Math.min(4096 - Number(start & 4095n), length - done)
+      // All of the page where the TLB leads to it; else as much as one slow access takes.
+      const hit = this.lookup(start, run, context, kind)
+      const count = hit !== 0 ? run : Math.min(64 - Number(start & 63n), run)
+      const at = hit !== 0 ? hit : this.locate(start, count, context, kind)
       if (at === 0) return false
       copy(at, done, count)
       this.commit(at)
@@ -139,12 +141,15 @@ export class LinearMemory {
 
   /** Pool address of the bytes, or 0 with a fault recorded. */
   private locate(linear: bigint, size: number, context: number, kind: number): number {
+    const hit = this.lookup(linear, size, context, kind)
+    return hit !== 0 ? hit : this.mmu.accessIn(context, this.halves[0], this.halves[1], size, kind)
+  }
+
+  /** Pool address of the bytes if the TLB knows it, else 0. Leaves the address in `halves`. */
+  private lookup(linear: bigint, size: number, context: number, kind: number): number {
     this.address[0] = linear
-    const low = this.halves[0]
-    const high = this.halves[1]
     const table = context + (kind === AccessKind.READ ? Context.READ_TLB : Context.WRITE_TLB)
-    const hit = tlbLookup(this.state.u32, table, low, high, size)
-    return hit !== 0 ? hit : this.mmu.accessIn(context, low, high, size, kind)
+    return tlbLookup(this.state.u32, table, this.halves[0], this.halves[1], size)
   }
 
   private commit(at: number): boolean {

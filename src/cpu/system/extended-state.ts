@@ -19,24 +19,40 @@ const LEGACY_SIZE = 512
 const Header = { XSTATE_BV: 512, XCOMP_BV: 520, END: 576 } as const
 const MXCSR_MASK = 0xffff
 
+/** Where an area is put together before it goes to memory, or after it came from there. Each processor has one. */
+export class StateArea {
+  readonly bytes = new Uint8Array(XSAVE_AREA)
+  readonly words = new Uint32Array(this.bytes.buffer)
+  readonly view = new DataView(this.bytes.buffer)
+  /** What FXSAVE writes, what FXRSTOR reads, and what XSAVE writes: the header's XSTATE_BV is its last field. */
+  readonly saved = this.bytes.subarray(0, Area.END)
+  readonly legacy = this.bytes.subarray(0, LEGACY_SIZE)
+  readonly extended = this.bytes.subarray(0, Header.XSTATE_BV + 8)
+}
+
+/** The initial state of all components (SDM Vol. 1 §13.6). */
+const INITIAL = new StateArea()
+INITIAL.view.setUint16(Area.FCW, 0x37f, true)
+
 /** FXSAVE: argument 0 is the linear address, argument 1 the operand size (64: pointers of 64 bits). */
 export function saveFast(cpu: Processor): HelperOutcome {
   const address = cpu.argument64(0)
   if (!available(cpu) || !aligned(cpu, address, 16n)) return HelperOutcome.FAULT
-  const area = new Uint8Array(Area.END)
+  if (!cpu.memory.probeWrite(address, LEGACY_SIZE)) return HelperOutcome.FAULT
+  const area = cpu.stateArea
   // What the instruction leaves alone stays as it is in memory.
-  if (!cpu.memory.readBytes(address, area)) return HelperOutcome.FAULT
+  if (!cpu.memory.readBytes(address, area.saved)) return HelperOutcome.FAULT
   storeX87(cpu, area, cpu.argument32(1) === 64)
   storeSse(cpu, area)
-  return cpu.memory.writeBytes(address, area) ? HelperOutcome.OK : HelperOutcome.FAULT
+  return cpu.memory.writeBytes(address, area.saved) ? HelperOutcome.OK : HelperOutcome.FAULT
 }
 
 /** FXRSTOR: the same arguments. */
 export function restoreFast(cpu: Processor): HelperOutcome {
   const address = cpu.argument64(0)
   if (!available(cpu) || !aligned(cpu, address, 16n)) return HelperOutcome.FAULT
-  const area = new Uint8Array(LEGACY_SIZE)
-  if (!cpu.memory.readBytes(address, area)) return HelperOutcome.FAULT
+  const area = cpu.stateArea
+  if (!cpu.memory.readBytes(address, area.legacy)) return HelperOutcome.FAULT
   if (!mxcsrValid(area)) return cpu.fail(Vector.GP)
   loadX87(cpu, area, cpu.argument32(1) === 64)
   loadMxcsr(cpu, area)
@@ -48,15 +64,14 @@ export function restoreFast(cpu: Processor): HelperOutcome {
 export function saveExtended(cpu: Processor): HelperOutcome {
   const address = cpu.argument64(0)
   if (!extendedAvailable(cpu, address)) return HelperOutcome.FAULT
+  if (!cpu.memory.probeWrite(address, XSAVE_AREA)) return HelperOutcome.FAULT
   const mask = requested(cpu)
-  const area = new Uint8Array(XSAVE_AREA)
-  if (!cpu.memory.readBytes(address, area)) return HelperOutcome.FAULT
+  const area = cpu.stateArea
+  if (!cpu.memory.readBytes(address, area.bytes)) return HelperOutcome.FAULT
   if ((mask & X87) !== 0) storeX87(cpu, area, cpu.argument32(1) === 64)
   if ((mask & SSE) !== 0) storeSse(cpu, area)
-  area[Header.XSTATE_BV] |= mask
-  // The header's other bytes are not written: only as much as was.
-  const written = area.subarray(0, Header.XSTATE_BV + 8)
-  return cpu.memory.writeBytes(address, written) ? HelperOutcome.OK : HelperOutcome.FAULT
+  area.bytes[Header.XSTATE_BV] |= mask
+  return cpu.memory.writeBytes(address, area.extended) ? HelperOutcome.OK : HelperOutcome.FAULT
 }
 
 /** XRSTOR: components that the area does not have get their initial state. */
@@ -64,10 +79,10 @@ export function restoreExtended(cpu: Processor): HelperOutcome {
   const address = cpu.argument64(0)
   if (!extendedAvailable(cpu, address)) return HelperOutcome.FAULT
   const mask = requested(cpu)
-  const area = new Uint8Array(XSAVE_AREA)
-  if (!cpu.memory.readBytes(address, area)) return HelperOutcome.FAULT
+  const area = cpu.stateArea
+  if (!cpu.memory.readBytes(address, area.bytes)) return HelperOutcome.FAULT
   if (!headerValid(cpu, area) || ((mask & SSE) !== 0 && !mxcsrValid(area))) return cpu.fail(Vector.GP)
-  const present = area[Header.XSTATE_BV]
+  const present = area.bytes[Header.XSTATE_BV]
   if ((mask & X87) !== 0) loadX87(cpu, (present & X87) !== 0 ? area : INITIAL, cpu.argument32(1) === 64)
   if ((mask & SSE) !== 0) {
     loadMxcsr(cpu, area)
@@ -99,10 +114,6 @@ export function writeExtendedControl(cpu: Processor): HelperOutcome {
   return HelperOutcome.RESYNC
 }
 
-const INITIAL = new Uint8Array(LEGACY_SIZE)
-INITIAL[Area.FCW] = 0x7f
-INITIAL[Area.FCW + 1] = 3
-
 /** #NM while CR0.TS or CR0.EM is set. */
 function available(cpu: Processor): boolean {
   return (cpu.state.cr0 & (Cr0.EM | Cr0.TS)) === 0 || cpu.fault(Vector.NM)
@@ -122,17 +133,16 @@ function aligned(cpu: Processor, address: bigint, to: bigint): boolean {
 const requested = (cpu: Processor): number => cpu.state.gpr32(Gpr.RAX) & cpu.state.blockU32(Block.XCR0)
 
 /** XSTATE_BV names enabled components only, and the rest of the header is zero: the standard form. */
-function headerValid(cpu: Processor, area: Uint8Array): boolean {
-  if ((area[Header.XSTATE_BV] & ~cpu.state.blockU32(Block.XCR0)) !== 0) return false
-  return area.subarray(Header.XSTATE_BV + 1, Header.XCOMP_BV + 16).every((byte) => byte === 0)
+function headerValid(cpu: Processor, { words }: StateArea): boolean {
+  if ((words[Header.XSTATE_BV >> 2] & ~cpu.state.blockU32(Block.XCR0)) !== 0) return false
+  for (let word = (Header.XSTATE_BV >> 2) + 1; word < (Header.XCOMP_BV + 16) >> 2; word++) if (words[word] !== 0) return false
+  return true
 }
 
-const viewOf = (area: Uint8Array): DataView => new DataView(area.buffer, area.byteOffset, area.byteLength)
-const mxcsrValid = (area: Uint8Array): boolean => (viewOf(area).getUint32(Area.MXCSR, true) & ~MXCSR_MASK) === 0
+const mxcsrValid = (area: StateArea): boolean => (area.words[Area.MXCSR >> 2] & ~MXCSR_MASK) === 0
 
-function storeX87(cpu: Processor, area: Uint8Array, wide: boolean): void {
+function storeX87(cpu: Processor, { words, view }: StateArea, wide: boolean): void {
   const { state } = cpu
-  const view = viewOf(area)
   view.setUint16(Area.FCW, state.slotU16(Slot.FCW), true)
   view.setUint16(Area.FSW, state.slotU16(Slot.FSW), true)
   view.setUint16(Area.FTW, state.slotU16(Slot.FTW) & 0xff, true)
@@ -144,25 +154,33 @@ function storeX87(cpu: Processor, area: Uint8Array, wide: boolean): void {
     view.setUint32(Area.FDS, state.slotU16(Slot.FDS), true)
   }
   for (let n = 0; n < 8; n++) {
-    const from = physical(cpu, n)
-    area.fill(0, Area.ST + n * 16 + 10, Area.ST + n * 16 + 16)
-    area.set(state.u8.subarray(from, from + 10), Area.ST + n * 16)
+    const from = physical(cpu, n) >> 2
+    const to = (Area.ST >> 2) + n * 4
+    words[to] = state.u32[from]
+    words[to + 1] = state.u32[from + 1]
+    words[to + 2] = state.u32[from + 2] & 0xffff
+    words[to + 3] = 0
   }
 }
 
-function loadX87(cpu: Processor, area: Uint8Array, wide: boolean): void {
+function loadX87(cpu: Processor, { words, view, bytes }: StateArea, wide: boolean): void {
   const { state } = cpu
-  const view = viewOf(area)
   state.setSlotU16(Slot.FCW, (view.getUint16(Area.FCW, true) & 0x1f7f) | 0x40)
   state.setSlotU16(Slot.FSW, exceptionSummary(view.getUint16(Area.FSW, true), state.slotU16(Slot.FCW)))
-  state.setSlotU16(Slot.FTW, area[Area.FTW])
+  state.setSlotU16(Slot.FTW, bytes[Area.FTW])
   state.setSlotU16(Slot.FOP, view.getUint16(Area.FOP, true) & 0x7ff)
   const pointerMask = wide ? 0xffffffffffffffffn : 0xffffffffn
   state.setSlotU64(Slot.FIP, view.getBigUint64(Area.FIP, true) & pointerMask)
   state.setSlotU64(Slot.FDP, view.getBigUint64(Area.FDP, true) & pointerMask)
   state.setSlotU16(Slot.FCS, wide ? 0 : view.getUint16(Area.FCS, true))
   state.setSlotU16(Slot.FDS, wide ? 0 : view.getUint16(Area.FDS, true))
-  for (let n = 0; n < 8; n++) state.u8.set(area.subarray(Area.ST + n * 16, Area.ST + n * 16 + 10), physical(cpu, n))
+  for (let n = 0; n < 8; n++) {
+    const to = physical(cpu, n) >> 2
+    const from = (Area.ST >> 2) + n * 4
+    state.u32[to] = words[from]
+    state.u32[to + 1] = words[from + 1]
+    state.u16[(to + 2) * 2] = words[from + 2]
+  }
 }
 
 /** ES and B follow from the exceptions that are not masked, whatever the image says. */
@@ -179,25 +197,28 @@ function physical(cpu: Processor, n: number): number {
 
 const xmmCount = (cpu: Processor): number => is64Bit(cpu.state) ? 16 : 8
 
-function storeSse(cpu: Processor, area: Uint8Array): void {
+function storeSse(cpu: Processor, { words }: StateArea): void {
   const { state } = cpu
-  const view = viewOf(area)
-  view.setUint32(Area.MXCSR, state.slotU32(Slot.MXCSR), true)
-  view.setUint32(Area.MXCSR_MASK, MXCSR_MASK, true)
-  for (let n = 0; n < xmmCount(cpu); n++) {
-    const from = state.slot + Slot.YMM + n * 32
-    area.set(state.u8.subarray(from, from + 16), Area.XMM + n * 16)
+  words[Area.MXCSR >> 2] = state.slotU32(Slot.MXCSR)
+  words[Area.MXCSR_MASK >> 2] = MXCSR_MASK
+  const count = xmmCount(cpu)
+  for (let n = 0; n < count; n++) {
+    const from = (state.slot + Slot.YMM + n * 32) >> 2
+    const to = (Area.XMM >> 2) + n * 4
+    for (let word = 0; word < 4; word++) words[to + word] = state.u32[from + word]
   }
 }
 
-function loadMxcsr(cpu: Processor, area: Uint8Array): void {
-  cpu.state.setSlotU32(Slot.MXCSR, viewOf(area).getUint32(Area.MXCSR, true))
+function loadMxcsr(cpu: Processor, { words }: StateArea): void {
+  cpu.state.setSlotU32(Slot.MXCSR, words[Area.MXCSR >> 2])
 }
 
-function loadXmm(cpu: Processor, area: Uint8Array): void {
+function loadXmm(cpu: Processor, { words }: StateArea): void {
   const { state } = cpu
-  for (let n = 0; n < xmmCount(cpu); n++) {
-    const from = Area.XMM + n * 16
-    state.u8.set(area.subarray(from, from + 16), state.slot + Slot.YMM + n * 32)
+  const count = xmmCount(cpu)
+  for (let n = 0; n < count; n++) {
+    const to = (state.slot + Slot.YMM + n * 32) >> 2
+    const from = (Area.XMM >> 2) + n * 4
+    for (let word = 0; word < 4; word++) state.u32[to + word] = words[from + word]
   }
 }

@@ -12,6 +12,7 @@ import { buildCpuid } from './cpuid.ts'
 import { DebugUnit } from './debug.ts'
 import type { ProcessorEnvironment } from './environment.ts'
 import { PendingEvent, signal } from './events.ts'
+import { StateArea } from './extended-state.ts'
 import { isLong } from './mode.ts'
 import { MsrStore } from './msr-store.ts'
 import { HelperOutcome } from './outcome.ts'
@@ -34,6 +35,8 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
   readonly debug: DebugUnit
   readonly msrs: MsrStore
   readonly cpuid: CpuidTable
+  /** Where FXSAVE and its like put their areas together. */
+  readonly stateArea = new StateArea()
   /** RFLAGS.TF was set before the instruction that runs now: #DB follows it. */
   stepTrap = false
   /** The instruction that runs now loaded RFLAGS.RF, so that its end does not clear it. */
