@@ -12,8 +12,8 @@ import { ROOT, run, tool } from './lib/run.mjs'
 
 const DIST = join(ROOT, 'dist')
 const STAMP = join(DIST, '.build-stamp')
-/** Reads the compiled instruction descriptions, and writes the engine's WebAssembly beside itself. */
-const ENGINE_GENERATOR = join(DIST, 'cpu', 'interpreter', 'build-engine.js')
+/** Reads the compiled instruction descriptions, and writes the engine's WebAssembly to dist/engine.wasm. */
+const ENGINE_GENERATOR = join(ROOT, 'scripts', 'build-engine.mjs')
 
 /** Whether a file of `src/` is for tests only, and so stays out of `dist/`. */
 export function isTestOnly(path) {
@@ -28,7 +28,7 @@ export function isData(path) {
 /** A digest of everything that `dist/` follows from. */
 function inputDigest(sources) {
   const hash = createHash('sha256').update(process.versions.node.split('.')[0])
-  const inputs = [...sources.map(path => `src/${path}`), 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/build.mjs']
+  const inputs = [...sources.map(path => `src/${path}`), 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/build.mjs', 'scripts/build-engine.mjs']
   for (const path of inputs) {
     const data = readFileSync(join(ROOT, path))
     hash.update(`\n${path} ${data.length}\n`).update(data)
@@ -63,7 +63,7 @@ export async function build({ force = false } = {}) {
   rmSync(DIST, { recursive: true, force: true, maxRetries: 3 })
   if (!await step('types and JavaScript', [...tool('typescript', 'tsc'), '-p', 'tsconfig.build.json'])) return false
   copyData(sources)
-  if (existsSync(ENGINE_GENERATOR) && !await step('interpreter engine', [process.execPath, ENGINE_GENERATOR])) return false
+  if (!await step('interpreter engine', [process.execPath, ENGINE_GENERATOR])) return false
   const command = join(DIST, 'cli', 'main.js')
   if (existsSync(command)) chmodSync(command, 0o755)
   writeFileSync(STAMP, digest)

@@ -28,11 +28,11 @@ export function buildEngineFile(profile: Profile): BuiltEngine & { readonly engi
 }
 
 /** The same without the check that every row has semantics. */
-export function buildPartialEngine(profile: Profile): BuiltEngine & { readonly engine: Engine } {
+export function buildPartialEngine(profile: Profile, countsAt?: number): BuiltEngine & { readonly engine: Engine } {
   const enumerated = enumerateForms()
   const forms = new Map<string, Form>()
   for (const form of enumerated) if (!forms.has(form.key)) forms.set(form.key, form)
-  const engine = buildEngine({ forms: [...forms.values()], inline: profile.inline, fused: profile.fused })
+  const engine = buildEngine({ forms: [...forms.values()], inline: profile.inline, fused: profile.fused, countsAt })
   const bases = rowBases()
   const handlers = new Uint16Array(bases[bases.length - 1])
   for (const form of enumerated) {

@@ -135,7 +135,6 @@ export class CodeCache implements CodeWatcher {
    */
   writeStep(at: number, place: CodePlace, context: CodeContext): boolean {
     const frame = this.frameOf(place.page)
-    const { instruction } = this
     this.ripPage = ((place.linearLow & ~(PAGE_SIZE - 1)) - context.base) | 0
     let length = this.decodeAt(frame, place.offset, context)
     if (length === DecodeFailure.TRUNCATED) {
@@ -145,9 +144,17 @@ export class CodeCache implements CodeWatcher {
     }
     this.writeOne(at, place.offset, length, context)
     const after = at + RECORD_SIZE
-    if (length > 0 && this.writer.branches(instruction)) this.writeLink(after + RECORD_SIZE, this.targetOf(place.offset, context), at)
+    if (length > 0 && this.isNearBranch(place.offset, context)) {
+      this.writeLink(after + RECORD_SIZE, this.targetOf(place.offset, context), at)
+      this.i32[(at + Record.LINK) >> 2] = after + RECORD_SIZE
+    }
     this.writePseudo(after, Pseudo.STOP, place.offset + Math.max(length, 0))
     return true
+  }
+
+  /** Every trace's records in order (first, and the address after the last), for profiles and inspection. */
+  traces(): { readonly first: number; readonly last: number }[] {
+    return [...this.pages.values()].flatMap((codePage) => codePage.traces.filter((trace) => trace.last > trace.first))
   }
 
   /** A record that crosses into the next page is still right if that page is the one it was decoded from. */
@@ -235,14 +242,19 @@ export class CodeCache implements CodeWatcher {
   private decodeAt(frame: number, offset: number, context: CodeContext): number {
     if (frame === 0) return DecodeFailure.INVALID
     const end = this.fetchEnd(context)
-    const length = this.decoder.decode(this.u8, frame + offset, frame + end, context.codeSize, this.instruction)
+    const length = this.decoder.decode(this.u8, frame + offset, frame + Math.min(end, PAGE_SIZE), context.codeSize, this.instruction)
     this.statistics.decoded++
-    return length === DecodeFailure.TRUNCATED && end < PAGE_SIZE ? DecodeFailure.TOO_LONG : length
+    return length === DecodeFailure.TRUNCATED && end <= PAGE_SIZE ? DecodeFailure.TOO_LONG : length
   }
 
-  /** Offset in the page where fetches end: at CS.limit, outside 64-bit mode. Going past it is #GP(0), as being too long is. */
+  /**
+   * Where fetches end, from the start of the page: at CS.limit, outside 64-bit mode. Going past it is #GP(0), as being too long is.
+   */
   private fetchEnd(context: CodeContext): number {
-    return context.codeSize === 64 ? PAGE_SIZE : Math.min(PAGE_SIZE, Math.max(0, context.limit + 1 - (this.ripPage >>> 0)))
+    if (context.codeSize === 64) return Infinity
+    // A base that is no multiple of a page puts the start of the first page below zero.
+    const start = this.ripPage > -PAGE_SIZE ? this.ripPage : this.ripPage >>> 0
+    return Math.max(0, context.limit + 1 - start)
   }
 
   /** One record for the instruction just decoded, or for the exception that stands in its place. Returns its flow. */
@@ -343,10 +355,12 @@ export class CodeCache implements CodeWatcher {
   private decodeCrossing(frame: number, offset: number, nextPage: number, context: CodeContext): number {
     const head = PAGE_SIZE - offset
     const nextFrame = this.frameOf(nextPage)
-    const tail = nextFrame === 0 ? 0 : 15
+    const end = this.fetchEnd(context) - PAGE_SIZE
+    const tail = nextFrame === 0 ? 0 : Math.min(15, end)
     this.crossing.set(this.u8.subarray(frame + offset, frame + PAGE_SIZE))
     this.crossing.set(this.u8.subarray(nextFrame, nextFrame + tail), head)
-    return this.decoder.decode(this.crossing, 0, head + tail, context.codeSize, this.instruction)
+    const length = this.decoder.decode(this.crossing, 0, head + tail, context.codeSize, this.instruction)
+    return length === DecodeFailure.TRUNCATED && tail === end ? DecodeFailure.TOO_LONG : length
   }
 
   /** Pool address of a page's frame, 0 where there is no memory. */

@@ -30,7 +30,7 @@ const { I32, I64, V128 } = ValueType
 /** Function indices of what outlined handlers call. */
 export interface EngineFunctions {
   readonly materialise: number
-  /** (address low, high, size in bytes | AccessKind << ACCESS_KIND_SHIFT) -> pool address, or 0 with an exception recorded. */
+  /** (address low, high, size in bytes | AccessKind << ACCESS_KIND_SHIFT, record) -> pool address, or 0 with an exception recorded. */
   readonly access: number
   readonly commitSlowStores: number
   /** (helper number) -> HelperOutcome. */
@@ -44,6 +44,7 @@ export interface EngineFunctions {
 
 export const ACCESS_KIND_SHIFT = 8
 const KINDS = { read: AccessKind.READ, write: AccessKind.WRITE, modify: AccessKind.MODIFY } as const
+const STACK_ACCESS = AccessKind.STACK << ACCESS_KIND_SHIFT
 const accessWord = (size: Size, access: keyof typeof KINDS): number => size / 8 | (KINDS[access] << ACCESS_KIND_SHIFT)
 
 /** Where a form is emitted. */
@@ -414,7 +415,7 @@ export class InterpreterOps extends Ops {
     return place
   }
 
-  place(linear: Value, size: Size, access: 'read' | 'write' | 'modify'): TranslatedPlace {
+  place(linear: Value, size: Size, access: 'read' | 'write' | 'modify', stack = false): TranslatedPlace {
     const { f, site } = this
     const table = access === 'read' ? Context.READ_TLB : Context.WRITE_TLB
     if (access !== 'read') this.translated = true
@@ -432,7 +433,8 @@ export class InterpreterOps extends Ops {
     this.callIf(() => {
       low.emit(f)
       this.wrap(this.shr(address, this.i64(32))).emit(f)
-      f.i32(accessWord(size, access)).call(this.functions.access).tee(found).op(W.i32_eqz).if()
+      f.i32(accessWord(size, access) | (stack ? STACK_ACCESS : 0)).get(site.record).call(this.functions.access)
+      f.tee(found).op(W.i32_eqz).if()
       this.leave()
       f.end()
     })
@@ -453,8 +455,8 @@ export class InterpreterOps extends Ops {
     else this.stageStore(place.address, place.size, fitted)
   }
 
-  ld(linear: Value, size: Size): Value { return this.ldPlace(this.place(linear, size, 'read')) }
-  st(linear: Value, size: Size, value: Value): void { this.stPlace(this.place(linear, size, 'write'), value) }
+  ld(linear: Value, size: Size, stack = false): Value { return this.ldPlace(this.place(linear, size, 'read', stack)) }
+  st(linear: Value, size: Size, value: Value, stack = false): void { this.stPlace(this.place(linear, size, 'write', stack), value) }
 
   copyRun(source: Value, destination: Value, count: Value, size: OperandSize): Value {
     const from = this.let(source)
@@ -492,7 +494,9 @@ export class InterpreterOps extends Ops {
 
   private isScratch(place: Place): Value {
     const start = this.add(this.slotValue(Slot.BLOCK, 32), this.i32(Block.SCRATCH))
-    return this.compare('lt_u', this.sub(place.address, start), this.i32(Block.SCRATCH_SIZE))
+    const scratch = this.compare('lt_u', this.sub(place.address, start), this.i32(Block.SCRATCH_SIZE))
+    // A watched page is written in place, but only as many bytes as were announced.
+    return this.or(scratch, this.ne(this.slotValue(Slot.SLOW_STORES, 32), this.i32(0)))
   }
 
   /** Elements (I64) from the first of `addresses` up to the end of a page or `count`; one where `single`, or the direction is down. */

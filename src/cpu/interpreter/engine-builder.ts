@@ -37,6 +37,8 @@ export interface EngineDescription {
   readonly inline: readonly string[]
   /** Pairs (compare, conditional jump) that run as one inline handler. */
   readonly fused: readonly (readonly [string, string])[]
+  /** For profiling: the run loop counts executions of the record at address r in the u32 at (r >> 3) + countsAt. */
+  readonly countsAt?: number
 }
 
 export interface Engine {
@@ -73,7 +75,7 @@ class EngineBuilder {
     this.description = description
     const { module } = this
     module.importSharedMemory('env', 'memory', MAXIMUM_POOL_PAGES)
-    const access = module.importFunction('env', 'access', [I32, I32, I32], [I32])
+    const access = module.importFunction('env', 'access', [I32, I32, I32, I32], [I32])
     const commitSlowStores = module.importFunction('env', 'commitSlowStores', [], [])
     const helper = module.importFunction('env', 'helper', [I32], [I32])
     const lookup = module.importFunction('env', 'lookup', [I32, I32], [I32])
@@ -207,7 +209,7 @@ class EngineBuilder {
   }
 
   private emitLoop(inline: readonly Form[], fused: readonly (readonly [Form, Form])[]): number {
-    const loop = new LoopEmitter(this.module.function([I32, I32, I32], [I32], 'run'), this.module, this.functions)
+    const loop = new LoopEmitter(this.module.function([I32, I32, I32], [I32], 'run'), this.module, this.functions, this.description.countsAt)
     return loop.emit(inline.map((form) => [form.sample]), fused.map((pair) => pair.map((form) => form.sample)))
   }
 }
@@ -217,6 +219,7 @@ class LoopEmitter {
   private readonly f: FunctionBody
   private readonly module: ModuleBuilder
   private readonly functions: EngineFunctions
+  private readonly countsAt: number | undefined
   private readonly cpu = 0
   private readonly record = 1
   private readonly account = 2
@@ -230,8 +233,9 @@ class LoopEmitter {
   private budget = 0
   private slow = 0
 
-  constructor(f: FunctionBody, module: ModuleBuilder, functions: EngineFunctions) {
+  constructor(f: FunctionBody, module: ModuleBuilder, functions: EngineFunctions, countsAt: number | undefined) {
     this.f = f
+    this.countsAt = countsAt
     this.module = module
     this.functions = functions
     this.context = f.local(I32)
@@ -273,6 +277,7 @@ class LoopEmitter {
       if (isSlowPseudo(handler)) depths[handler] = this.slow
       else { f.block(); depths[handler] = f.depth }
     }
+    this.emitCount()
     f.get(this.record).memory(W.i32_load16_u, Record.HANDLER).brTable(depths, this.slow)
     const site: Site = {
       f, kind: 'inline', cpu: this.cpu, record: this.record, context: this.context, flags: this.flags, slow: this.slow,
@@ -286,6 +291,13 @@ class LoopEmitter {
       f.end()
       ops.emitForm(samples)
     }
+  }
+
+  private emitCount(): void {
+    const { f, countsAt } = this
+    if (countsAt === undefined) return
+    f.get(this.record).i32(3).op(W.i32_shr_u).tee(this.left)
+    f.get(this.left).memory(W.i32_load, countsAt).i32(1).op(W.i32_add).memory(W.i32_store, countsAt)
   }
 
   /** `account` from the old line to the new one; the slice ends when nothing is left. */

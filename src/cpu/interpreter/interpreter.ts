@@ -6,9 +6,11 @@ import { Decoder } from '../decode/decoder.ts'
 import type { FrameMap } from '../../machine/frame-map.ts'
 import type { Pool } from '../../machine/pool.ts'
 import { recordFault } from '../mmu/faults.ts'
+import { AccessKind } from '../mmu/mmu.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
+import type { Helper } from '../helpers.ts'
 import type { Processor } from '../system/processor.ts'
 import { segmentedLinear } from '../system/segmentation.ts'
 import { CodeCache, addToLinear } from './code-cache.ts'
@@ -46,8 +48,6 @@ export interface InterpreterParts {
   readonly features: ReadonlySet<string>
   readonly arenaSize?: number
 }
-
-export type Helper = (cpu: Processor) => number
 
 type RunFunction = (cpu: number, record: number, budget: number) => number
 
@@ -133,7 +133,8 @@ export class Interpreter {
     const { mmu } = processor
     const env = {
       memory: pool.memory,
-      access: (low: number, high: number, word: number): number => mmu.access(low, high, word & 0xff, word >>> ACCESS_KIND_SHIFT),
+      access: (low: number, high: number, word: number, record: number): number =>
+        mmu.access(low, high, word & 0xff, (word >>> ACCESS_KIND_SHIFT) | this.stackAccess(record >>> 0)),
       commitSlowStores: (): void => mmu.commitSlowStores(),
       helper: (number: number): number => helpers[number](processor),
       lookup: (low: number, high: number): number => this.lookup(low, high),
@@ -249,6 +250,12 @@ export class Interpreter {
   private lookupStale(record: number): number {
     if (this.state.u16[record >>> 1] === Pseudo.CHECK_CROSSING) this.cache.retire(record >>> 0)
     return this.lookupHere()
+  }
+
+  /** AccessKind.STACK if the record's memory operand is in the stack segment: looked at in 64-bit mode only. */
+  private stackAccess(record: number): number {
+    const { state } = this
+    return state.u16[(record + Record.SEGMENT) >>> 1] === state.slot + Slot.STACK_ZERO ? AccessKind.STACK : 0
   }
 
   private checkCrossing(record: number): boolean {

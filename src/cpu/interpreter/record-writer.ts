@@ -4,7 +4,7 @@ import { rowOperands } from '../isa/operands.ts'
 import type { OperandSpec } from '../isa/operands.ts'
 import type { Row } from '../isa/row.ts'
 import { rows } from '../isa/rows.ts'
-import { Gpr, Slot } from '../state/layout.ts'
+import { Gpr, Segment, Slot } from '../state/layout.ts'
 import type { CodeContext } from './code-context.ts'
 import type { FormTables } from './engine-image.ts'
 import { rowBases } from './engine-image.ts'
@@ -119,8 +119,7 @@ export class RecordWriter {
     u16[half + (Record.BASE >> 1)] = relative ? slot + Slot.RIP_PAGE : gpr(instruction.base)
     u16[half + (Record.INDEX >> 1)] = gpr(instruction.index)
     this.i32[word + (Record.DISPLACEMENT >> 2)] = instruction.displacement + (relative ? offset + instruction.length : 0)
-    const based = instruction.codeSize !== 64 || instruction.segment >= 4
-    u16[half + (Record.SEGMENT >> 1)] = based ? slot + Slot.SEGMENT_BASE + instruction.segment * 8 : slot + Slot.ZERO
+    u16[half + (Record.SEGMENT >> 1)] = slot + segmentPlace(instruction)
   }
 
   private register(fill: FillCode, number: number, rex: boolean): number {
@@ -144,6 +143,12 @@ export class RecordWriter {
     const lock = instruction.lock ? 1 : 0
     return ((extraOf(instruction, plan, target) * 6 + address) * 4 + sizeIndex) * 4 + legacy + lock
   }
+}
+
+/** Offset in the slot of the effective segment's base. */
+function segmentPlace({ codeSize, segment }: Instruction): number {
+  if (codeSize !== 64 || segment >= Segment.FS) return Slot.SEGMENT_BASE + segment * 8
+  return segment === Segment.SS ? Slot.STACK_ZERO : Slot.ZERO
 }
 
 function extraOf(instruction: Instruction, plan: RowPlan, target: number): number {

@@ -28,7 +28,7 @@ export const Record = {
   LINK: 24,
   /** Where the instruction starts in its page (u16). */
   PAGE_OFFSET: 28,
-  /** Address of the effective segment's base in the slot, Slot.ZERO's if it is known to be zero (u16). */
+  /** Address of the effective segment's base in the slot; if it is known to be zero Slot.ZERO's, or Slot.STACK_ZERO's for SS (u16). */
   SEGMENT: 30,
 } as const
 

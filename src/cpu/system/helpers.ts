@@ -3,8 +3,8 @@ import {
 } from './control-registers.ts'
 import { identify } from './cpuid.ts'
 import {
-  loadAccessRights, loadGdt, loadIdt, loadLdt, loadSegmentLimit, loadTaskRegister, storeGdt, storeIdt, storeLdt, storeTaskRegister,
-  verifyRead, verifyWrite,
+  loadAccessRights, loadGdt, loadIdt, loadLdt, loadSegmentLimit, loadTaskRegister, requirePrivilege,
+  storeGdt, storeIdt, storeLdt, storeTaskRegister, verifyRead, verifyWrite,
 } from './descriptor-tables.ts'
 import { enterFrame } from './enter.ts'
 import {
@@ -35,7 +35,8 @@ export const SYSTEM_HELPERS = {
   invalidatePage, jumpFar, loadAccessRights, loadFarPointer, loadGdt, loadIdt, loadLdt, loadMachineStatus, loadSegmentLimit,
   loadTaskRegister, moveFromSegment, moveToSegment, overflowInterrupt, popFlags, pushFlags, readControl, readDebug,
   readExtendedControl, readModelSpecific, readPerformanceCounter, readPort, readProcessorId, readRandom, readSegmentBase,
-  readTimeStamp, readTimeStampAndProcessor, restoreExtended, restoreFast, returnFar, returnFromInterrupt, saveExtended, saveFast,
+  readTimeStamp, readTimeStampAndProcessor, requirePrivilege, restoreExtended, restoreFast, returnFar, returnFromInterrupt,
+  saveExtended, saveFast,
   setAlignmentCheck, setInterruptFlag, softwareInterrupt, storeGdt, storeIdt, storeLdt, storeMachineStatus, storeTaskRegister,
   swapGs, systemCall, systemEnter, systemExit, systemReturn, verifyRead, verifyWrite, writeControl, writeDebug,
   writeExtendedControl, writeModelSpecific, writePort, writeSegmentBase,

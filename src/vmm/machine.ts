@@ -1,0 +1,162 @@
+/**
+ * One virtual machine: memory from a pool, a vCPU, and the PC around it.
+ *
+ *     created ──boot──▶ ready ──run──▶ ready | halted | ended(power-off, reset, triple-fault)
+ *
+ * `run` executes a slice on the caller's thread and comes back; what to do between slices (wait, poll the host, save) is the caller's
+ * affair. Nothing here knows threads or wall-clock time.
+ */
+import { FrameMap } from '../machine/frame-map.ts'
+import type { Stateful } from '../machine/lifecycle.ts'
+import { MappedMemory } from '../machine/mapped-memory.ts'
+import { Pool } from '../machine/pool.ts'
+import type { SerialBackend, SerialPort } from '../machine/serial.ts'
+import { BLOCK_SIZE, Block, SLOT_SIZE, Segment, Slot } from '../cpu/state/layout.ts'
+import { VcpuState } from '../cpu/state/vcpu-state.ts'
+import { resetProcessor } from '../cpu/system/reset.ts'
+import type { InitialState } from './boot/initial-state.ts'
+import { loadKernel } from './boot/load.ts'
+import type { KernelEntry } from './boot/load.ts'
+import type { KernelImage } from './boot/kernel-image.ts'
+import { installFirmware } from './firmware/firmware.ts'
+import { applyInitialState } from './initial-registers.ts'
+import { layoutMachine } from './layout.ts'
+import type { MachineLayout } from './layout.ts'
+import { Platform } from './platform.ts'
+import { Vcpu } from './vcpu.ts'
+import { VirtualClock } from './virtual-clock.ts'
+
+export interface MachineConfig {
+  /** Bytes of RAM, a multiple of 4 KiB. */
+  readonly memory: number
+  /** The built engine (dist/engine.wasm), compiled. */
+  readonly engine: WebAssembly.Module
+  /** Back ends of COM1 to COM4; a line without one drops what the guest sends. */
+  readonly serial?: readonly SerialBackend[]
+  /** Monotonic, nanoseconds. */
+  readonly hostNow: () => number
+  /** Milliseconds since 1970 now. */
+  readonly wallClock: () => number
+  /** 32 random bits, unsigned. */
+  readonly random: () => number
+  /** The trust domain's memory; a pool of its own if there is none. */
+  readonly pool?: Pool
+}
+
+export interface BootConfig {
+  readonly kernel: KernelImage
+  readonly commandLine: string
+  readonly initrd?: Uint8Array
+  readonly entry?: KernelEntry
+}
+
+/** Why a machine has ended, for good until it is reset. */
+export type MachineEnd = 'power-off' | 'reset' | 'triple-fault'
+
+/** What a slice came back with. */
+export type RunOutcome =
+  | { readonly state: 'running' }
+  /** Nothing to do before virtual time `wakeAt` (Infinity: only an input wakes it). */
+  | { readonly state: 'halted'; readonly wakeAt: number; readonly interruptible: boolean }
+  | { readonly state: 'ended'; readonly reason: MachineEnd }
+
+/** Pool memory beside RAM: vCPU state, decoded code, the frame map. */
+const POOL_OVERHEAD = 48 << 20
+const PAGE = 4096
+const FLAG_IF = 0x200
+
+export class Machine {
+  readonly layout: MachineLayout
+  readonly clock: VirtualClock
+  readonly memory: MappedMemory
+  readonly vcpu: Vcpu
+  readonly platform: Platform
+  readonly frames: FrameMap
+  private ended: MachineEnd | undefined
+
+  /** @throws TenonError MEMORY_SIZE_INVALID, POOL_EXHAUSTED, ENGINE_MISMATCH. */
+  constructor(config: MachineConfig) {
+    this.layout = layoutMachine({ memory: config.memory, vcpus: 1 })
+    const { lowSize, highSize } = this.layout.ram
+    const pool = config.pool ?? Pool.create(Math.min(config.memory + POOL_OVERHEAD, 2 ** 32))
+    this.frames = FrameMap.create(pool, { lowPages: lowSize / PAGE, highPages: highSize / PAGE })
+    this.memory = new MappedMemory(this.frames)
+    this.clock = new VirtualClock(config.hostNow)
+    const state = new VcpuState(pool.buffer, pool.allocateSlot(SLOT_SIZE) * SLOT_SIZE, pool.allocateRun(Math.ceil(BLOCK_SIZE / PAGE)))
+    this.platform = new Platform({
+      layout: this.layout, clock: this.clock, wallClock: config.wallClock, serial: config.serial ?? [],
+      pins: {
+        interrupt: (pending) => this.vcpu.processor.interrupt(pending),
+        nonMaskableInterrupt: () => this.vcpu.processor.nonMaskableInterrupt(),
+        initialize: () => this.vcpu.processor.initialize(),
+        startUp: (vector) => this.vcpu.processor.startUp(vector),
+      },
+      timeOfTsc: (tsc) => Number(BigInt.asIntN(64, tsc - state.blockU64(Block.TSC_ADJUST))),
+      powerOff: () => this.end('power-off'),
+      resetMachine: () => this.end('reset'),
+    })
+    this.vcpu = new Vcpu({
+      state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
+      interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
+      startTime: config.wallClock(), random: config.random, processorCount: 1,
+    }, config.engine)
+    resetProcessor(this.vcpu.processor)
+  }
+
+  /** COM1 to COM4, for their back ends. */
+  get serial(): readonly SerialPort[] { return this.platform.serial }
+
+  /** Every stateful part but the memory, by its name in a snapshot. */
+  get parts(): Readonly<Record<string, Stateful>> { return { clock: this.clock, ...this.platform.devices } }
+
+  /** Guest instructions retired since the machine was made. */
+  get retired(): number { return this.vcpu.engine.retired }
+
+  /** Loads a kernel into a machine that has not run. @throws TenonError (BootErrorCode). */
+  boot(config: BootConfig): void {
+    const rsdp = installFirmware(this.memory, this.layout)
+    this.enter(loadKernel(this.memory, this.layout, { ...config, rsdp }))
+  }
+
+  /** Starts virtual time; `run` does so too. */
+  resume(): void { this.clock.start() }
+  /** Stops virtual time, so that the machine can be saved, or left alone. */
+  pause(): void { this.clock.pause() }
+
+  /** Runs up to about `budget` instructions and lets expired timers fire. */
+  run(budget: number): RunOutcome {
+    this.clock.start()
+    this.clock.expire()
+    const outcome = this.ended === undefined ? this.vcpu.run(budget) : 'running'
+    if (this.ended !== undefined) return { state: 'ended', reason: this.ended }
+    if (outcome === 'shutdown') {
+      this.end('triple-fault')
+      return { state: 'ended', reason: 'triple-fault' }
+    }
+    if (outcome === 'running') return { state: 'running' }
+    const interruptible = (this.vcpu.processor.state.slotU32(Slot.SYSTEM_FLAGS) & FLAG_IF) !== 0
+    return { state: 'halted', wakeAt: this.clock.nextDeadline, interruptible }
+  }
+
+  /** Presses the ACPI power button. */
+  powerButton(): void { this.platform.acpi.pressPowerButton() }
+
+  /** Where the vCPU is, for messages about guests that went wrong. */
+  describe(): string {
+    const { state } = this.vcpu.processor
+    const hex = (value: bigint): string => `0x${value.toString(16)}`
+    return `RIP ${hex(state.rip)}, RSP ${hex(state.rsp)}, CS 0x${state.segmentSelector(Segment.CS).toString(16)}, `
+      + `CR0 0x${state.cr0.toString(16)}, CR2 ${hex(state.blockU64(Block.CR2))}, CR3 ${hex(state.blockU64(Block.CR3))}`
+  }
+
+  private enter(initial: InitialState): void {
+    this.platform.enterFirmwareState()
+    applyInitialState(this.vcpu.processor, initial)
+  }
+
+  /** Takes effect when the instruction that caused it has ended. */
+  private end(reason: MachineEnd): void {
+    this.ended ??= reason
+    this.vcpu.stop()
+  }
+}
