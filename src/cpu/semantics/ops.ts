@@ -83,12 +83,12 @@ export abstract class Ops extends Values {
   abstract field(name: FieldName): Value
   abstract setField(name: FieldName, value: Value): void
 
-  // Memory by linear address.
+  // Memory by linear address. `stack`: through SS, which makes #SS of a non-canonical address.
 
-  abstract ld(linear: Value, size: Size): Value
+  abstract ld(linear: Value, size: Size, stack?: boolean): Value
   /** Translates (and faults) now, stores at commit. */
-  abstract st(linear: Value, size: Size, value: Value): void
-  abstract place(linear: Value, size: Size, access: 'read' | 'write'): Place
+  abstract st(linear: Value, size: Size, value: Value, stack?: boolean): void
+  abstract place(linear: Value, size: Size, access: 'read' | 'write', stack?: boolean): Place
   abstract ldPlace(place: Place): Value
   abstract stPlace(place: Place, value: Value): void
   /**

@@ -160,7 +160,7 @@ define('OUTS', '-,-', (o) => {
 // Descriptor tables.
 
 for (const [mnemonic, name] of [['SGDT', 'storeGdt'], ['SIDT', 'storeIdt']] as const) {
-  define(mnemonic, 'a', (o) => call(o, name, o.linear(0)))
+  define(mnemonic, 'w', (o) => call(o, name, o.linear(0)))
 }
 for (const [mnemonic, name] of [['LGDT', 'loadGdt'], ['LIDT', 'loadIdt']] as const) {
   define(mnemonic, 'a', (o) => call(o, name, o.linear(0), operandSize(o)))
@@ -168,10 +168,15 @@ for (const [mnemonic, name] of [['LGDT', 'loadGdt'], ['LIDT', 'loadIdt']] as con
 for (const [mnemonic, name] of [['SLDT', 'storeLdt'], ['STR', 'storeTaskRegister']] as const) {
   define(mnemonic, 'w', (o) => o.wr(0, o.fit(ask(o, name, []), carrier(o.operandSize(0)))))
 }
-for (const [mnemonic, name] of [
-  ['LLDT', 'loadLdt'], ['LTR', 'loadTaskRegister'], ['VERR', 'verifyRead'], ['VERW', 'verifyWrite'],
-] as const) {
+for (const [mnemonic, name] of [['VERR', 'verifyRead'], ['VERW', 'verifyWrite']] as const) {
   define(mnemonic, 'r', (o) => call(o, name, o.rd(0)))
+}
+for (const [mnemonic, name] of [['LLDT', 'loadLdt'], ['LTR', 'loadTaskRegister']] as const) {
+  define(mnemonic, 'r', (o) => {
+    // Privilege comes before anything that the operand's address may raise.
+    call(o, 'requirePrivilege')
+    call(o, name, o.rd(0))
+  })
 }
 for (const [mnemonic, name] of [['LAR', 'loadAccessRights'], ['LSL', 'loadSegmentLimit']] as const) {
   // The helper answers with the whole register, because where it clears ZF all 64 bits stay.
@@ -192,7 +197,10 @@ define('ARPL', 'rw,r', (o) => {
 // Control.
 
 define('SMSW', 'w', (o) => o.wr(0, o.fit(ask(o, 'storeMachineStatus', [], I64), carrier(o.operandSize(0)))))
-define('LMSW', 'r', (o) => control(o, 'loadMachineStatus', o.rd(0), o.nextIp()))
+define('LMSW', 'r', (o) => {
+  call(o, 'requirePrivilege')
+  control(o, 'loadMachineStatus', o.rd(0), o.nextIp())
+})
 define('INVLPG', 'a', (o) => control(o, 'invalidatePage', o.linear(0), o.nextIp()))
 for (const [mnemonic, name] of [['MOV_FROM_CR', 'readControl'], ['MOV_FROM_DR', 'readDebug']] as const) {
   define(mnemonic, 'w,-', (o) => o.wr(0, o.fit(ask(o, name, [o.registerNumber(1)], I64), carrier(o.operandSize(0)))))
@@ -213,12 +221,30 @@ define('RDPID', 'w', (o) => o.wr(0, o.fit(ask(o, 'readProcessorId', [], I64), ca
 
 // State areas and caches.
 
-for (const [mnemonic, name] of [
-  ['FXSAVE', 'saveFast'], ['FXRSTOR', 'restoreFast'], ['XSAVE', 'saveExtended'], ['XSAVEOPT', 'saveExtended'], ['XRSTOR',
-  'restoreExtended'],
+for (const [mnemonic, name, access, bytes] of [
+  ['FXSAVE', 'saveFast', 'w', 512], ['FXRSTOR', 'restoreFast', 'r', 512], ['XSAVE', 'saveExtended', 'w', 576],
+  ['XSAVEOPT', 'saveExtended', 'w', 576], ['XRSTOR', 'restoreExtended', 'r', 576],
 ] as const) {
-  define(mnemonic, 'a', (o) => call(o, name, o.linear(0), operandSize(o)))
+  define(mnemonic, access, (o) => {
+    const address = o.let(o.linear(0))
+    // Outside 64-bit mode the whole area must be within the segment's limit.
+    if (o.mode !== 64) {
+      const last = o.wrapAddress(o.add(o.offset(0), o.i64(bytes - 1)))
+      o.let(o.segmentedData(o.let(last), 8, access === 'w' ? 'write' : 'read'))
+    }
+    call(o, name, address, operandSize(o))
+  })
 }
+const MXCSR_RESERVED = ~0xffff
+const GENERAL_PROTECTION = 13
+
+define('LDMXCSR', 'r', (o) => {
+  const value = o.let(o.rd(0))
+  o.raiseIf(o.ne(o.and(value, o.i32(MXCSR_RESERVED)), o.i32(0)), GENERAL_PROTECTION, 0)
+  o.setField('MXCSR', value)
+})
+define('STMXCSR', 'w', (o) => o.wr(0, o.field('MXCSR')))
+
 /** Nothing to flush, but the address must be readable. */
 for (const mnemonic of ['CLFLUSH', 'CLFLUSHOPT', 'CLWB']) {
   define(mnemonic, 'a', (o) => { o.place(o.linear(0), 8, 'read') })

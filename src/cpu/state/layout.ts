@@ -73,6 +73,8 @@ export const Slot = {
   CODE_CONTEXT: 968,
   /** An interrupt waits for RFLAGS.IF: what sets IF must then set PendingEvent.INTERRUPT, see system/events.ts (u32: 0 or 1). */
   MASKED_INTERRUPT: 972,
+  /** Always zero: the segment base of stack accesses in 64-bit mode, whose faults are #SS instead of #GP (u64). */
+  STACK_ZERO: 976,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */

@@ -19,6 +19,9 @@ export function privileged(cpu: Processor): boolean {
   return cpu.state.cpl === 0 || cpu.fault(Vector.GP)
 }
 
+/** The same as a helper, for instructions that read memory only then. */
+export const requirePrivilege = (cpu: Processor): HelperOutcome => (privileged(cpu) ? DONE : HelperOutcome.FAULT)
+
 /** CR4.UMIP keeps SGDT, SIDT, SLDT, SMSW and STR from user programs. */
 export function userReadable(cpu: Processor): boolean {
   return cpu.state.cpl === 0 || (cpu.state.cr4 & Cr4.UMIP) === 0 || cpu.fault(Vector.GP)
@@ -129,9 +132,12 @@ function knowsSystem(cpu: Processor, d: Descriptor, selector: number, types: num
   return known && dplOf(d) >= cpu.state.cpl && dplOf(d) >= rplOf(selector)
 }
 
-/** LAR: the selector, the register's old value, the operand size; the register's new value is the result, and ZF. */
+/**
+ * LAR: the selector, the register's old value, the operand size; the register's new value is the result, and ZF. Bits 16 to 19 are
+ * undefined: they are the limit's, as on processors.
+ */
 export function loadAccessRights(cpu: Processor): HelperOutcome {
-  return inspect(cpu, LAR_TYPES, LAR_TYPES_LONG, (d) => (d.high & 0xf0ff00) >>> 0)
+  return inspect(cpu, LAR_TYPES, LAR_TYPES_LONG, (d) => (d.high & 0xffff00) >>> 0)
 }
 
 /** LSL: the same for the limit in bytes. */

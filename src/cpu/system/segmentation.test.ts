@@ -132,7 +132,7 @@ describe('descriptor inspection', () => {
   it('LAR and LSL answer for what may be seen, by operand size', () => {
     const rig = new ProcessorRig().protect(3)
     rig.call('loadAccessRights', Gdt.DATA3, 0xaaaa_bbbb_cccc_ddddn, 32)
-    expect([zero(rig), rig.state.blockU64(Block.RESULT)]).toEqual([true, 0xc0f200n])
+    expect([zero(rig), rig.state.blockU64(Block.RESULT)]).toEqual([true, 0xcff200n])
     rig.call('loadAccessRights', Gdt.DATA3, 0xaaaa_bbbb_cccc_ddddn, 16)
     expect(rig.state.blockU64(Block.RESULT)).toBe(0xaaaa_bbbb_cccc_f200n)
     rig.call('loadSegmentLimit', Gdt.DATA3, 0, 32)

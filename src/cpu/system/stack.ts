@@ -4,7 +4,7 @@ import { Gpr } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import { attributesOf, baseOf, isBig, limitOf } from './descriptors.ts'
 import type { Descriptor } from './descriptors.ts'
-import { is64Bit, stackBits } from './mode.ts'
+import { canonical, is64Bit, stackBits } from './mode.ts'
 import type { Processor } from './processor.ts'
 import { insideLimit } from './segmentation.ts'
 
@@ -97,8 +97,12 @@ export class Stack {
 
   private inside(pointer: bigint, bits: number): boolean {
     const { segment } = this
-    if (segment.bits === 64) return true
+    if (segment.bits === 64) return this.isCanonical(pointer, bits) || this.cpu.fault(Vector.SS, segment.error)
     return insideLimit(segment.attributes, segment.limit, Number(pointer), bits >> 3) || this.cpu.fault(Vector.SS, segment.error)
+  }
+
+  private isCanonical(pointer: bigint, bits: number): boolean {
+    return canonical(pointer) && canonical(BigInt.asUintN(64, pointer + BigInt((bits >> 3) - 1)))
   }
 
   private linear(pointer: bigint): bigint {

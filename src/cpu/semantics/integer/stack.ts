@@ -25,12 +25,12 @@ export function setStack(o: Ops, pointer: Value): void {
 }
 
 export function push(o: Ops, size: OperandSize, value: Value): void {
-  o.st(stackSlot(o, -size / 8, size, 'write'), size, value)
+  o.st(stackSlot(o, -size / 8, size, 'write'), size, value, true)
   moveStack(o, o.i64(-size / 8))
 }
 
 /** The top of the stack; moving the pointer is the caller's. */
-export function top(o: Ops, size: OperandSize): Value { return o.ld(stackSlot(o, 0, size, 'read'), size) }
+export function top(o: Ops, size: OperandSize): Value { return o.ld(stackSlot(o, 0, size, 'read'), size, true) }
 
 define('PUSH', 'r', (o) => { push(o, o.size, o.let(o.rd(0))) })
 
@@ -44,7 +44,7 @@ define('POP', 'w', (o) => {
 define('LEAVE', '', (o) => {
   const frame = o.mode === 64 ? o.reg(RBP, 64) : o.and(o.reg(RBP, 64), o.field('STACK_MASK'))
   const linear = o.mode === 64 ? frame : o.segmented(Segment.SS, o.let(frame), o.size, 'read')
-  const value = o.ld(o.let(linear), o.size)
+  const value = o.ld(o.let(linear), o.size, true)
   setStack(o, o.add(frame, o.i64(o.size / 8)))
   o.setReg(RBP, o.size, value)
 })
