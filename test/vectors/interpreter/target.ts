@@ -8,6 +8,7 @@ import { setSelector, Word, WORDS } from '../state.ts'
 import type { Outcome, VectorTarget } from '../target.ts'
 import { codeOffset, dataBefore, rowKey } from '../vector.ts'
 import type { Exception, Vector } from '../vector.ts'
+import { makeLazy } from './lazy-flags.ts'
 import { VectorMachine } from './machine.ts'
 import { loadState, storeState } from './transfer.ts'
 
@@ -22,6 +23,7 @@ const repeatable = new Set(rows.filter((row) => row.attributes.repeat !== undefi
 
 export class InterpreterTarget implements VectorTarget {
   readonly name: string
+  private readonly lazyFlags: boolean
   private readonly machine = new VectorMachine()
   private readonly interpreter: Interpreter
   private readonly code: Uint8Array[]
@@ -29,8 +31,10 @@ export class InterpreterTarget implements VectorTarget {
   private readonly before = new Uint8Array(DATA_SIZE)
   private readonly outcome = { state: new BigUint64Array(WORDS), exception: undefined as Exception | undefined, data: new Uint8Array(DATA_SIZE) }
 
-  constructor(name: string, engine: WebAssembly.Module) {
+  /** With `lazyFlags` the arithmetic flags are given as an instruction leaves them, where one can. */
+  constructor(name: string, engine: WebAssembly.Module, options: { readonly lazyFlags: boolean }) {
     this.name = name
+    this.lazyFlags = options.lazyFlags
     const { machine } = this
     const page = (frame: number): Uint8Array => machine.pool.u8.subarray(frame, frame + PAGE)
     this.code = machine.codeFrames().map(page)
@@ -56,6 +60,7 @@ export class InterpreterTarget implements VectorTarget {
     dataBefore(vector, this.before)
     this.data.forEach((page, n) => page.set(this.before.subarray(n * PAGE, (n + 1) * PAGE)))
     loadState(machine.state, vector.initial, vector.mode)
+    if (this.lazyFlags) makeLazy(machine.state, Number(vector.initial[Word.RFLAGS]), vector.seed)
     machine.cpu.mmu.selectContext()
     machine.cpu.mmu.abandonSlowStores()
   }
