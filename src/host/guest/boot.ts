@@ -17,7 +17,7 @@ export interface GuestOptions {
 export function toStream(stream: Writable, line: () => { resume(): void }): SerialOwner {
   return {
     receive(bytes) {
-      const hasRoom = stream.write(bytes.slice())
+      const hasRoom = stream.write(Buffer.from(bytes))
       if (!hasRoom) stream.once('drain', () => line().resume())
       return hasRoom
     },

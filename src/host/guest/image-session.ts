@@ -103,7 +103,7 @@ class Conductor {
   #receiveConsole(bytes: Uint8Array): boolean {
     if (this.#phase === 'running' && this.#options.request.mode === 'on_console') return this.#screen.receive(bytes)
     this.#log.append(bytes)
-    this.#options.kernelLog?.write(bytes.slice())
+    this.#options.kernelLog?.write(Buffer.from(bytes))
     return true
   }
 

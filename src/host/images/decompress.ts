@@ -16,7 +16,7 @@ export async function* decompressStream(
     for await (const chunk of STREAMS[format](compressed)) {
       total += chunk.length
       if (total > limit) throw new RangeError(`gives more than ${limit} bytes`)
-      yield chunk
+      if (chunk.length > 0) yield chunk
     }
   } catch (cause) {
     throw hostError('ARCHIVE_FORMAT_INVALID', `${name} cannot be decompressed (${format}): it is damaged, fetch it again`, cause)
@@ -56,9 +56,10 @@ async function* unzstdStream(compressed: AsyncIterable<Uint8Array>): AsyncGenera
   let previous = new Uint8Array(0)
   for await (const chunk of compressed) {
     decompressor.push(previous)
-    previous = chunk.slice()
+    previous = new Uint8Array(chunk)
     yield* ready.splice(0)
   }
+  if (previous.length === 0) throw new RangeError('the stream is empty')
   decompressor.push(previous, true)
   yield* ready.splice(0)
 }

@@ -50,7 +50,7 @@ async function* readEntries(reader: BlockReader, name: string, wanted: (path: st
 interface Header { readonly size: number, readonly type: string, readonly path: string, readonly linkTarget: string }
 
 function parseHeader(header: Uint8Array, name: string): Header {
-  const view = header.slice()
+  const view = new Uint8Array(header)
   const expected = octal(view, 148, 8)
   view.fill(0x20, 148, 156)
   const size = octal(view, 124, 12)
