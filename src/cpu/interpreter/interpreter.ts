@@ -209,10 +209,11 @@ export class Interpreter {
   private lookup(low: number, high: number): number {
     if (this.cache.full) return this.fail(low, high, ExitCode.STALE)
     if (!this.locate(low, high)) return this.fail(low, high, ExitCode.EXCEPTION)
+    const global = this.processor.mmu.fetchedGlobal
     const record = this.cache.find(this.place, this.context)
     if (record === 0) return this.fail(low, high, ExitCode.EXCEPTION)
     this.setRipPage(low, high, this.place.offset)
-    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record)
+    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record, global)
     return record
   }
 

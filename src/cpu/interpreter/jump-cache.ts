@@ -6,6 +6,7 @@ import type { Tlb } from '../mmu/tlb.ts'
 import { Block, CONTEXT_COUNT, Context, TLB_ENTRIES, TLB_ENTRY_SIZE } from '../state/layout.ts'
 
 const INVALID = 0xffffffff
+const MAXIMUM_PAGES = 16384
 
 export class JumpCache {
   private readonly words: Uint32Array
@@ -14,38 +15,48 @@ export class JumpCache {
   private readonly pages = new Set<number>()
   /** Code context that each translation context's entries belong to. */
   private readonly owners = new Int32Array(CONTEXT_COUNT).fill(-1)
-  private empty = false
+  /** For each translation context: it has entries, and some that lead to pages that are not global. */
+  private readonly filled = new Uint8Array(CONTEXT_COUNT).fill(1)
+  private readonly mixed = new Uint8Array(CONTEXT_COUNT)
 
   constructor(words: Uint32Array, block: number, tlb: Tlb) {
     this.words = words
     this.block = block
     tlb.listeners.push((scope, low, high, shift) => {
-      if (scope !== 'page') this.flush()
-      else if (this.mayHold(low, high, shift)) this.flush()
+      if (scope === 'non-global') this.flushNonGlobal()
+      else if (scope === 'all' || this.mayHold(low, high, shift)) this.flush()
     })
     this.flush()
   }
 
-  /** Remembers that the instruction pointer (halves) leads to `record` in the context at `context`. */
-  fill(context: number, low: number, high: number, record: number): void {
+  /** Remembers that the instruction pointer (halves) leads to `record` in the context at `context`; `global`: so does every address space. */
+  fill(context: number, low: number, high: number, record: number, global: boolean): void {
+    if (this.pages.size >= MAXIMUM_PAGES) this.flush()
     const at = (context + Context.JUMP_CACHE + ((low ^ (low >>> 12)) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 2
     this.words[at] = low
     this.words[at + 1] = high
     this.words[at + 2] = record
     this.pages.add(pageNumber(low, high))
-    this.empty = false
+    const index = this.indexOf(context)
+    this.filled[index] = 1
+    if (!global) this.mixed[index] = 1
   }
 
   flush(): void {
-    if (this.empty) return
-    for (let context = 0; context < CONTEXT_COUNT; context++) this.flushContext(context)
+    for (let index = 0; index < CONTEXT_COUNT; index++) this.flushContext(index)
     this.pages.clear()
-    this.empty = true
   }
+
+  /** Another address space: entries of global pages stay, if no others are among them. */
+  private flushNonGlobal(): void {
+    for (let index = 0; index < CONTEXT_COUNT; index++) if (this.mixed[index] !== 0) this.flushContext(index)
+  }
+
+  private indexOf(context: number): number { return (context - this.block - Block.CONTEXTS) / Context.SIZE }
 
   /** Entries of the translation context at `context` are about to be used by a code context: others' must go. */
   claim(context: number, codeContext: number): void {
-    const index = (context - this.block - Block.CONTEXTS) / Context.SIZE
+    const index = this.indexOf(context)
     if (this.owners[index] === codeContext) return
     // The two supervisor contexts alternate without notice (STAC, CLAC), so they have one owner.
     for (const shared of index === 0 ? [0] : [1, 2]) {
@@ -55,6 +66,8 @@ export class JumpCache {
   }
 
   private flushContext(index: number): void {
+    if (this.filled[index] === 0) return
+    this.filled[index] = this.mixed[index] = 0
     const from = (this.block + Block.CONTEXTS + index * Context.SIZE + Context.JUMP_CACHE) >>> 2
     this.words.fill(INVALID, from, from + ((TLB_ENTRIES * TLB_ENTRY_SIZE) >>> 2))
   }

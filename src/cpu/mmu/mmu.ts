@@ -146,7 +146,7 @@ export class Mmu implements TranslationObserver {
    */
   translateFetch(low: number, high: number): number {
     const user = this.words[this.contextWord] === this.userContext
-    const cached = this.fetches.find(low, high, user, this.tlb.generation)
+    const cached = this.fetches.find(low, high, user, this.tlb.generation, this.tlb.globalGeneration)
     if (cached >= 0) return cached
     if (this.longMode && !isCanonical(high)) {
       recordFault(this.state, Vector.GP, 0)
@@ -157,9 +157,13 @@ export class Mmu implements TranslationObserver {
     if (failure >= 0) return this.fetchFault(failure | privilege, low, high)
     if (!this.permitsFetch(user)) return this.fetchFault(PageFault.P | privilege, low, high)
     this.walker.markUsed(false)
-    this.fetches.keep(low, high, user, this.walker.page, this.tlb.generation)
+    const global = this.walker.global && (this.cr4 & 0x80) !== 0
+    this.fetches.keep(low, high, user, this.walker.page, global, global ? this.tlb.globalGeneration : this.tlb.generation)
     return this.walker.page
   }
+
+  /** The last successful `translateFetch` went through a global page: only a full flush, or one of the page, ends it. */
+  get fetchedGlobal(): boolean { return this.fetches.global }
 
   /** Takes over CR0, CR3, CR4, EFER from the state and forgets all translations. `loadPdptes` is the caller's affair. */
   configure(): void {

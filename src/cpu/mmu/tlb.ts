@@ -29,8 +29,9 @@ export type FlushListener = (scope: FlushScope, low: number, high: number, shift
 export class Tlb {
   /** Whoever caches something derived from translations (the jump cache) listens here. */
   readonly listeners: FlushListener[] = []
-  /** Bumped by every flush: a cheap validity check for further caches. */
+  /** Bumped by every flush, and by those that concern global pages: cheap validity checks for further caches. */
   generation = 1
+  globalGeneration = 1
   private readonly words: Uint32Array
   private readonly block: number
   private readonly zeroFrame: number
@@ -203,6 +204,7 @@ export class Tlb {
 
   private announce(scope: FlushScope, low: number, high: number, shift: number): void {
     this.generation++
+    if (scope !== 'non-global') this.globalGeneration++
     for (const listener of this.listeners) listener(scope, low, high, shift)
   }
 }
