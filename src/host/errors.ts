@@ -7,6 +7,7 @@ export type HostErrorCode =
   | 'CACHE_DISK_FULL'
   | 'CACHE_LOCKED' // another process holds the cache for too long
   | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
+  | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
@@ -17,6 +18,7 @@ export type HostErrorCode =
   | 'GUEST_STOPPED' // the guest ended before its command did
   | 'IMAGE_UNKNOWN'
   | 'MACHINE_FAILED'
+  | 'MEMORY_TOO_LARGE'
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
 

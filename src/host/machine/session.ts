@@ -22,7 +22,10 @@ export interface SerialLine {
 export interface MachineOptions {
   /** Bytes of RAM, a multiple of 1 MiB. */
   readonly memoryBytes: number
-  /** A kernel's file: a bzImage, or a vmlinux with a PVH note. */
+  /**
+   * A kernel's file: a bzImage, or a vmlinux with a PVH note. It and the initrd are given away: an array that has its buffer for itself
+   * is empty afterwards.
+   */
   readonly kernel: Uint8Array
   readonly initrd?: Uint8Array
   readonly commandLine: string

@@ -1,0 +1,77 @@
+import type { SerialPort } from '../../machine/serial.ts'
+import type { RunOutcome } from '../../vmm/machine.ts'
+import { Bell } from './channel.ts'
+import type { MachineChannel } from './channel.ts'
+import type { HostClock } from './host-clock.ts'
+import type { LineBackend } from './line-backend.ts'
+import type { MachineExit } from './session.ts'
+
+/** Instructions between two looks at the bell: well under a millisecond. */
+const SLICE = 20_000
+/** To sleep and to be woken takes longer than this. */
+const SHORTEST_SLEEP_NS = 50_000
+const LONGEST_SLEEP_MS = 10_000
+/** How often a busy machine looks whether the host has slept. */
+const SLICES_BETWEEN_CLOCK_CHECKS = 1_000
+
+/** What the loop needs of a machine. */
+export interface RunnableMachine {
+  readonly clock: { now(): number }
+  readonly serial: readonly SerialPort[]
+  run(budget: number): RunOutcome
+  powerButton(): void
+  describe(): string
+}
+
+export interface RunLoopParts {
+  readonly machine: RunnableMachine
+  readonly channel: MachineChannel
+  /** By line; undefined where nobody listens. */
+  readonly lines: readonly (LineBackend | undefined)[]
+  readonly hostClock: HostClock
+  /** Tells the main thread to look at the rings. */
+  readonly notify: () => void
+}
+
+/** Runs a machine on this thread, which it blocks, until the machine ends. */
+export function runUntilEnd(parts: RunLoopParts): MachineExit {
+  const { machine, channel, hostClock } = parts
+  for (let slice = 0; ; slice++) {
+    const bell = channel.answer()
+    if (bell !== 0) answer(bell, parts)
+    const outcome = machine.run(SLICE)
+    settle(parts)
+    const exit = exitOf(outcome, machine)
+    if (exit !== undefined) return exit
+    if (outcome.state === 'halted') sleep(outcome.wakeAt - machine.clock.now(), parts)
+    else if (slice % SLICES_BETWEEN_CLOCK_CHECKS === 0) hostClock.catchUp()
+  }
+}
+
+function answer(bell: number, { machine, lines }: RunLoopParts): void {
+  if (bell & Bell.POWER_BUTTON) machine.powerButton()
+  lines.forEach((line, index) => {
+    if (bell & Bell.ROOM) line?.release(machine.serial[index])
+    if (bell & Bell.INPUT && line !== undefined) machine.serial[index].receiveReady()
+  })
+}
+
+function settle({ machine, lines, channel, notify }: RunLoopParts): void {
+  let news = false
+  for (let index = 0; index < lines.length; index++) {
+    if (lines[index]?.settle(machine.serial[index])) news = true
+  }
+  if (news && channel.claimNotice()) notify()
+}
+
+function exitOf(outcome: RunOutcome, machine: RunnableMachine): MachineExit | undefined {
+  if (outcome.state === 'ended') return { reason: outcome.reason, detail: outcome.reason === 'power-off' ? '' : machine.describe() }
+  if (outcome.state === 'halted' && !outcome.interruptible) return { reason: 'halted', detail: machine.describe() }
+  return undefined
+}
+
+function sleep(nanoseconds: number, { channel, hostClock }: RunLoopParts): void {
+  if (nanoseconds < SHORTEST_SLEEP_NS) return
+  channel.sleep(Math.min(nanoseconds / 1e6, LONGEST_SLEEP_MS))
+  hostClock.catchUp()
+}

@@ -1,0 +1,110 @@
+import { Worker } from 'node:worker_threads'
+import { TenonError } from '../../base/errors.ts'
+import { hostError } from '../errors.ts'
+import { Bell, LINES, MachineChannel } from './channel.ts'
+import { HostLine } from './host-line.ts'
+import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
+import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
+
+/** A pool is one WebAssembly memory of 4 GiB at most, of which the machine itself needs some. */
+const MAXIMUM_MEMORY = 4000 * 1024 ** 2
+
+/** Starts a machine on a thread of its own. */
+export const startMachine: StartMachine = async options => {
+  options.signal?.throwIfAborted()
+  if (options.memoryBytes > MAXIMUM_MEMORY) {
+    throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
+  }
+  const channel = new MachineChannel()
+  const session = new WorkerSession(startWorker(options, channel), channel, options)
+  await session.started
+  return session
+}
+
+function startWorker(options: MachineOptions, channel: MachineChannel): Worker {
+  const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
+  const order: WorkerOrder = {
+    channel: channel.memory, memoryBytes: options.memoryBytes, commandLine: options.commandLine, files,
+    owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
+  }
+  const transferList = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
+  // Flags that Node was started with, such as --import, are for the main thread.
+  return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
+}
+
+/** The array, or a copy where others have a part in its memory: only a whole buffer can be given away. */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice()
+}
+
+class WorkerSession implements MachineSession {
+  readonly serial: readonly HostLine[]
+  readonly exited: Promise<MachineExit>
+  /** Rejects if the machine could not be built. */
+  readonly started: Promise<void>
+  readonly #worker: Worker
+  readonly #channel: MachineChannel
+  readonly #signal: AbortSignal | undefined
+  #settleStart!: { resolve(): void, reject(error: unknown): void }
+  #resolveExit!: (exit: MachineExit) => void
+  #end: MachineExit | undefined
+  readonly #kill = (): void => this.kill()
+
+  constructor(worker: Worker, channel: MachineChannel, { serial, signal }: MachineOptions) {
+    this.#worker = worker
+    this.#channel = channel
+    this.#signal = signal
+    this.serial = Array.from({ length: LINES }, (_, line) => new HostLine(channel, line, serial[line], () => this.#finishIfDrained()))
+    this.started = new Promise((resolve, reject) => { this.#settleStart = { resolve, reject } })
+    this.exited = new Promise(resolve => { this.#resolveExit = resolve })
+    worker.on('message', (message: WorkerMessage) => this.#receive(message))
+    worker.on('error', (error: NodeJS.ErrnoException) => this.#break(`${error.code ?? error.name}: ${error.message}`))
+    worker.on('exit', status => this.#break(`its thread ended with status ${status}`))
+    signal?.addEventListener('abort', this.#kill)
+  }
+
+  powerButton(): void {
+    this.#channel.ring(Bell.POWER_BUTTON)
+  }
+
+  kill(): void {
+    this.#settleStart.reject(this.#signal?.reason ?? new Error('killed'))
+    this.#finish(this.#end ?? { reason: 'killed', detail: '' })
+  }
+
+  #receive(message: WorkerMessage): void {
+    switch (message.kind) {
+      case 'started':
+        return this.#settleStart.resolve()
+      case 'refused':
+        this.#settleStart.reject(new TenonError(message.code, message.message))
+        return this.#finish({ reason: 'failed', detail: message.message })
+      case 'notice':
+        this.#channel.noticeArrived()
+        return this.serial.forEach(line => line.look())
+      case 'exit':
+        this.#end = message.exit
+        this.serial.forEach(line => line.deliver())
+        return this.#finishIfDrained()
+    }
+  }
+
+  #finishIfDrained(): void {
+    if (this.#end !== undefined && this.serial.every(line => line.isDrained)) this.#finish(this.#end)
+  }
+
+  /** The thread is gone without a last word. */
+  #break(detail: string): void {
+    if (this.#end !== undefined) return
+    this.#settleStart.reject(hostError('MACHINE_FAILED', `the virtual machine failed (${detail}): this is a fault of Tenon, please report it`))
+    this.#finish({ reason: 'failed', detail })
+  }
+
+  #finish(exit: MachineExit): void {
+    this.#end = exit
+    this.#signal?.removeEventListener('abort', this.#kill)
+    this.serial.forEach(line => line.end())
+    // Whether or not it still runs, and within one slice.
+    void this.#worker.terminate().then(() => this.#resolveExit(exit))
+  }
+}

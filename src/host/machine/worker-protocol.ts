@@ -1,0 +1,24 @@
+import type { MachineExit } from './session.ts'
+
+/** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
+export interface WorkerOrder {
+  /** The channel's memory. */
+  readonly channel: SharedArrayBuffer
+  readonly memoryBytes: number
+  readonly commandLine: string
+  /** Whether COM1 to COM4 have owners. */
+  readonly owned: readonly boolean[]
+  /** Taken out by the thread once they are in the guest's memory. */
+  files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
+}
+
+/** What a machine's thread says. */
+export type WorkerMessage =
+  /** The guest runs. */
+  | { readonly kind: 'started' }
+  /** It could not be built: a TenonError's code and message. */
+  | { readonly kind: 'refused', readonly code: string, readonly message: string }
+  /** There is news in the channel's rings. */
+  | { readonly kind: 'notice' }
+  /** The last message: the rings have all of the guest's output. */
+  | { readonly kind: 'exit', readonly exit: MachineExit }

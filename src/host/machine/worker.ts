@@ -1,0 +1,65 @@
+/** The thread of one machine: builds it from the order it is started with, runs it, and says how it ended. */
+import { randomFillSync } from 'node:crypto'
+import { writeSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import { TenonError } from '../../base/errors.ts'
+import { openKernel } from '../../vmm/boot/kernel-image.ts'
+import { Machine } from '../../vmm/machine.ts'
+import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
+import { MachineChannel } from './channel.ts'
+import { loadEngine } from './engine-file.ts'
+import { HostClock } from './host-clock.ts'
+import { LineBackend } from './line-backend.ts'
+import { runUntilEnd } from './run-loop.ts'
+import type { RunLoopParts } from './run-loop.ts'
+import type { MachineExit } from './session.ts'
+import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
+
+const say = (message: WorkerMessage): void => parentPort!.postMessage(message)
+
+try {
+  const parts = await build(workerData as WorkerOrder)
+  say({ kind: 'started' })
+  say({ kind: 'exit', exit: run(parts) })
+} catch (error) {
+  say({ kind: 'refused', ...explain(error) })
+}
+
+async function build(order: WorkerOrder): Promise<RunLoopParts> {
+  const channel = new MachineChannel(order.channel)
+  const lines = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
+  const hostClock = new HostClock()
+  const silent = { transmit: () => true, receive: () => -1 }
+  const machine = new Machine({
+    memory: order.memoryBytes, engine: loadEngine(), serial: lines.map(line => line ?? silent),
+    hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
+  })
+  await boot(machine, order)
+  return { machine, channel, lines, hostClock, notify: () => say({ kind: 'notice' }) }
+}
+
+async function boot(machine: Machine, order: WorkerOrder): Promise<void> {
+  const { kernel, initrd } = order.files!
+  delete order.files
+  machine.boot({ kernel: await openKernel(kernel, KERNEL_DECOMPRESSORS), commandLine: order.commandLine, initrd })
+}
+
+function run(parts: RunLoopParts): MachineExit {
+  try {
+    return runUntilEnd(parts)
+  } catch (error) {
+    const { code, message } = explain(error)
+    return { reason: 'failed', detail: `${code}: ${message}; ${parts.machine.describe()}` }
+  }
+}
+
+/** An error as its user sees it. With TENON_DEBUG set, its stack goes to stderr. */
+function explain(error: unknown): { code: string, message: string } {
+  if (process.env.TENON_DEBUG) writeSync(2, `${(error as Error).stack}\n`)
+  if (error instanceof TenonError) return { code: error.code, message: error.message }
+  return { code: 'MACHINE_FAILED', message: `${String(error)} (a fault of Tenon: please report it)` }
+}
+
+function randomWord(): number {
+  return randomFillSync(new Uint32Array(1))[0]
+}
