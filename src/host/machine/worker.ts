@@ -8,6 +8,7 @@ import { Machine } from '../../vmm/machine.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
 import { loadEngine } from './engine-file.ts'
+import { freeBuffers } from './free-buffers.ts'
 import { HostClock } from './host-clock.ts'
 import { LineBackend } from './line-backend.ts'
 import { runUntilEnd } from './run-loop.ts'
@@ -41,7 +42,9 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
 async function boot(machine: Machine, order: WorkerOrder): Promise<void> {
   const { kernel, initrd } = order.files!
   delete order.files
-  machine.boot({ kernel: await openKernel(kernel, KERNEL_DECOMPRESSORS), commandLine: order.commandLine, initrd })
+  const opened = await openKernel(kernel, KERNEL_DECOMPRESSORS)
+  machine.boot({ kernel: opened, commandLine: order.commandLine, initrd })
+  await freeBuffers([kernel, initrd, opened.file, opened.elf?.file].flatMap(bytes => bytes?.buffer ?? []))
 }
 
 function run(parts: RunLoopParts): MachineExit {
