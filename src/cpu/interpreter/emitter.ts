@@ -122,7 +122,7 @@ export class InterpreterOps extends Ops {
   private readonly f: FunctionBody
   private readonly functions: EngineFunctions
   private sample!: FormSample
-  /** Offset of the instruction's record from the site's: not zero in the second of a fused pair. */
+  /** Offset of the instruction's record from the one in the site's local: not zero in the second of some fused pairs. */
   private recordOffset = 0
   private readonly pool = new Map<ValueTypeCode, number[]>()
   private readonly used = new Map<ValueTypeCode, number>()
@@ -137,6 +137,9 @@ export class InterpreterOps extends Ops {
   private storesMemory = false
   /** A place was translated for writing. */
   private translated = false
+  private readsFlags = false
+  /** The instruction just committed only set flags, from nothing that it changed. */
+  private repeatable = false
   private outcome: number | undefined
 
   constructor(site: Site, functions: EngineFunctions) {
@@ -150,11 +153,23 @@ export class InterpreterOps extends Ops {
   emitForm(samples: readonly FormSample[]): void {
     this.used.clear()
     this.producerBefore = undefined
+    let offset = 0
     samples.forEach((sample, position) => {
-      this.begin(sample, position * RECORD_SIZE)
+      this.begin(sample, offset)
       sample.definition.emit(this)
-      this.commit(position === samples.length - 1, samples.length)
+      this.commit(position === samples.length - 1)
+      offset = this.nextOffset()
     })
+  }
+
+  /**
+   * Where the second of a pair finds its record. From the second the slow path starts at the record in the local: at the pair, if
+   * the first may be done again (it only sets flags), otherwise the local moves on.
+   */
+  private nextOffset(): number {
+    if (this.repeatable) return this.recordOffset + RECORD_SIZE
+    this.f.get(this.site.record).i32(this.recordOffset + RECORD_SIZE).op(W.i32_add).set(this.site.record)
+    return 0
   }
 
   private begin(sample: FormSample, recordOffset: number): void {
@@ -176,6 +191,7 @@ export class InterpreterOps extends Ops {
     this.producer = undefined
     this.storesMemory = false
     this.translated = false
+    this.readsFlags = false
     this.outcome = undefined
   }
 
@@ -545,6 +561,7 @@ export class InterpreterOps extends Ops {
 
   private readFlag(name: FlagWord): Value {
     const { flags } = this.site
+    this.readsFlags = true
     const type = name === 'a' || name === 'b' ? I64 : I32
     if (flags !== undefined) return this.local(type, flags[name])
     return this.slotValue(FLAG_OFFSETS[name], type === I64 ? 64 : 32)
@@ -814,7 +831,13 @@ export class InterpreterOps extends Ops {
         if (this.recordOffset !== 0) f.i32(this.recordOffset).op(W.i32_add)
       },
     }
-    this.control = () => this.goTo(this.select(repeated, here, this.following()))
+    this.control = () => {
+      // How often an instruction executes depends on where pages lie; it retires once.
+      this.f.get(this.site.cpu)
+      this.add(this.slotValue(Slot.REPEATS, 32), repeated).emit(this.f)
+      this.f.memory(W.i32_store, Slot.REPEATS)
+      this.goTo(this.select(repeated, here, this.following()))
+    }
   }
 
   // Helpers.
@@ -846,8 +869,9 @@ export class InterpreterOps extends Ops {
 
   // Commit.
 
-  private commit(last: boolean, count: number): void {
+  private commit(last: boolean): void {
     const { f } = this
+    this.repeatable = this.staged.length === 0 && !this.storesMemory && !this.readsFlags
     for (const { place, value } of this.locking) this.commitLocked(place, value)
     for (const [name, value] of Object.entries(this.newFlags)) this.stageFlag(name as FlagWord, value)
     for (const staged of this.staged.toReversed()) staged.before(f)
@@ -860,7 +884,7 @@ export class InterpreterOps extends Ops {
     this.producerBefore = this.producer === 'unknown' ? undefined : this.producer ?? this.producerBefore
     if (!last) return
     if (this.control !== undefined) this.control()
-    else if (this.site.next !== undefined) this.site.next(count)
+    else if (this.site.next !== undefined) this.site.next(this.recordOffset / RECORD_SIZE + 1)
     else this.following().emit(f)
   }
 

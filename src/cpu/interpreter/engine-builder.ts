@@ -322,13 +322,14 @@ class LoopEmitter {
   private emitDefault(): void {
     const { f } = this
     this.storeFlags()
-    f.get(this.cpu).get(this.record).get(this.context).get(this.record).memory(W.i32_load16_u, Record.HANDLER)
+    // The handler's number is kept: an instruction that overwrites its own page makes its record stale.
+    f.get(this.cpu).get(this.record).get(this.context).get(this.record).memory(W.i32_load16_u, Record.HANDLER).tee(this.left)
     f.callIndirect(this.module.type([I32, I32, I32], [I32])).set(this.target)
     this.loadState()
     f.get(this.target).op(W.i32_eqz).brIf(this.exit)
     // A pseudo handler counts nothing.
     f.get(this.account).get(this.record).op(W.i32_sub)
-    f.get(this.record).memory(W.i32_load16_u, Record.HANDLER).i32(PSEUDO_COUNT).op(W.i32_ge_u).i32(RECORD_SHIFT).op(W.i32_shl)
+    f.get(this.left).i32(PSEUDO_COUNT).op(W.i32_ge_u).i32(RECORD_SHIFT).op(W.i32_shl)
     f.op(W.i32_sub).tee(this.left).get(this.target).op(W.i32_add).set(this.account)
     f.get(this.target).set(this.record)
     f.get(this.left).i32(0).op(W.i32_gt_s).brIf(this.loop)

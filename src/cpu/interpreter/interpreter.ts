@@ -19,7 +19,7 @@ import type { CodeContext } from './code-context.ts'
 import { ACCESS_KIND_SHIFT } from './emitter.ts'
 import { FORMS_SECTION, HELPERS_SECTION, decodeHelpers, decodeTables } from './engine-image.ts'
 import { JumpCache } from './jump-cache.ts'
-import { PSEUDO_COUNT, RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
+import { RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records take 32 bytes each; a boot of Linux decodes about half a million instructions. */
@@ -63,8 +63,10 @@ export class Interpreter {
   /** Slot.RIP was set on the way out: the record that was left says nothing. */
   private pointerIsSet = false
   private readonly place = { page: 0, offset: 0, linearLow: 0, linearHigh: 0 }
-  /** Instructions retired since the engine was made. */
+  /** Instructions retired since the engine was made. A repeated string instruction retires once, at its end. */
   retired = 0
+  /** What budgets count: instructions, and every execution of a repeated one. */
+  executed = 0
 
   constructor(parts: InterpreterParts) {
     const { processor, pool, frames, module } = parts
@@ -168,12 +170,20 @@ export class Interpreter {
     const code = this.exitCode
     let executed = (given - this.remaining) >> RECORD_SHIFT
     if (this.pointerIsSet) {
-      if (state.u16[record >>> 1] >= PSEUDO_COUNT) executed++
+      if (state.u16[record >>> 1] !== Pseudo.GOTO_PAGE) executed++
     } else if (code === ExitCode.RESYNC) executed++
     else this.setRipFrom(record)
-    this.retired += executed
+    this.executed += executed
+    this.retired += executed - this.takeRepeats()
     this.pointerIsSet = false
     return code
+  }
+
+  private takeRepeats(): number {
+    const at = (this.state.slot + Slot.REPEATS) >> 2
+    const repeats = this.state.u32[at]
+    this.state.u32[at] = 0
+    return repeats
   }
 
   private setRipFrom(record: number): void {

@@ -75,6 +75,8 @@ export const Slot = {
   MASKED_INTERRUPT: 972,
   /** Always zero: the segment base of stack accesses in 64-bit mode, whose faults are #SS instead of #GP (u64). */
   STACK_ZERO: 976,
+  /** Since the engine was entered, executions of repeated string instructions that were not the last of theirs (u32). */
+  REPEATS: 984,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */
