@@ -22,8 +22,14 @@ import { installFirmware } from './firmware/firmware.ts'
 import { applyInitialState } from './initial-registers.ts'
 import { layoutMachine } from './layout.ts'
 import type { MachineLayout } from './layout.ts'
+import { MachineStanding } from './machine-standing.ts'
+import type { MachineEnd } from './machine-standing.ts'
 import { Platform } from './platform.ts'
+import { snapshotError } from './snapshot/errors.ts'
+import { prepareRestore, saveMachine } from './snapshot/snapshot.ts'
+import type { MachineSnapshot } from './snapshot/snapshot.ts'
 import { Vcpu } from './vcpu.ts'
+import type { SliceOutcome } from './vcpu.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 export interface MachineConfig {
@@ -50,8 +56,7 @@ export interface BootConfig {
   readonly entry?: KernelEntry
 }
 
-/** Why a machine has ended, for good until it is reset. */
-export type MachineEnd = 'power-off' | 'reset' | 'triple-fault'
+export type { MachineEnd } from './machine-standing.ts'
 
 /** What a slice came back with. */
 export type RunOutcome =
@@ -72,10 +77,13 @@ export class Machine {
   readonly vcpu: Vcpu
   readonly platform: Platform
   readonly frames: FrameMap
-  private ended: MachineEnd | undefined
+  private readonly standing: MachineStanding
+  private life: 'fresh' | 'used' | 'unusable' = 'fresh'
 
   /** @throws TenonError MEMORY_SIZE_INVALID, POOL_EXHAUSTED, ENGINE_MISMATCH. */
   constructor(config: MachineConfig) {
+    const standing = new MachineStanding(config.wallClock())
+    this.standing = standing
     this.layout = layoutMachine({ memory: config.memory, vcpus: 1 })
     const { lowSize, highSize } = this.layout.ram
     const pool = config.pool ?? Pool.create(Math.min(config.memory + POOL_OVERHEAD, 2 ** 32))
@@ -98,7 +106,8 @@ export class Machine {
     this.vcpu = new Vcpu({
       state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
       interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
-      startTime: config.wallClock(), random: config.random, processorCount: 1,
+      get startTime() { return standing.startTime },
+      random: config.random, processorCount: 1,
     }, config.engine)
     resetProcessor(this.vcpu.processor)
   }
@@ -106,14 +115,20 @@ export class Machine {
   /** COM1 to COM4, for their back ends. */
   get serial(): readonly SerialPort[] { return this.platform.serial }
 
-  /** Every stateful part but the memory, by its name in a snapshot. */
-  get parts(): Readonly<Record<string, Stateful>> { return { clock: this.clock, ...this.platform.devices } }
+  /**
+   * Every stateful part but the memory, by its name in a snapshot, in the order of restoring: timers need the clock, and the APIC's the
+   * processor's time stamp counter.
+   */
+  get parts(): Readonly<Record<string, Stateful>> {
+    return { clock: this.clock, machine: this.standing, vcpu0: this.vcpu, ...this.platform.devices }
+  }
 
   /** Guest instructions retired since the machine was made. */
   get retired(): number { return this.vcpu.engine.retired }
 
   /** Loads a kernel into a machine that has not run. @throws TenonError (BootErrorCode). */
   boot(config: BootConfig): void {
+    this.use()
     const rsdp = installFirmware(this.memory, this.layout)
     this.enter(loadKernel(this.memory, this.layout, { ...config, rsdp }))
   }
@@ -124,11 +139,20 @@ export class Machine {
   pause(): void { this.clock.pause() }
 
   /** Runs up to about `budget` instructions and lets expired timers fire. */
-  run(budget: number): RunOutcome {
+  run(budget: number): RunOutcome { return this.slice(() => this.vcpu.run(budget)) }
+
+  /**
+   * Runs exactly `count` instructions, unless the machine halts or ends before. With a host clock that stands still during each call,
+   * the outcome follows from the machine's state and input alone: runs can be repeated.
+   */
+  runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
+
+  private slice(runVcpu: () => SliceOutcome): RunOutcome {
+    this.use()
     this.clock.start()
     this.clock.expire()
-    const outcome = this.ended === undefined ? this.vcpu.run(budget) : 'running'
-    if (this.ended !== undefined) return { state: 'ended', reason: this.ended }
+    const outcome = this.standing.ended === undefined ? runVcpu() : 'running'
+    if (this.standing.ended !== undefined) return { state: 'ended', reason: this.standing.ended }
     if (outcome === 'shutdown') {
       this.end('triple-fault')
       return { state: 'ended', reason: 'triple-fault' }
@@ -136,6 +160,27 @@ export class Machine {
     if (outcome === 'running') return { state: 'running' }
     const interruptible = (this.vcpu.processor.state.slotU32(Slot.SYSTEM_FLAGS) & FLAG_IF) !== 0
     return { state: 'halted', wakeAt: this.clock.nextDeadline, interruptible }
+  }
+
+  /** The machine as plain data. Stops virtual time; `run` starts it again. */
+  save(): MachineSnapshot {
+    this.pause()
+    return saveMachine(this)
+  }
+
+  /**
+   * Makes a fresh machine, of the same configuration, what `save` saw. The snapshot may be damaged or malicious: it is checked, and
+   * copied. A machine whose restore fails half way can only be thrown away.
+   * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION, SNAPSHOT_MISMATCH, MACHINE_IN_USE, POOL_EXHAUSTED.
+   */
+  restore(snapshot: MachineSnapshot): void {
+    if (this.life !== 'fresh') {
+      throw snapshotError('MACHINE_IN_USE', 'only a machine that has neither booted nor run can be restored: build another one')
+    }
+    const restoreAll = prepareRestore(this, snapshot)
+    this.life = 'unusable'
+    restoreAll()
+    this.life = 'used'
   }
 
   /** Presses the ACPI power button. */
@@ -149,6 +194,13 @@ export class Machine {
       + `CR0 0x${state.cr0.toString(16)}, CR2 ${hex(state.blockU64(Block.CR2))}, CR3 ${hex(state.blockU64(Block.CR3))}`
   }
 
+  private use(): void {
+    if (this.life === 'unusable') {
+      throw snapshotError('MACHINE_UNUSABLE', 'this machine is half restored from a damaged snapshot: build another one')
+    }
+    this.life = 'used'
+  }
+
   private enter(initial: InitialState): void {
     this.platform.enterFirmwareState()
     applyInitialState(this.vcpu.processor, initial)
@@ -156,7 +208,7 @@ export class Machine {
 
   /** Takes effect when the instruction that caused it has ended. */
   private end(reason: MachineEnd): void {
-    this.ended ??= reason
+    this.standing.ended ??= reason
     this.vcpu.stop()
   }
 }

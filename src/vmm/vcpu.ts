@@ -4,6 +4,9 @@ import { HELPERS } from '../cpu/helpers.ts'
 import { PendingEvent, clearSignal, pendingEvents, signal } from '../cpu/system/events.ts'
 import { Processor } from '../cpu/system/processor.ts'
 import type { ProcessorEnvironment } from '../cpu/system/environment.ts'
+import type { ProcessorState } from '../cpu/system/snapshot.ts'
+import { Slot } from '../cpu/state/layout.ts'
+import type { PlainData, Stateful } from '../machine/lifecycle.ts'
 import { FEATURE_NAMES } from '../cpu/system/cpuid.ts'
 import { ServiceOutcome, afterStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
 
@@ -16,29 +19,67 @@ export type SliceOutcome =
   /** A triple fault. */
   | 'shutdown'
 
-export class Vcpu {
+/** Instructions that may run between two looks at the budget: those of one page, if none of them branches or leaves the run loop. */
+const LONGEST_LINE = 4096
+
+export class Vcpu implements Stateful<ProcessorState> {
+  readonly schema: string
+  readonly version: number
   readonly processor: Processor
   readonly engine: Interpreter
 
   constructor(environment: ProcessorEnvironment, module: WebAssembly.Module) {
     this.processor = new Processor(environment)
+    this.schema = this.processor.schema
+    this.version = this.processor.version
     this.engine = new Interpreter({
       processor: this.processor, pool: environment.frames.pool, frames: environment.frames, module,
       helpers: HELPERS, features: FEATURE_NAMES,
     })
   }
 
+  save(): ProcessorState {
+    this.processor.state.setSlotU64(Slot.RETIRED, BigInt(this.engine.retired))
+    return this.processor.save()
+  }
+
+  restore(state: PlainData): void {
+    this.processor.restore(state)
+    this.follow()
+  }
+
+  reset(): void {
+    this.processor.reset()
+    this.follow()
+  }
+
   /** Runs about `budget` instructions, delivering what is due in between. */
   run(budget: number): SliceOutcome {
-    const { engine, processor } = this
-    const end = engine.retired + budget
+    const { engine } = this
+    const end = engine.executed + budget
+    return this.slice(() => end - engine.executed, (left) => this.runOn(left))
+  }
+
+  /**
+   * Runs `count` instructions, neither more nor fewer unless the processor stops before. Where interrupts are delivered depends on
+   * nothing but the machine's state, so that runs can be repeated; it costs some milliseconds more than `run`.
+   */
+  runExactly(count: number): SliceOutcome {
+    const { engine } = this
+    const end = engine.retired + count
+    return this.slice(() => end - engine.retired, (left) => this.runShort(left))
+  }
+
+  private slice(remaining: () => number, runSome: (left: number) => ServiceOutcome): SliceOutcome {
+    const { processor } = this
     clearSignal(processor.state, PendingEvent.HOST)
     let outcome = serviceEvents(processor)
     for (;;) {
       if (outcome === ServiceOutcome.HALT) return 'halted'
       if (outcome === ServiceOutcome.SHUTDOWN) return 'shutdown'
-      if (engine.retired >= end || (pendingEvents(processor.state) & PendingEvent.HOST) !== 0) return 'running'
-      outcome = outcome === ServiceOutcome.STEP ? this.step() : this.runOn(end - engine.retired)
+      const left = remaining()
+      if (left <= 0 || (pendingEvents(processor.state) & PendingEvent.HOST) !== 0) return 'running'
+      outcome = outcome === ServiceOutcome.STEP ? this.step() : runSome(left)
     }
   }
 
@@ -51,6 +92,13 @@ export class Vcpu {
     return stop === Stop.RESYNC || pendingEvents(this.processor.state) !== 0 ? serviceEvents(this.processor) : ServiceOutcome.RUN
   }
 
+  /** As runOn, but never past `left` instructions; events wait for the slice's end, or for an instruction that resynchronises. */
+  private runShort(left: number): ServiceOutcome {
+    const stop = left > LONGEST_LINE ? this.engine.execute(left - LONGEST_LINE) : this.engine.step()
+    if (stop === Stop.EXCEPTION) return this.afterFault()
+    return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
+  }
+
   private step(): ServiceOutcome {
     const stop = this.engine.step()
     if (stop === Stop.EXCEPTION) return this.afterFault()
@@ -61,5 +109,11 @@ export class Vcpu {
   private afterFault(): ServiceOutcome {
     const outcome = serviceFault(this.processor)
     return outcome === ServiceOutcome.SHUTDOWN ? outcome : serviceEvents(this.processor)
+  }
+
+  /** The engine follows a processor whose state was replaced. */
+  private follow(): void {
+    this.engine.retired = Number(this.processor.state.slotU64(Slot.RETIRED))
+    this.engine.flush()
   }
 }

@@ -1,0 +1,144 @@
+/**
+ * A whole machine as plain data, and back. `Machine.save` and `Machine.restore` are the way in; how a snapshot becomes a file is in
+ * file.ts.
+ *
+ * A snapshot says what the machine *is*: every part's state under its name, schema and version, and the memory that is not zero. What
+ * follows from the configuration (wiring, back ends, ROM) or can be made again (translations, decoded code) is not in it.
+ */
+import type { FrameMap } from '../../machine/frame-map.ts'
+import type { PlainData, SnapshotPart, Stateful } from '../../machine/lifecycle.ts'
+import { StateReader } from '../../machine/state-reader.ts'
+import type { MachineLayout } from '../layout.ts'
+import { snapshotError } from './errors.ts'
+import { checkMemory, restoreMemory, saveMemory } from './memory.ts'
+import type { MemoryExtent } from './memory.ts'
+
+export const SNAPSHOT_FORMAT = 'tenon-machine'
+/** Changes when this structure or what a layout means does; a part's own state has a version of its own. */
+export const SNAPSHOT_VERSION = 1
+
+/** What a machine must have in common with the one that was saved. */
+export type SnapshotConfig = {
+  /** Bytes of RAM. */
+  readonly memory: number
+  readonly vcpus: number
+  /** Where everything stands, as in MachineLayout. */
+  readonly layout: PlainData
+}
+
+/** One part and its name in the machine: `com1` and `com2` have the same schema. */
+export type NamedPart = SnapshotPart & { readonly name: string }
+
+/** A snapshot; all of it plain data. */
+export interface MachineSnapshot {
+  readonly format: typeof SNAPSHOT_FORMAT
+  readonly version: number
+  readonly config: SnapshotConfig
+  /** In the order in which they are restored. */
+  readonly parts: readonly NamedPart[]
+  readonly memory: readonly MemoryExtent[]
+}
+
+/** What snapshots need to know of a machine. */
+export interface SnapshotSubject {
+  readonly layout: MachineLayout
+  readonly frames: FrameMap
+  /** Parts by name, in the order in which they must be restored: what others ask while they are restored comes first. */
+  readonly parts: Readonly<Record<string, Stateful>>
+}
+
+/** The machine must stand still: between two slices, with its clock paused. */
+export function saveMachine({ layout, frames, parts }: SnapshotSubject): MachineSnapshot {
+  return {
+    format: SNAPSHOT_FORMAT, version: SNAPSHOT_VERSION, config: configOf(layout),
+    parts: Object.entries(parts).map(([name, part]) => ({ name, schema: part.schema, version: part.version, state: part.save() })),
+    memory: saveMemory(frames),
+  }
+}
+
+/**
+ * Prepares to restore: checks all that can be checked without changing the machine.
+ * @returns what does it. If that throws, the machine is in no defined state.
+ * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION or SNAPSHOT_MISMATCH.
+ */
+export function prepareRestore({ layout, frames, parts }: SnapshotSubject, snapshot: unknown): () => void {
+  const { config, parts: saved, memory } = checkHead(snapshot)
+  checkConfig(config, layout)
+  const states = matchParts(parts, saved)
+  checkMemory(frames, memory)
+  return () => {
+    restoreMemory(frames, memory)
+    for (const [name, part] of Object.entries(parts)) part.restore(states.get(name) as PlainData)
+  }
+}
+
+function configOf(layout: MachineLayout): SnapshotConfig {
+  const { ram: { lowSize, highSize }, vcpus } = layout
+  return { memory: lowSize + highSize, vcpus, layout: JSON.parse(JSON.stringify(layout)) as PlainData }
+}
+
+function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory: unknown } {
+  const { format, version, config, parts, memory } = asRecord(snapshot)
+  if (format !== SNAPSHOT_FORMAT) {
+    throw snapshotError('SNAPSHOT_INVALID', 'this is no snapshot of a machine: give one that Machine.save or a snapshot file made')
+  }
+  if (version !== SNAPSHOT_VERSION) {
+    throw snapshotError('SNAPSHOT_VERSION',
+      `the snapshot has format version ${shown(version)} and this Tenon reads version ${SNAPSHOT_VERSION}: restore it with the Tenon `
+      + 'that saved it')
+  }
+  return { config, parts, memory }
+}
+
+function checkConfig(config: unknown, layout: MachineLayout): void {
+  const reader = new StateReader('config', config)
+  const own = configOf(layout)
+  const memory = reader.integer('memory', 0, 2 ** 52)
+  const vcpus = reader.integer('vcpus', 1, 0xffff)
+  if (memory !== own.memory || vcpus !== own.vcpus) {
+    throw snapshotError('SNAPSHOT_MISMATCH',
+      `the snapshot is of a machine with ${memory} bytes of memory and ${vcpus} vCPUs, and this one has ${own.memory} and ${own.vcpus}: `
+      + 'build a machine of the same size to restore it')
+  }
+  if (JSON.stringify(asRecord(config).layout) !== JSON.stringify(own.layout)) {
+    throw snapshotError('SNAPSHOT_MISMATCH',
+      'the snapshot is of a machine whose devices have other addresses or interrupts: restore it with the Tenon that saved it')
+  }
+}
+
+/** States by name: one for each part of the machine, of a schema and version that it reads. */
+function matchParts(own: Readonly<Record<string, Stateful>>, saved: unknown): Map<string, PlainData> {
+  if (!Array.isArray(saved)) throw new StateReader('snapshot', {}).invalid('parts', 'is not a list')
+  const states = new Map<string, PlainData>()
+  for (const part of saved as unknown[]) {
+    const { name, schema, version, state } = asRecord(part)
+    if (typeof name !== 'string' || !Object.hasOwn(own, name) || states.has(name)) {
+      throw snapshotError('SNAPSHOT_MISMATCH',
+        `the snapshot has a part ${shown(name)} that this machine has not, or twice: build a machine with the same devices`)
+    }
+    checkPart(name, own[name], schema, version)
+    states.set(name, state as PlainData)
+  }
+  const missing = Object.keys(own).filter((name) => !states.has(name))
+  if (missing.length === 0) return states
+  throw snapshotError('SNAPSHOT_MISMATCH', `the snapshot lacks part '${missing.join("', '")}': build a machine with the same devices`)
+}
+
+function checkPart(name: string, own: Stateful, schema: unknown, version: unknown): void {
+  if (schema !== own.schema) {
+    throw snapshotError('SNAPSHOT_MISMATCH',
+      `snapshot part '${name}' is a ${shown(schema)} and this machine has a '${own.schema}' there: build a machine with the same devices`)
+  }
+  if (version === own.version) return
+  throw snapshotError('SNAPSHOT_VERSION',
+    `snapshot part '${name}' has version ${shown(version)} of '${schema}' and this Tenon reads version ${own.version}: restore it with `
+    + 'the Tenon that saved it')
+}
+
+const asRecord = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : {}
+
+/** A value of unknown kind, for a message. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value.slice(0, 40)}'` : typeof value === 'number' ? `${value}` : 'of no valid kind'
+}
