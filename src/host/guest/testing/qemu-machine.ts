@@ -38,7 +38,7 @@ export const startQemuMachine: StartMachine = async options => {
     if (text.includes('guest-reset')) reason = 'reset'
   })
   const sockets = await Promise.all(lines)
-  const closed = sockets.map(socket => once(socket, 'close'))
+  const closed = sockets.map(socket => new Promise(resolve => socket.once('close', resolve)))
   sockets.forEach((socket, index) => listen(socket, options.serial[index]))
   const exited = once(qemu, 'exit').then(async ([, signal]): Promise<MachineExit> => {
     process.off('exit', kill)

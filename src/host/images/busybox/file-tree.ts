@@ -2,7 +2,7 @@ import type { CpioEntry } from '../formats/cpio.ts'
 import { INIT_SCRIPT, INITTAB, SESSION_SCRIPT } from './init-script.ts'
 
 const DIRECTORIES = [
-  'bin', 'dev', 'etc', 'lib', 'lib/tenon', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var',
+  'bin', 'dev', 'etc', 'lib', 'lib/tenon', 'lib/tenon/dev', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var',
   'var/log',
 ]
 
@@ -16,6 +16,14 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/shells': '/bin/sh\n',
 }
 
+/** What a devtmpfs does not have, for init to copy there. */
+const DEVICE_LINKS: Readonly<Record<string, string>> = {
+  'lib/tenon/dev/fd': '/proc/self/fd',
+  'lib/tenon/dev/stderr': '/proc/self/fd/2',
+  'lib/tenon/dev/stdin': '/proc/self/fd/0',
+  'lib/tenon/dev/stdout': '/proc/self/fd/1',
+}
+
 const PROGRAMS: Readonly<Record<string, string>> = { init: INIT_SCRIPT, 'lib/tenon/session': SESSION_SCRIPT }
 
 /** What the initramfs holds beside Debian's files, parents first. BusyBox itself makes the links to its applets as the guest starts. */
@@ -26,12 +34,16 @@ export function baseFileTree(): CpioEntry[] {
     { path: 'dev/console', kind: 'character-device', permissions: 0o600, device: { major: 5, minor: 1 } },
     ...textFiles(FILES, 0o644),
     ...textFiles(PROGRAMS, 0o755),
-    { path: 'bin/sh', kind: 'symlink', permissions: 0o777, data: utf8('busybox') },
+    ...symbolicLinks({ 'bin/sh': 'busybox', ...DEVICE_LINKS }),
   ]
 }
 
 function textFiles(files: Readonly<Record<string, string>>, permissions: number): CpioEntry[] {
   return Object.entries(files).map(([path, text]) => ({ path, kind: 'file', permissions, data: utf8(text) }))
+}
+
+function symbolicLinks(links: Readonly<Record<string, string>>): CpioEntry[] {
+  return Object.entries(links).map(([path, target]) => ({ path, kind: 'symlink', permissions: 0o777, data: utf8(target) }))
 }
 
 function utf8(text: string): Uint8Array {

@@ -6,6 +6,7 @@ export const INIT_SCRIPT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox --install -s
 mount -t devtmpfs devtmpfs /dev
+cp -a /lib/tenon/dev/. /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 mount -t sysfs sysfs /sys

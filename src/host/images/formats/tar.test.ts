@@ -9,7 +9,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
 
-async function read(bytes: Uint8Array, piece = 1000, wanted = (_: string): boolean => true): Promise<TarEntry[]> {
+async function read(bytes: Uint8Array, piece = 1000, wanted: (path: string) => boolean = () => true): Promise<TarEntry[]> {
   const entries: TarEntry[] = []
   for await (const entry of readTar(inPieces(bytes, piece), 'x', wanted)) entries.push(entry)
   return entries

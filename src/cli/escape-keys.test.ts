@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { EscapeKeys } from './escape-keys.ts'
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+
+test.each([
+  ['plain', 'ls\r', 'ls\r', []],
+  ['quit', 'ab\x01xcd', 'ab', ['quit']],
+  ['help', 'a\x01hb\x01?c', 'abc', ['help', 'help']],
+  ['a Ctrl-A of its own', 'a\x01\x01b', 'a\x01b', []],
+  ['an unknown key, dropped', 'a\x01qb', 'ab', []],
+  ['the keys without Ctrl-A', 'xh?', 'xh?', []],
+  ['bytes beyond ASCII', '\xff\x00\x03', '\xff\x00\x03', []],
+])('%s', (_, typed, forGuest, actions) => {
+  const result = new EscapeKeys().feed(Buffer.from(typed, 'latin1'))
+  expect([text(result.forGuest), result.actions]).toEqual([forGuest, actions])
+})
+
+test('the keys may come one at a time', () => {
+  const keys = new EscapeKeys()
+  expect(keys.feed(Buffer.from('a\x01')).actions).toEqual([])
+  expect(keys.feed(Buffer.from('x')).actions).toEqual(['quit'])
+})

@@ -1,0 +1,53 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { parseCommandLine } from './program.ts'
+import type { RunRequest } from './program.ts'
+
+const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3')
+const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
+const usage = expect.objectContaining({ code: 'USAGE' })
+const shell: RunRequest = {
+  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, kernel: undefined, initrd: undefined, append: undefined,
+  tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
+}
+
+afterEach(() => vi.unstubAllEnvs())
+
+test('without arguments there is a shell', () => {
+  expect(parse()).toEqual(shell)
+  expect(parse('run')).toEqual(shell)
+  expect(parse('--verbose')).toEqual({ ...shell, verbose: true })
+})
+
+test('what follows -- is the command, whatever it looks like', () => {
+  expect(parse('run', '--', 'uname', '-rm')).toEqual({ ...shell, command: ['uname', '-rm'] })
+  expect(parse('run', 'busybox', '--', 'run', '--', '--help')).toEqual({ ...shell, command: ['run', '--', '--help'] })
+})
+
+test('options are read', () => {
+  expect(parse('run', '-m', '1G', '-t', '-e', 'A=1', '-e', 'B=2', '-v', '--boot-timeout', '5', '--mirror', 'http://m/', '--append', 'x', '--', 'a')).toEqual({
+    ...shell, memoryBytes: 1024 ** 3, tty: true, environment: { A: '1', B: '2' }, verbose: true, bootTimeoutMs: 5000, mirror: 'http://m/', append: 'x', command: ['a'],
+  })
+  expect(parse('run', '--kernel', 'k', '--initrd=i', '--append=console=ttyS0')).toEqual({ ...shell, kernel: 'k', initrd: 'i', append: 'console=ttyS0' })
+})
+
+test('the mirror may come from the environment', () => {
+  vi.stubEnv('TENON_MIRROR', 'http://near/')
+  expect(parse('pull')).toEqual({ kind: 'pull', image: 'busybox', mirror: 'http://near/' })
+})
+
+test.each([
+  [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--memory']], [['run', '--']],
+  [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']],
+  [['run', '--mirror', 'nowhere', '--', 'x']],
+])('%j is misuse', argv => {
+  expect(() => parse(...argv)).toThrow(usage)
+})
+
+test('help explains the commands, the options and the statuses', () => {
+  for (const word of ['run', 'pull', 'Examples:', 'Exit status:', '125', 'TENON_CACHE', 'HTTPS_PROXY', 'Ctrl-A x']) expect(text('--help')).toContain(word)
+  for (const option of ['--memory', '--kernel', '--initrd', '--append', '--mirror', '--verbose', '--tty', '--env', '--boot-timeout', '512M']) {
+    expect(text('run', '--help')).toContain(option)
+  }
+  expect(text('help')).toBe(text('-h'))
+  expect(text('--version')).toBe('1.2.3\n')
+})

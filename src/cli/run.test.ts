@@ -1,0 +1,61 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { scriptedMachine } from '../host/guest/testing/scripted-machine.ts'
+import type { ScriptedGuest } from '../host/guest/testing/scripted-machine.ts'
+import { parseCommandLine } from './program.ts'
+import type { RunRequest } from './program.ts'
+import { run } from './run.ts'
+
+const withCode = (code: string): unknown => expect.objectContaining({ code })
+let folder: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tenon-cli-'))
+  vi.stubEnv('TENON_CACHE', folder)
+})
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(folder, { recursive: true })
+})
+
+async function runWith(argv: readonly string[], guest: (guest: ScriptedGuest) => Promise<void> | void = () => {}): Promise<{ status: number, stdout: string, stderr: string }> {
+  const [stdin, stdout, stderr] = [new PassThrough().end('typed'), new PassThrough(), new PassThrough()]
+  const status = await run(parseCommandLine(argv, '0') as RunRequest, {
+    stdin: stdin as unknown as NodeJS.ReadStream,
+    stdout: stdout as unknown as NodeJS.WriteStream,
+    stderr: stderr as unknown as NodeJS.WriteStream,
+    environment: {},
+    startMachine: scriptedMachine(guest),
+    quit: new AbortController(),
+  })
+  return { status, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
+}
+
+test('a kernel of the user\'s own gets its files, its command line and the console', async () => {
+  const [kernel, initrd] = [join(folder, 'k'), join(folder, 'i')]
+  writeFileSync(kernel, 'KERNEL')
+  writeFileSync(initrd, 'INITRD')
+  const result = await runWith(['run', '--kernel', kernel, '--initrd', initrd, '-m', '64M', '--verbose'], async guest => {
+    const { options } = guest
+    guest.send(0, `${Buffer.from(options.kernel)} ${Buffer.from(options.initrd!)} ${options.memoryBytes} ${options.commandLine} `)
+    guest.send(0, await guest.receive(0, 'typed'))
+    guest.end('reset', 'by the keyboard controller')
+  })
+  expect(result).toEqual({
+    status: 0, stdout: 'KERNEL INITRD 67108864 console=ttyS0 typed', stderr: 'tenon: the guest ended: reset (by the keyboard controller)\n',
+  })
+})
+
+test('files that cannot be read are errors', async () => {
+  const empty = join(folder, 'empty')
+  writeFileSync(empty, '')
+  for (const path of [join(folder, 'none'), folder, empty]) await expect(runWith(['run', '--kernel', path])).rejects.toEqual(withCode('FILE_UNREADABLE'))
+})
+
+test('without a network there is no image, and the message says so', async () => {
+  await expect(runWith(['run', '--mirror', 'http://127.0.0.1:9/debian', '--', 'true'])).rejects.toEqual(withCode('DOWNLOAD_FAILED'))
+})

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { describeError } from './errors.ts'
+import { TenonError } from '../base/errors.ts'
+import { formatBytes, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+
+const usage = expect.objectContaining({ code: 'USAGE' })
+const MIB = 1024 ** 2
+
+test('memory sizes are whole mebibytes', () => {
+  expect(['512M', '1G', '2048K', '64m', '3GiB', '5MB'].map(parseMemory)).toEqual([512 * MIB, 1024 * MIB, 2 * MIB, 64 * MIB, 3072 * MIB, 5 * MIB])
+  for (const text of ['', '512', 'M', '-1M', '1.5G', '1K', '0M', '1T', '99999999999M', '12Mx']) expect(() => parseMemory(text), text).toThrow(usage)
+})
+
+test('seconds are numbers', () => {
+  expect(['0', '60', '1.5'].map(text => parseSeconds('--x', text))).toEqual([0, 60_000, 1500])
+  for (const text of ['', '-1', 'soon', '1e3', '9999999']) expect(() => parseSeconds('--x', text), text).toThrow(usage)
+})
+
+test('variables have a name', () => {
+  expect(parseEnvironment('B=x=y\nz', { A: '1' })).toEqual({ A: '1', B: 'x=y\nz' })
+  for (const text of ['', 'A', '=x', '1A=x', 'A B=x', '$(x)=y']) expect(() => parseEnvironment(text), text).toThrow(usage)
+})
+
+test('mirrors are URLs', () => {
+  expect(parseMirror('http://mirror/debian')).toBe('http://mirror/debian')
+  for (const text of ['', 'mirror', 'ftp://mirror/', 'file:///x']) expect(() => parseMirror(text), text).toThrow(usage)
+})
+
+test('sizes are short', () => {
+  expect([1, 999, 1000, 928_188, 26_484_304].map(formatBytes)).toEqual(['1 B', '999 B', '1 kB', '928 kB', '26.5 MB'])
+})
+
+test('an error is one line with its code', () => {
+  expect(describeError(new TenonError('X_Y', 'it failed:\n  badly'))).toBe('tenon: it failed: badly (X_Y)')
+  expect(describeError(new TypeError('oops'))).toBe('tenon: internal error: oops: please report it (INTERNAL)')
+})
