@@ -1,5 +1,5 @@
 /**
- * The gate, `npm test`: installs, builds, checks types, lint and import rules, and runs the tests. Ends with the closing line
+ * The gate, `npm test`: installs, builds, checks types, lint, import rules and links, and runs the tests. Ends with the closing line
  * `N passed, N failed` and exit status 0 if nothing failed.
  *
  *   npm test                  everything
@@ -55,6 +55,7 @@ function staticChecks() {
     ['types without Node and DOM', [...tsc, '-p', 'tsconfig.core.json']],
     ['lint', [...tool('oxlint'), '--deny-warnings', '--format=unix']],
     ['import rules', [process.execPath, join(ROOT, 'scripts', 'check-imports.mjs')]],
+    ['links in the documents', [process.execPath, join(ROOT, 'scripts', 'check-links.mjs')]],
   ]
 }
 
