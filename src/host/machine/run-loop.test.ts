@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest'
+import type { SerialPort } from '../../machine/serial.ts'
+import type { RunOutcome } from '../../vmm/machine.ts'
+import { Bell, MachineChannel } from './channel.ts'
+import { HostClock } from './host-clock.ts'
+import { LineBackend } from './line-backend.ts'
+import { runUntilEnd } from './run-loop.ts'
+import type { MachineExit } from './session.ts'
+
+const END: RunOutcome = { state: 'ended', reason: 'power-off' }
+
+/** Runs a machine whose slices are these functions. */
+function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) => RunOutcome)[]): { exit: MachineExit, calls: string[] } {
+  const channel = new MachineChannel()
+  const line = new LineBackend(channel, 0)
+  const calls: string[] = []
+  const port: SerialPort = {
+    transmitReady: () => void calls.push('transmitReady'), receiveReady: () => void calls.push('receiveReady'),
+    receiveBreak: () => true, setModemInputs: () => {},
+  }
+  const machine = {
+    clock: { now: () => performance.now() * 1e6 }, serial: [port], powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
+    run: () => slices.shift()!({ channel, line }),
+  }
+  const exit = runUntilEnd({ machine, channel, lines: [line], hostClock: new HostClock(), notify: () => calls.push('notice') })
+  return { exit, calls }
+}
+
+test.each<[RunOutcome, MachineExit]>([
+  [END, { reason: 'power-off', detail: '' }],
+  [{ state: 'ended', reason: 'triple-fault' }, { reason: 'triple-fault', detail: 'RIP 0x1' }],
+  [{ state: 'ended', reason: 'reset' }, { reason: 'reset', detail: 'RIP 0x1' }],
+  [{ state: 'halted', interruptible: false, wakeAt: Infinity }, { reason: 'halted', detail: 'RIP 0x1' }],
+])('%j is the end', (outcome, exit) => {
+  expect(run([() => ({ state: 'running' }), () => outcome]).exit).toEqual(exit)
+})
+
+test('the bell is answered between slices', () => {
+  const ring = ({ channel }: { channel: MachineChannel }): RunOutcome => {
+    channel.ring(Bell.INPUT | Bell.POWER_BUTTON)
+    return { state: 'halted', interruptible: true, wakeAt: Infinity }
+  }
+  expect(run([ring, () => END]).calls).toEqual(['powerButton', 'receiveReady'])
+})
+
+test('a halted machine sleeps until its next timer', () => {
+  const started = performance.now()
+  run([() => ({ state: 'halted', interruptible: true, wakeAt: (started + 60) * 1e6 }), () => END])
+  expect(performance.now() - started).toBeGreaterThan(55)
+})
+
+test('notices do not pile up while the main thread is away', () => {
+  const send = ({ line }: { line: LineBackend }): RunOutcome => {
+    line.transmit(65)
+    return { state: 'running' }
+  }
+  const answered = ({ channel, line }: { channel: MachineChannel, line: LineBackend }): RunOutcome => {
+    channel.noticeArrived()
+    return send({ line })
+  }
+  expect(run([send, send, send, () => END]).calls).toEqual(['notice'])
+  expect(run([send, send, answered, () => END]).calls).toEqual(['notice', 'notice'])
+})
