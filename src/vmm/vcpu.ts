@@ -8,7 +8,7 @@ import type { ProcessorState } from '../cpu/system/snapshot.ts'
 import { Slot } from '../cpu/state/layout.ts'
 import type { PlainData, Stateful } from '../machine/lifecycle.ts'
 import { FEATURE_NAMES } from '../cpu/system/cpuid.ts'
-import { ServiceOutcome, afterStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
+import { ServiceOutcome, afterStep, postponeStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
 
 /** What a slice ended with. */
 export type SliceOutcome =
@@ -78,7 +78,10 @@ export class Vcpu implements Stateful<ProcessorState> {
       if (outcome === ServiceOutcome.HALT) return 'halted'
       if (outcome === ServiceOutcome.SHUTDOWN) return 'shutdown'
       const left = remaining()
-      if (left <= 0 || (pendingEvents(processor.state) & PendingEvent.HOST) !== 0) return 'running'
+      if (left <= 0 || (pendingEvents(processor.state) & PendingEvent.HOST) !== 0) {
+        if (outcome === ServiceOutcome.STEP) postponeStep(processor)
+        return 'running'
+      }
       outcome = outcome === ServiceOutcome.STEP ? this.step() : runSome(left)
     }
   }

@@ -8,7 +8,8 @@ import type { Processor } from './processor.ts'
 
 /** Control and debug registers with their side effects: MOV CR, MOV DR, LMSW, SMSW, CLTS (SDM Vol. 2B, Vol. 3A §2.5, §9.9). */
 
-const CR0_DEFINED = Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG
+/** The bits of CR0 that exist. */
+export const CR0_DEFINED = Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG
 /** The bits of CR4 that this processor has. */
 export const CR4_DEFINED = Cr4.VME | Cr4.PVI | Cr4.TSD | Cr4.DE | Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCE | Cr4.OSFXSR |
   Cr4.OSXMMEXCPT | Cr4.UMIP | Cr4.FSGSBASE | Cr4.OSXSAVE | Cr4.SMEP | Cr4.SMAP

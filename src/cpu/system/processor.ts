@@ -39,6 +39,8 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
   readonly stateArea = new StateArea()
   /** RFLAGS.TF was set before the instruction that runs now: #DB follows it. */
   stepTrap = false
+  /** Slot.INTERRUPT_SHADOW as it was before the instruction that runs now. */
+  shadowOfStep = 0
   /** The instruction that runs now loaded RFLAGS.RF, so that its end does not clear it. */
   resumeFlagLoaded = false
   /** Page that the last start-up interrupt names. */

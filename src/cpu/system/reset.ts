@@ -90,6 +90,7 @@ function setRealSegment(cpu: Processor, index: SegmentIndex, selector: number, b
 export function followState(cpu: Processor): void {
   const { state } = cpu
   cpu.stepTrap = cpu.resumeFlagLoaded = false
+  cpu.shadowOfStep = 0
   cpu.mmu.tlb.reset()
   cpu.mmu.configure()
   cpu.debug.changed()

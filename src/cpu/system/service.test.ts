@@ -5,7 +5,7 @@ import { Flag } from '../state/flags.ts'
 import { Block, Segment, Slot } from '../state/layout.ts'
 import { Gdt, ProcessorRig, gate } from '../testing/processor-rig.ts'
 import { Activity, PendingEvent, pendingEvents, signal } from './events.ts'
-import { ServiceOutcome, afterStep, serviceEvents } from './service.ts'
+import { ServiceOutcome, afterStep, postponeStep, serviceEvents } from './service.ts'
 
 const { RUN, STEP, HALT, SHUTDOWN } = ServiceOutcome
 
@@ -17,6 +17,20 @@ function rigWithHandlers(): ProcessorRig {
 }
 
 describe('maskable interrupts', () => {
+  it('wait for the instruction after STI even if the slice ends before it', () => {
+    const rig = rigWithHandlers()
+    rig.interrupts.waiting.push(0x30)
+    rig.cpu.interrupt(true)
+    rig.cpu.flags |= Flag.IF
+    rig.state.setSlotU32(Slot.INTERRUPT_SHADOW, 1)
+    expect(serviceEvents(rig.cpu)).toBe(STEP)
+    postponeStep(rig.cpu)
+    expect(rig.state.slotU32(Slot.INTERRUPT_SHADOW)).toBe(1)
+    expect(serviceEvents(rig.cpu)).toBe(STEP)
+    afterStep(rig.cpu)
+    expect([serviceEvents(rig.cpu), rig.state.rip]).toEqual([RUN, 0x1030n])
+  })
+
   it('come when IF allows them, one after the other', () => {
     const rig = rigWithHandlers()
     rig.interrupts.waiting.push(0x30, 0x31)

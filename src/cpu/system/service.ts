@@ -51,6 +51,12 @@ export function afterStep(cpu: Processor): void {
   cpu.resumeFlagLoaded = false
 }
 
+/** Instead of the one instruction of a STEP, when it is not to run now: `serviceEvents` will ask for it again. */
+export function postponeStep(cpu: Processor): void {
+  cpu.stepTrap = false
+  cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, cpu.shadowOfStep)
+}
+
 /** Delivers the exception that the engine stopped with. */
 export function serviceFault(cpu: Processor): ServiceOutcome {
   return deliverFault(cpu) ? ServiceOutcome.RUN : ServiceOutcome.SHUTDOWN
@@ -70,9 +76,10 @@ function nextStep(cpu: Processor): ServiceOutcome {
   if (activity(cpu) === Activity.HALTED) return ServiceOutcome.HALT
   const traces = (state.slotU32(Slot.SYSTEM_FLAGS) & Flag.TF) !== 0
   cpu.stepTrap = traces
-  const inShadow = state.slotU32(Slot.INTERRUPT_SHADOW) !== Shadow.NONE
+  const shadow = state.slotU32(Slot.INTERRUPT_SHADOW)
   state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.NONE)
-  if (traces || cpu.debug.armed || inShadow) return ServiceOutcome.STEP
+  cpu.shadowOfStep = shadow
+  if (traces || cpu.debug.armed || shadow !== Shadow.NONE) return ServiceOutcome.STEP
   clearSignal(state, PendingEvent.DEBUG)
   return ServiceOutcome.RUN
 }

@@ -3,9 +3,10 @@ import { StateReader } from '../../machine/state-reader.ts'
 import { Flag, readFlags, writeFlags } from '../state/flags.ts'
 import { Block, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
-import { CR4_DEFINED } from './control-registers.ts'
+import { CR0_DEFINED, CR4_DEFINED } from './control-registers.ts'
 import { XCR0_SUPPORTED } from './cpuid.ts'
 import { Activity, PendingEvent, pendingEvents, signal } from './events.ts'
+import { contradiction } from './state-checks.ts'
 import { Efer, setCr0, setCr4, setEfer } from './mode.ts'
 import { STORED_MSRS, acceptsStored } from './msr.ts'
 import type { Processor } from './processor.ts'
@@ -60,6 +61,8 @@ export type ProcessorState = {
   readonly activity: number
   readonly nmiBlocked: boolean
   readonly nmiPending: boolean
+  readonly initPending: boolean
+  readonly startUpPending: boolean
   readonly interruptShadow: number
   readonly pendingDebug: number
   readonly startUpVector: number
@@ -67,6 +70,7 @@ export type ProcessorState = {
 
 export function saveProcessor(cpu: Processor): ProcessorState {
   const { state } = cpu
+  const pending = pendingEvents(state)
   const table = (offset: number): TableState => ({ base: state.blockU64(offset), limit: state.blockU32(offset + 8) })
   return {
     registers: {
@@ -84,7 +88,8 @@ export function saveProcessor(cpu: Processor): ProcessorState {
     x87Registers: state.u8.slice(state.slot + Slot.X87, state.slot + Slot.X87 + X87_BYTES),
     retired: state.slotU64(Slot.RETIRED),
     activity: state.blockU32(Block.HALTED), nmiBlocked: state.blockU32(Block.NMI_BLOCKED) !== 0,
-    nmiPending: (pendingEvents(state) & PendingEvent.NMI) !== 0, interruptShadow: state.slotU32(Slot.INTERRUPT_SHADOW),
+    nmiPending: (pending & PendingEvent.NMI) !== 0, initPending: (pending & PendingEvent.INIT) !== 0,
+    startUpPending: (pending & PendingEvent.STARTUP) !== 0, interruptShadow: state.slotU32(Slot.INTERRUPT_SHADOW),
     pendingDebug: state.blockU32(Block.PENDING_DEBUG), startUpVector: cpu.startUpVector,
   }
 }
@@ -103,6 +108,7 @@ function saveSegment(cpu: Processor, index: SegmentIndex): SegmentState {
 
 /** @throws TenonError SNAPSHOT_INVALID */
 export function restoreProcessor(cpu: Processor, from: PlainData): void {
+  const { state } = cpu
   const reader = new StateReader('processor', from)
   resetProcessor(cpu)
   restoreRegisters(cpu, reader)
@@ -110,6 +116,8 @@ export function restoreProcessor(cpu: Processor, from: PlainData): void {
   restoreFloatingPoint(cpu, reader)
   restoreMsrs(cpu, reader.child('storedMsrs'))
   restoreEvents(cpu, reader)
+  const problem = contradiction(state)
+  if (problem !== undefined) throw reader.invalid(problem.name, problem.what)
   followState(cpu)
   if (cpu.state.blockU32(Block.PENDING_DEBUG) !== 0 || (readFlags(cpu.state) & Flag.TF) !== 0) signal(cpu.state, PendingEvent.DEBUG)
   signal(cpu.state, PendingEvent.INTERRUPT)
@@ -125,7 +133,7 @@ function restoreRegisters(cpu: Processor, reader: StateReader): void {
   for (const [name, offset] of Object.entries(BLOCK_REGISTERS)) state.setBlockU64(offset, registers.bigint(name, U64))
   writeFlags(state, masked(reader, 'RFLAGS', RFLAGS_DEFINED))
   state.setBlockU32(Block.CPL, reader.integer('CPL', 0, 3))
-  setCr0(state, reader.u32('CR0'))
+  setCr0(state, masked(reader, 'CR0', CR0_DEFINED))
   setCr4(state, masked(reader, 'CR4', CR4_DEFINED))
   setEfer(state, masked(reader, 'EFER', Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE))
   state.setBlockU64(Block.XCR0, BigInt(masked(reader, 'XCR0', XCR0_SUPPORTED)))
@@ -160,6 +168,7 @@ function restoreFloatingPoint(cpu: Processor, reader: StateReader): void {
   const { state } = cpu
   const x87 = reader.child('x87')
   for (const [name, offset] of Object.entries(X87_WORDS)) state.setSlotU16(offset, x87.u16(name))
+  state.setSlotU16(Slot.FTW, x87.u8('FTW'))
   state.u8.set(reader.bytes('x87Registers', X87_BYTES), state.slot + Slot.X87)
   state.u8.set(reader.bytes('YMM', YMM_BYTES), state.slot + Slot.YMM)
   state.setSlotU32(Slot.MXCSR, masked(reader, 'MXCSR', 0xffff))
@@ -180,6 +189,8 @@ function restoreEvents(cpu: Processor, reader: StateReader): void {
   state.setBlockU32(Block.HALTED, reader.integer('activity', Activity.RUNNING, Activity.SHUTDOWN))
   state.setBlockU32(Block.NMI_BLOCKED, Number(reader.boolean('nmiBlocked')))
   if (reader.boolean('nmiPending')) signal(state, PendingEvent.NMI)
+  if (reader.boolean('initPending')) signal(state, PendingEvent.INIT)
+  if (reader.boolean('startUpPending')) signal(state, PendingEvent.STARTUP)
   state.setSlotU32(Slot.INTERRUPT_SHADOW, reader.integer('interruptShadow', 0, 2))
   state.setBlockU32(Block.PENDING_DEBUG, masked(reader, 'pendingDebug', 0xe00f))
   cpu.startUpVector = reader.u8('startUpVector')
