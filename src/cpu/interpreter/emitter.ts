@@ -12,6 +12,7 @@ import { operandBits } from '../isa/operands.ts'
 import type { OperandSpec } from '../isa/operands.ts'
 import type { Row } from '../isa/row.ts'
 import type { Definition } from '../semantics/define.ts'
+import { HelperOutcome } from '../system/outcome.ts'
 import { conditionFromFlags, conditionFromProducer } from '../semantics/flag-code.ts'
 import { CONDITIONS, Ops, carrier } from '../semantics/ops.ts'
 import type { Condition, FieldName, HelperOptions, Place, Size, Value } from '../semantics/ops.ts'
@@ -890,7 +891,13 @@ export class InterpreterOps extends Ops {
 
   private leaveIfResynchronised(outcome: number): void {
     const { f, site } = this
-    f.get(outcome).i32(2).op(W.i32_eq).if()
+    const mayYield = this.control === undefined
+    f.get(outcome).i32(HelperOutcome.RESYNC).op(mayYield ? W.i32_ge_u : W.i32_eq).if()
+    if (mayYield) {
+      f.get(outcome).i32(HelperOutcome.YIELD).op(W.i32_eq).if().get(site.cpu)
+      this.nextIp().emit(f)
+      f.memory(W.i64_store, Slot.RIP).end()
+    }
     f.get(site.cpu).i32(ExitCode.RESYNC).memory(W.i32_store, Slot.EXIT_CODE)
     this.leave()
     f.end()

@@ -9,8 +9,10 @@ import { recordFault } from '../mmu/faults.ts'
 import { AccessKind } from '../mmu/mmu.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
+import { Flag } from '../state/flags.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { Helper } from '../helpers.ts'
+import { HelperOutcome } from '../system/outcome.ts'
 import type { Processor } from '../system/processor.ts'
 import { segmentedLinear } from '../system/segmentation.ts'
 import { CodeCache, addToLinear } from './code-cache.ts'
@@ -138,13 +140,20 @@ export class Interpreter {
       access: (low: number, high: number, word: number, record: number): number =>
         mmu.access(low, high, word & 0xff, (word >>> ACCESS_KIND_SHIFT) | this.stackAccess(record >>> 0)),
       commitSlowStores: (): void => mmu.commitSlowStores(),
-      helper: (number: number): number => helpers[number](processor),
+      helper: (number: number): number => this.outcomeOf(helpers[number](processor)),
       lookup: (low: number, high: number): number => this.lookup(low, high),
       checkSegment: (segment: number, offset: number, word: number): number =>
         Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
     }
     return new WebAssembly.Instance(module, { env }).exports.run as RunFunction
+  }
+
+  /** A helper may have made an interrupt possible (STI, POPF, a device's register): it is delivered before the next instruction. */
+  private outcomeOf(outcome: number): number {
+    const { state } = this
+    if (outcome !== HelperOutcome.OK || state.i32[(state.slot + Slot.PENDING) >> 2] === 0) return outcome
+    return (state.i32[(state.slot + Slot.SYSTEM_FLAGS) >> 2] & Flag.IF) !== 0 ? HelperOutcome.YIELD : outcome
   }
 
   // Between runs.

@@ -9,22 +9,22 @@ import { PM_TIMER_RATE } from '../ticks.ts'
 /**
  * ACPI fixed hardware. Source: ACPI Specification 6.5, §4.8 "ACPI Register Model".
  *
- *   0x00  PM1_STS (write 1 to clear): TMR 0, GBL 5, PWRBTN 8, WAK 15        0x02  PM1_EN: TMR 0, GBL 5, PWRBTN 8
+ *   0x00  PM1_STS (write 1 to clear): TMR 0, GBL 5, PWRBTN 8, WAK 15        0x02  PM1_EN: TMR 0, GBL 5, PWRBTN 8, RTC 10
  *   0x04  PM1_CNT: SCI_EN 0 (always 1), BM_RLD 1, GBL_RLS 2, SLP_TYP 12:10, SLP_EN 13 (write-only)
  *   0x08  PM_TMR, 32 bits (read-only)
  *   0x20  GPE0_STS, 32 events (write 1 to clear)                            0x24  GPE0_EN
  *
  * The machine is always in ACPI mode: the FADT's SMI_CMD is 0. The offsets of the blocks are in AcpiBlock. SCI is a level.
  *
- * Left out on purpose: sleep states other than S5 (SLEEP_TYPE_S5 in \_S5), the sleep button, RTC wake-up, PM2 and GPE1 blocks,
- * C-states by port.
+ * Left out on purpose: sleep states other than S5 (SLEEP_TYPE_S5 in \_S5), the sleep button, PM2 and GPE1 blocks, C-states by port.
+ * RTC_EN can be set, as systems expect, but RTC_STS never is: there is no sleep to wake from.
  */
 export const AcpiBlock = { PM1A_EVT: 0x00, PM1A_CNT: 0x04, PM_TMR: 0x08, GPE0: 0x20, GPE0_LENGTH: 8, LENGTH: 0x28 } as const
 
 /** SLP_TYPa of the S5 package. */
 export const SLEEP_TYPE_S5 = 5
 
-const Pm1 = { TMR: 0x0001, GBL: 0x0020, PWRBTN: 0x0100, WAK: 0x8000 } as const
+const Pm1 = { TMR: 0x0001, GBL: 0x0020, PWRBTN: 0x0100, RTC: 0x0400, WAK: 0x8000 } as const
 const Control = { SCI_EN: 1, BM_RLD: 2, SLP_TYP: 0x1c00, SLP_EN: 0x2000 } as const
 /** TMR_STS is set whenever bit 31 changes (§4.8.2.1). */
 const TOGGLE_TICKS = 2 ** 31
@@ -55,7 +55,7 @@ export class AcpiFixedHardware implements PortDevice, Stateful<AcpiFixedHardware
     this.options = options
     this.timer = options.clock.timer(() => this.update())
     this.timerUntil = options.clock.now()
-    const events = Pm1.TMR | Pm1.GBL | Pm1.PWRBTN
+    const events = Pm1.TMR | Pm1.GBL | Pm1.PWRBTN | Pm1.RTC
     this.registers = new RegisterMap([
       { name: 'PM1_STS', offset: 0x00, width: 2, writeOneToClear: events | Pm1.WAK },
       { name: 'PM1_EN', offset: 0x02, width: 2, writable: events },
