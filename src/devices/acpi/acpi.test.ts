@@ -34,7 +34,7 @@ describe('fixed hardware', () => {
 
   it('reports the power button as SCI until it is cleared', () => {
     acpi.writePort(ENABLE, 2, 0xffff)
-    expect(acpi.readPort(ENABLE, 2)).toBe(0x0121)
+    expect(acpi.readPort(ENABLE, 2)).toBe(0x0521)
     acpi.pressPowerButton()
     expect([sci.asserted, acpi.readPort(STATUS, 2)]).toEqual([true, 0x0100])
     acpi.writePort(STATUS, 2, 0x0001)
