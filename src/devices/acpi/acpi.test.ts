@@ -40,7 +40,7 @@ describe('fixed hardware', () => {
     acpi.writePort(STATUS, 2, 0x0001)
     expect(sci.asserted).toBe(true)
     acpi.writePort(STATUS, 2, 0x0100)
-    expect([sci.asserted, acpi.readPort(STATUS, 4)]).toEqual([false, 0x0121_0000])
+    expect([sci.asserted, acpi.readPort(STATUS, 4)]).toEqual([false, 0x05210000])
   })
 
   it('keeps an event that is not enabled for later', () => {
