@@ -17,9 +17,10 @@ import { emitMaterialise } from '../semantics/flag-code.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
 import { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
-import { InterpreterOps, NotInlinable } from './emitter.ts'
-import type { EngineFunctions, FormSample, Site } from './emitter.ts'
+import { InterpreterOps } from './emitter.ts'
 import { PSEUDO_COUNT, Pseudo, RECORD_SHIFT, RECORD_SIZE, Record } from './record.ts'
+import { NotInlinable } from './site.ts'
+import type { EngineFunctions, FormSample, Site } from './site.ts'
 
 const { I32, I64 } = ValueType
 

@@ -7,7 +7,7 @@ import type { Row } from '../isa/row.ts'
 import { rows } from '../isa/rows.ts'
 import { definitionOf } from '../semantics/define.ts'
 import type { Definition } from '../semantics/define.ts'
-import type { FormSample } from './emitter.ts'
+import type { FormSample } from './site.ts'
 import { AddressClass, addressesMemory, extraCount, extraKind, mayBeRegister } from './form.ts'
 import type { AddressClassCode, ExtraKind, Shape } from './form.ts'
 
