@@ -126,7 +126,7 @@ describe('IRET', () => {
 
   it('restores only the flags that the level may change', () => {
     for (const [cpl, iopl, expected] of [
-      [0, 0, Flag.IF | Flag.IOPL | Flag.ID], [3, 0, Flag.ID], [3, 3, Flag.IF | Flag.IOPL | Flag.ID],
+      [0, 0, Flag.IF | Flag.IOPL | Flag.ID | Flag.VIF], [3, 0, Flag.ID], [3, 3, Flag.IF | Flag.IOPL | Flag.ID],
     ] as const) {
       const rig = new ProcessorRig().protect(cpl)
       rig.setFlags(iopl << 12)

@@ -159,8 +159,8 @@ interface GateTarget {
   readonly bits: Bits
 }
 
-/** The code segment behind a call gate, with the checks that JMP and CALL share. */
-function readGateTarget(cpu: Processor, gateSelectorValue: number, gate: Descriptor): GateTarget | null {
+/** The code segment behind a call gate. CALL may go to an inner level, JMP stays at its own. */
+function readGateTarget(cpu: Processor, gateSelectorValue: number, gate: Descriptor, how: 'call' | 'jump'): GateTarget | null {
   const { cpl } = cpu.state
   const gateError = selectorError(gateSelectorValue)
   if (dplOf(gate) < cpl || rplOf(gateSelectorValue) > dplOf(gate)) return cpu.faultNull(Vector.GP, gateError)
@@ -171,7 +171,8 @@ function readGateTarget(cpu: Processor, gateSelectorValue: number, gate: Descrip
   if (code === null) return null
   const error = selectorError(selector)
   const long = isLong(cpu.state)
-  if (!isCodeSegment(code) || dplOf(code) > cpl) return cpu.faultNull(Vector.GP, error)
+  const levels = how === 'call' || isConforming(code) ? dplOf(code) <= cpl : dplOf(code) === cpl
+  if (!isCodeSegment(code) || !levels) return cpu.faultNull(Vector.GP, error)
   if (long && (!isLongCode(code) || !isValidCodeSize(cpu, code))) return cpu.faultNull(Vector.GP, error)
   if (!isPresent(code)) return cpu.faultNull(Vector.NP, error)
   if (long) return { selector, code, offset: gateOffset64(gate), bits: 64 }
@@ -180,15 +181,12 @@ function readGateTarget(cpu: Processor, gateSelectorValue: number, gate: Descrip
 }
 
 function jumpThroughGate(cpu: Processor, selector: number, gate: Descriptor): boolean {
-  const target = readGateTarget(cpu, selector, gate)
-  if (target === null) return false
-  const { cpl } = cpu.state
-  if (!isConforming(target.code) && dplOf(target.code) !== cpl) return cpu.fault(Vector.GP, selectorError(target.selector))
-  return enterCode(cpu, target.selector, target.code, target.offset, cpl)
+  const target = readGateTarget(cpu, selector, gate, 'jump')
+  return target !== null && enterCode(cpu, target.selector, target.code, target.offset, cpu.state.cpl)
 }
 
 function callThroughGate(cpu: Processor, selector: number, gate: Descriptor, nextRip: bigint): boolean {
-  const target = readGateTarget(cpu, selector, gate)
+  const target = readGateTarget(cpu, selector, gate, 'call')
   if (target === null) return false
   const inner = !isConforming(target.code) && dplOf(target.code) < cpu.state.cpl
   if (!inner) return callSameLevelGate(cpu, target, nextRip)
@@ -268,27 +266,27 @@ function returnOuter(
   enterCodeSegment(cpu, selector, code, cpl)
   cpu.state.rip = offset
   loadReturnStack(cpu, stackSelector, descriptor)
-  setOuterPointer(cpu, pointer, bits, parameters)
+  setOuterPointer(cpu, pointer, parameters)
   dropInnerSegments(cpu, cpl)
   return true
 }
 
 /** RSP of the outer level after it released its own copy of the parameters. */
-function setOuterPointer(cpu: Processor, pointer: bigint, bits: Bits, parameters: number): void {
-  setReturnPointer(cpu, pointer, bits)
+function setOuterPointer(cpu: Processor, pointer: bigint, parameters: number): void {
+  setReturnPointer(cpu, pointer)
   const stack = Stack.current(cpu)
   stack.skip(parameters)
   stack.commit()
 }
 
-/** Loads RSP with what a return popped: an operand of 16 bits into a 32-bit stack clears the high half. */
-export function setReturnPointer(cpu: Processor, pointer: bigint, bits: Bits): void {
-  if (bits !== 16) cpu.state.rsp = pointer
-  else {
-    const stack = Stack.current(cpu)
-    stack.pointer = pointer
-    stack.commit()
-  }
+/**
+ * Loads RSP with what a return popped, as many bits as the stack has: a 16-bit stack keeps the high half of ESP, whatever the operand
+ * size.
+ */
+export function setReturnPointer(cpu: Processor, pointer: bigint): void {
+  const stack = Stack.current(cpu)
+  stack.pointer = pointer
+  stack.commit()
 }
 
 /** A far JMP or CALL that names a TSS or a task gate. Long mode has no task switches. */

@@ -75,7 +75,7 @@ function returnProtected(cpu: Processor, stack: Stack, frame: Frame, bits: Bits)
   const outer = cpl > state.cpl
   if (!outer && !is64Bit(state)) {
     if (!checkOffset(cpu, code, frame.offset) || !markAccessed(cpu, code)) return false
-    restoreFlags(cpu, frame.flags, loadableFlags(cpu, bits))
+    restoreFlags(cpu, frame.flags, loadableFlags(cpu, bits) | privilegedFlags(cpu, bits))
     stack.commit()
     enterCodeSegment(cpu, frame.selector, code, cpl)
     state.rip = frame.offset
@@ -92,7 +92,7 @@ function returnProtected(cpu: Processor, stack: Stack, frame: Frame, bits: Bits)
   enterCodeSegment(cpu, frame.selector, code, cpl)
   state.rip = frame.offset
   loadReturnStack(cpu, selector, descriptor)
-  setReturnPointer(cpu, pointer, bits)
+  setReturnPointer(cpu, pointer)
   if (outer) dropInnerSegments(cpu, cpl)
   return true
 }

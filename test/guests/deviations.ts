@@ -1,0 +1,30 @@
+/** Where QEMU's TCG (7.2 to 9) is known to differ from the SDM, or does what the SDM leaves open. */
+
+interface Deviation {
+  /** Guests and probes by their names. */
+  readonly guest: RegExp
+  readonly probe: RegExp
+  /** Fields that are not compared; `all`: the whole record. */
+  readonly fields: readonly string[]
+  readonly why: string
+}
+
+export const QEMU_DEVIATIONS: readonly Deviation[] = [
+  { guest: /./, probe: /modify$/, fields: ['error'], why: 'the load of a read-modify-write faults as a read' },
+  { guest: /paging/, probe: /is reserved/, fields: ['error'], why: 'reserved bits of a large page do not set P in the error code' },
+  { guest: /paging/, probe: /then the entries/, fields: ['rdx', 'rsi'], why: 'accessed flags are set although the access is refused' },
+  { guest: /./, probe: /^(limits|stacks): .*/, fields: ['all'], why: 'segment limits and types are not checked' },
+  { guest: /./, probe: /a null segment cannot/, fields: ['all'], why: 'null segments can be used' },
+  { guest: /far/, probe: /beyond the limit/, fields: ['error'], why: 'a target beyond the limit is reported with its selector' },
+  { guest: /far/, probe: /inner data segments/, fields: ['gs'], why: 'a null selector keeps its RPL' },
+  { guest: /far/, probe: /gate to conforming code/, fields: ['all'], why: 'a gate to conforming code goes to its DPL' },
+  { guest: /far/, probe: /stack is (absent|without)/, fields: ['all'], why: '#TS instead of #SS; no limit checks' },
+  { guest: /far/, probe: /IRET at level 0 loads/, fields: ['flags'], why: 'VIF and VIP are not loaded' },
+  { guest: /far/, probe: /SS absent/, fields: ['vector'], why: '#NP instead of #SS' },
+  { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
+]
+
+export function ignoredFields(guest: string): (probe: string) => readonly string[] {
+  const rows = QEMU_DEVIATIONS.filter((row) => row.guest.test(guest))
+  return (probe) => rows.filter((row) => row.probe.test(probe)).flatMap((row) => row.fields)
+}
