@@ -91,7 +91,7 @@ export class Interpreter {
 
   /** Runs up to about `budget` instructions (a slice never ends inside one straight line). */
   execute(budget: number): StopCode {
-    if (!this.enterContext()) return Stop.EXCEPTION
+    this.enterContext()
     let record = this.lookupHere()
     let left = budget * RECORD_SIZE
     for (;;) {
@@ -114,7 +114,8 @@ export class Interpreter {
 
   /** Runs exactly one instruction (one iteration of a repeated one). */
   step(): StopCode {
-    if (!this.enterContext() || !this.locate(this.ripLow, this.ripHigh)) return Stop.EXCEPTION
+    this.enterContext()
+    if (!this.locate(this.ripLow, this.ripHigh)) return Stop.EXCEPTION
     if (!this.cache.writeStep(this.stepArea, this.place, this.context)) return Stop.EXCEPTION
     this.setRipPage(this.ripLow, this.ripHigh, this.place.offset)
     const record = this.runRecords(this.state.slot, this.stepArea, RECORD_SIZE)
@@ -163,13 +164,12 @@ export class Interpreter {
   private get exitCode(): number { return this.state.slotU32(Slot.EXIT_CODE) }
   private get remaining(): number { return this.state.i32[(this.state.slot + Slot.BUDGET) >> 2] }
 
-  /** Takes over the mode; false with a fault recorded if the instruction pointer is out of bounds. */
-  private enterContext(): boolean {
+  /** Takes over the mode. */
+  private enterContext(): void {
     if (this.contexts.full) this.flush()
     this.context = this.contexts.current(this.state)
     this.jumps.claim(this.state.slotU32(Slot.CONTEXT), this.context.id)
     this.pointerIsSet = false
-    return true
   }
 
   /** Counts what was run, and works out Slot.RIP from the record that comes next. Returns the exit code. */
