@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { GuestOptions } from '../host/guest/boot.ts'
+import { checkMemory } from '../host/guest/image-guest.ts'
 import { startImageSession } from '../host/guest/image-session.ts'
 import { runKernel } from '../host/guest/kernel-session.ts'
 import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
@@ -32,7 +33,7 @@ export function run(request: RunRequest, surroundings: Surroundings): Promise<nu
 async function runImage(request: RunRequest, surroundings: Surroundings): Promise<number> {
   const { stdin, stdout, stderr } = surroundings
   const image = await prepareImage(request.image, { mirror: request.mirror }, surroundings)
-  checkMemory(request, image)
+  checkMemory(image, request.memoryBytes)
   const isOnTerminal = isInteractive(request, surroundings)
   const terminal = isOnTerminal ? takeTerminal(surroundings) : undefined
   if (terminal !== undefined) stderr.write(`tenon: starting ${image.name} (Ctrl-A x quits, Ctrl-A h helps)\r\n`)
@@ -102,12 +103,6 @@ export async function prepareImage(name: string, options: PrepareOptions, { stde
   } finally {
     display.finish()
   }
-}
-
-function checkMemory({ memoryBytes }: RunRequest, { name, minimumMemory }: BootImage): void {
-  if (memoryBytes >= minimumMemory) return
-  const [least, given] = [minimumMemory, memoryBytes].map(bytes => `${bytes / 1024 ** 2}M`)
-  throw cliError('MEMORY_TOO_SMALL', `the image ${name} needs ${least} of memory and --memory gives ${given}`)
 }
 
 function takeTerminal({ stdin, stderr, quit }: Surroundings): TerminalInput {

@@ -12,7 +12,9 @@ export type HostErrorCode =
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
   | 'GUEST_BOOT_TIMEOUT'
+  | 'GUEST_BUSY' // it runs a command already
   | 'GUEST_CRASHED' // triple fault, or a halt for ever
+  | 'GUEST_MEMORY_TOO_SMALL' // for the image
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
-import type { MachineExit, MachineSession, SerialOwner, StartMachine } from '../machine/session.ts'
+import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
 import { ConsoleLog } from './console-log.ts'
 
@@ -13,14 +13,36 @@ export interface GuestOptions {
   readonly bootTimeoutMs?: number
 }
 
-/** Gives a serial line's bytes to a stream, and holds the guest back while the stream is full. */
-export function toStream(stream: Writable, line: () => { resume(): void }): SerialOwner {
-  return {
-    receive(bytes) {
-      const hasRoom = stream.write(Buffer.from(bytes))
-      if (!hasRoom) stream.once('drain', () => line().resume())
-      return hasRoom
-    },
+/** A stream as the owner of a serial line: holds the guest back while it is full. What comes for a closed stream is dropped. */
+export class StreamOwner implements SerialOwner {
+  readonly #stream: Writable
+  readonly #line: () => SerialLine
+  #room: Promise<void> | undefined
+
+  /** `line` is the line whose owner this is, once there is a machine. */
+  constructor(stream: Writable, line: () => SerialLine) {
+    this.#stream = stream
+    this.#line = line
+  }
+
+  receive(bytes: Uint8Array): boolean {
+    if (this.#stream.destroyed || this.#stream.write(Buffer.from(bytes))) return true
+    this.#room = this.#waitForRoom()
+    return false
+  }
+
+  /** Resolves when the stream has room for more: it then has all that came. */
+  async drained(): Promise<void> {
+    while (this.#room !== undefined) await this.#room
+  }
+
+  async #waitForRoom(): Promise<void> {
+    await new Promise<void>(resolve => {
+      this.#stream.once('drain', resolve)
+      this.#stream.once('close', resolve)
+    })
+    this.#room = undefined
+    this.#line().resume()
   }
 }
 
@@ -33,11 +55,11 @@ export async function feedLine(input: AsyncIterable<Uint8Array | string>, sessio
   }
 }
 
-/** Kills a machine that does not speak in time. `spoke` calls it off. */
-export function bootDeadline(session: MachineSession, milliseconds: number | undefined): { spoke(): void, readonly missed: boolean } {
-  let missed = false
+/** Kills a machine that does not speak in time. `spoke` calls it off; `missed` is the time in milliseconds that was not enough. */
+export function bootDeadline(session: MachineSession, milliseconds: number | undefined): { spoke(): void, readonly missed: number | undefined } {
+  let missed: number | undefined
   const timer = milliseconds ? setTimeout(() => {
-    missed = true
+    missed = milliseconds
     session.kill()
   }, milliseconds) : undefined
   void session.exited.then(() => clearTimeout(timer))
@@ -47,11 +69,14 @@ export function bootDeadline(session: MachineSession, milliseconds: number | und
   }
 }
 
-/** Throws what a machine's end means where it was not the guest's own orderly end. */
-export function checkExit(exit: MachineExit, log: ConsoleLog, bootMissed: boolean, signal: AbortSignal | undefined): void {
-  if (bootMissed) throw hostError('GUEST_BOOT_TIMEOUT', 'the guest did not boot in the time that --boot-timeout gives it: --verbose shows how far it came')
+/** Throws what a machine's end means where it was not the guest's own orderly end. `bootMissed` is the deadline's `missed`. */
+export function checkExit(exit: MachineExit, log: ConsoleLog, bootMissed: number | undefined, signal: AbortSignal | undefined): void {
+  if (bootMissed !== undefined) {
+    throw hostError('GUEST_BOOT_TIMEOUT', `the guest did not boot within ${bootMissed / 1000} s: its kernel's log shows how far it came (--verbose), `
+      + 'and the time can be set (--boot-timeout)')
+  }
   signal?.throwIfAborted()
-  if (log.panic !== undefined) throw hostError('GUEST_PANIC', `the guest's kernel panicked: ${log.panic}: --verbose shows its log`)
+  if (log.panic !== undefined) throw hostError('GUEST_PANIC', `the guest's kernel panicked: ${log.panic}: its log says more (--verbose)`)
   const where = exit.detail === '' ? '' : ` (${exit.detail})`
   if (exit.reason === 'failed') throw hostError('MACHINE_FAILED', `the virtual machine failed${where}: this is a fault of Tenon, please report it`)
   if (exit.reason === 'triple-fault') {

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { MachineExit, MachineSession } from '../machine/session.ts'
-import { bootDeadline, checkExit, feedLine, toStream } from './boot.ts'
+import { bootDeadline, checkExit, feedLine, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
 import { ConsoleLog } from './console-log.ts'
 
@@ -23,7 +23,7 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
   const log = new ConsoleLog()
   let session: MachineSession
   let deadline: ReturnType<typeof bootDeadline>
-  const screen = toStream(options.output, () => session.serial[0])
+  const screen = new StreamOwner(options.output, () => session.serial[0])
   const receive = (bytes: Uint8Array): boolean => {
     if (log.isEmpty) {
       deadline.spoke()

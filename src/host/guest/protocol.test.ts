@@ -7,8 +7,8 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
 
 test('messages come whole, however their bytes come', () => {
   const reader = new GuestMessageReader()
-  const messages = [...'ready 1\nstdin\nexit 137\n'].flatMap(character => reader.read(Buffer.from(character)))
-  expect(messages).toEqual([{ kind: 'ready', version: 1 }, { kind: 'stdin' }, { kind: 'exit', status: 137 }])
+  const messages = [...'ready 2\nstdin\nexit 137\n'].flatMap(character => reader.read(Buffer.from(character)))
+  expect(messages).toEqual([{ kind: 'ready', version: 2 }, { kind: 'stdin' }, { kind: 'exit', status: 137 }])
 })
 
 test.each(['hello', 'exit', 'exit 256', 'exit -1', 'stdin 1', 'ready', '', 'exit 1 2', `ready ${'1'.repeat(100)}`])('rejects %j', line => {
@@ -21,7 +21,7 @@ test('a line without an end is rejected before it fills the memory', () => {
 })
 
 test('a session says its length', () => {
-  const encoded = encodeSession({ mode: 'on_console', argv: ['sh'], environment: {}, windowSize: { rows: 24, columns: 80 } })
+  const encoded = encodeSession({ mode: 'on_console', argv: ['sh'], environment: {}, windowSize: { rows: 24, columns: 80 } }, 'abc')
   const [head, script] = [text(encoded).split('\n', 1)[0], text(encoded).slice(text(encoded).indexOf('\n') + 1)]
   expect(head).toBe(`session ${Buffer.byteLength(script)}`)
   expect(script).toContain('stty -F /dev/ttyS0 rows 24 cols 80\n')
@@ -30,7 +30,7 @@ test('a session says its length', () => {
 test.skipIf(process.platform === 'win32')('a shell gets the arguments and the environment exactly', () => {
   const argv = ['a\'b', '"c" \\d', 'new\nline', '$HOME `x`', '', '*', '-n', 'é€']
   const environment = { MODE: 'it\'s', mode: 'two\nlines' }
-  const encoded = text(encodeSession({ mode: 'with_pipes', argv, environment }))
+  const encoded = text(encodeSession({ mode: 'with_pipes', argv, environment }, 'abc'))
   const script = `${encoded.slice(encoded.indexOf('\n') + 1)}\necho "$mode"; apply_environment; for each in "$@" "$MODE" "$mode"; do printf '%s\\0' "$each"; done`
   expect(spawnSync('sh', ['-c', script]).stdout.toString()).toBe(`with_pipes\n${[...argv, 'it\'s', 'two\nlines'].map(each => `${each}\0`).join('')}`)
 })

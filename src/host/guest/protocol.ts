@@ -4,16 +4,18 @@ import { hostError } from '../errors.ts'
  * What the host and the init of our images say to each other on COM4, in lines of ASCII.
  *
  *     guest                         host
- *     ready 1                                                   the protocol's version
- *                                   session LENGTH              and so many bytes of shell: mode, environment, argv
+ *     ready 2                                                   the protocol's version
+ *                                   session LENGTH              and so many bytes of shell: mode, mark, environment, argv
  *                                   size ROWS COLUMNS           the terminal's size changed (mode on_console)
  *     stdin                                                     asks for input (mode with_pipes): the host answers on COM2 with a line
  *                                                               LENGTH and so many bytes; 0 is the end
- *     exit STATUS                                               then the guest powers off
+ *     exit STATUS                                               the session has ended: time for the next
+ *                                   end                         no more sessions: the guest powers off
  *
- * In mode `with_pipes`, COM2 and COM3 carry the command's stdout and stderr, byte for byte.
+ * In mode `with_pipes`, COM2 and COM3 carry the command's stdout and stderr, byte for byte. Towards the guest, COM2 first gets a line
+ * with the session's mark: what comes before it is input that an earlier session asked for and did not read.
  */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 export const CONTROL_LINE = 3
 export const GUEST_CONTROL_DEVICE = '/dev/ttyS3'
 
@@ -41,9 +43,9 @@ export type GuestMessage =
   | { readonly kind: 'stdin' }
   | { readonly kind: 'exit', readonly status: number }
 
-export function encodeSession({ mode, argv, environment, windowSize }: SessionRequest): Uint8Array {
+export function encodeSession({ mode, argv, environment, windowSize }: SessionRequest, mark: string): Uint8Array {
   const lines = [
-    `mode=${mode}`,
+    `mode=${mode} mark=${mark}`,
     // Only the command sees its variables: none of them can be in the way of init's own.
     `apply_environment() { ${Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)};`).join(' ')} :; }`,
     ...windowSize === undefined ? [] : [`stty -F /dev/ttyS0 rows ${windowSize.rows} cols ${windowSize.columns}`],
@@ -56,6 +58,12 @@ export function encodeSession({ mode, argv, environment, windowSize }: SessionRe
 export function encodeWindowSize({ rows, columns }: WindowSize): Uint8Array {
   return ascii(`size ${rows} ${columns}\n`)
 }
+
+export function encodeMark(mark: string): Uint8Array {
+  return ascii(`\n${mark}\n`)
+}
+
+export const END_OF_SESSIONS = ascii('end\n')
 
 export function encodeStdin(piece: Uint8Array): Uint8Array {
   return concatenate(ascii(`${piece.length}\n`), piece)

@@ -39,8 +39,8 @@ async function start(guest: (guest: ScriptedGuest) => Promise<void> | void, opti
 test('a command has its streams and its status', async () => {
   const { status, stdout, stderr } = await start(async guest => {
     guest.send(CONSOLE, 'Linux version 6')
-    guest.send(CONTROL, 'ready 1\n')
-    expect(await guest.receive(CONTROL, '\'x\'\n')).toMatch(/^session \d+\nmode=with_pipes\n/)
+    guest.send(CONTROL, 'ready 2\n')
+    expect(await guest.receive(CONTROL, '\'x\'\n')).toMatch(/^session \d+\nmode=with_pipes mark=[0-9a-f]{32}\n/)
     guest.send(STDOUT, Uint8Array.of(0, 255, 10))
     guest.send(STDERR, 'warning')
     guest.send(CONTROL, 'exit 3\n')
@@ -54,7 +54,7 @@ test('the kernel is told where the control line is, and to panic aloud', async (
   let commandLine = ''
   const { status } = await start(guest => {
     commandLine = guest.options.commandLine
-    guest.send(CONTROL, 'exit 0\n')
+    guest.send(CONTROL, 'ready 2\nexit 0\n')
     guest.end('power-off')
   }, { append: 'more=1' })
   await status
@@ -64,7 +64,7 @@ test('the kernel is told where the control line is, and to panic aloud', async (
 test('stdin goes when the guest asks, in pieces, to its end', async () => {
   const asked: string[] = []
   const { status } = await start(async guest => {
-    guest.send(CONTROL, 'ready 1\n')
+    guest.send(CONTROL, 'ready 2\n')
     for (const ending of ['a', 'B', '0\n']) {
       guest.send(CONTROL, 'stdin\n')
       asked.push(await guest.receive(STDOUT, ending))
@@ -73,7 +73,7 @@ test('stdin goes when the guest asks, in pieces, to its end', async () => {
     guest.end('power-off')
   }, { stdin: Readable.from([Buffer.from(`${'a'.repeat(40_000)}AB`)]) })
   expect(await status).toBe(0)
-  expect(asked).toEqual([expect.stringMatching(/^32768\na+$/), expect.stringMatching(/^7234\na+AB$/), '0\n'])
+  expect(asked).toEqual([expect.stringMatching(/^\n[0-9a-f]{32}\n32768\na+$/), expect.stringMatching(/^7234\na+AB$/), '0\n'])
 })
 
 test('a terminal shows the console from when the shell has it, and gets what is typed', async () => {
@@ -81,7 +81,7 @@ test('a terminal shows the console from when the shell has it, and gets what is 
   stdin.write('ls\r')
   const { status, stdout } = await start(async guest => {
     guest.send(CONSOLE, 'noise of the boot')
-    guest.send(CONTROL, 'ready 1\n')
+    guest.send(CONTROL, 'ready 2\n')
     guest.send(CONSOLE, '# ')
     guest.send(CONSOLE, await guest.receive(CONSOLE, '\r'))
     guest.send(CONTROL, 'exit 5\n')
@@ -95,7 +95,7 @@ test('a full stream holds the guest back until it drains', async () => {
   let accepted = true
   const stdout = new PassThrough({ highWaterMark: 10 })
   const { status } = await start(async guest => {
-    guest.send(CONTROL, 'ready 1\n')
+    guest.send(CONTROL, 'ready 2\n')
     accepted = guest.send(STDOUT, 'x'.repeat(20))
     stdout.resume()
     await new Promise(resolve => setTimeout(resolve, 10))
@@ -113,13 +113,13 @@ test.each<[string, (guest: ScriptedGuest) => void, string]>([
   ['crashes', guest => guest.end('triple-fault', 'rip 0x1000'), 'GUEST_CRASHED'],
   ['powers off without a word', guest => guest.end('power-off'), 'GUEST_STOPPED'],
   ['powers off within its command', guest => {
-    guest.send(CONTROL, 'ready 1\n')
+    guest.send(CONTROL, 'ready 2\n')
     guest.end('power-off')
   }, 'GUEST_STOPPED'],
   ['runs in a machine that fails', guest => guest.end('failed', 'worker died'), 'MACHINE_FAILED'],
   ['talks nonsense', guest => void guest.send(CONTROL, 'hello\n'), 'GUEST_PROTOCOL'],
-  ['is of another version', guest => void guest.send(CONTROL, 'ready 2\n'), 'GUEST_PROTOCOL'],
-  ['is ready twice', guest => void guest.send(CONTROL, 'ready 1\nready 1\n'), 'GUEST_PROTOCOL'],
+  ['is of another version', guest => void guest.send(CONTROL, 'ready 1\n'), 'GUEST_PROTOCOL'],
+  ['is ready twice', guest => void guest.send(CONTROL, 'ready 2\nready 2\n'), 'GUEST_PROTOCOL'],
   ['says nothing', () => {}, 'GUEST_BOOT_TIMEOUT'],
 ])('a guest that %s is an error', async (_, guest, code) => {
   const { status } = await start(guest, { bootTimeoutMs: 50 })

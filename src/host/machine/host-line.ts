@@ -47,21 +47,26 @@ export class HostLine implements SerialLine {
 
   /** Whether the owner has every byte that came. */
   get isDrained(): boolean {
-    return this.#channel.outputs[this.#line].used === 0
+    return this.waiting === 0
   }
 
-  /** The machine's thread has news: takes what came, and sends on what waits. */
-  look(): void {
-    this.deliver()
+  /** Bytes that the owner has still to get. */
+  get waiting(): number {
+    return this.#channel.outputs[this.#line].used
+  }
+
+  /** The machine's thread has news: gives the owner up to so many bytes, and sends on what waits. */
+  look(limit: number = this.waiting): void {
+    this.deliver(limit)
     if (this.#channel.inputs[this.#line].used > 0) return
     this.#underWay.splice(0).forEach(resolve => resolve())
     this.#fill()
   }
 
   /** Gives the owner what is there now: what comes meanwhile has a notice of its own. */
-  deliver(): void {
+  deliver(limit: number = this.waiting): void {
     const ring = this.#channel.outputs[this.#line]
-    for (let left = ring.used; left > 0 && !this.#isPaused;) {
+    for (let left = limit; left > 0 && !this.#isPaused;) {
       const bytes = ring.read(Math.min(left, PIECE))
       left -= bytes.length
       if (!this.#owner!.receive(bytes)) this.#isPaused = true

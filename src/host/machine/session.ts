@@ -7,7 +7,8 @@
 export interface SerialOwner {
   /**
    * Bytes from the guest. False asks for no more until `SerialLine.resume()`: the guest's UART then sees CTS fall. What is under way
-   * may still come, a few kilobytes at most.
+   * may still come, a few kilobytes at most. Owners are called in the order of their lines: what a guest sent before it wrote to a later
+   * line has come by then, if its owner took it.
    */
   receive(bytes: Uint8Array): boolean
 }

@@ -81,12 +81,19 @@ class WorkerSession implements MachineSession {
         return this.#finish({ reason: 'failed', detail: message.message })
       case 'notice':
         this.#channel.noticeArrived()
-        return this.serial.forEach(line => line.look())
+        return this.#look()
       case 'exit':
         this.#end = message.exit
         this.serial.forEach(line => line.deliver())
         return this.#finishIfDrained()
     }
+  }
+
+  /** What a guest sent on one line before it wrote to a later one, owners get before that: guests report the end of other lines on COM4. */
+  #look(): void {
+    const waiting = this.serial.map(() => 0)
+    for (let line = LINES - 1; line >= 0; line--) waiting[line] = this.serial[line].waiting
+    this.serial.forEach((line, index) => line.look(waiting[index]))
   }
 
   #finishIfDrained(): void {

@@ -16,7 +16,7 @@ import type { RunLoopParts } from './run-loop.ts'
 import type { MachineExit } from './session.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 
-const say = (message: WorkerMessage): void => parentPort!.postMessage(message)
+const say = (message: WorkerMessage): void => parentPort!.postMessage(message, [])
 
 try {
   const parts = await build(workerData as WorkerOrder)

@@ -23,8 +23,8 @@ export const INITTAB = `::once:/lib/tenon/session
 `
 
 /**
- * The one session that a guest is for. It speaks the protocol of src/host/guest/protocol.ts on the line that `tenon.control=` names;
- * without one it gives a shell on the console. Its end is the guest's.
+ * The sessions that a guest is for, one after another. It speaks the protocol of src/host/guest/protocol.ts on the line that
+ * `tenon.control=` names; without one it gives a shell on the console. Its end is the guest's.
  *
  * COM1 is the console, COM2 the command's stdout and (towards the guest) its stdin, COM3 its stderr, COM4 the control line.
  */
@@ -50,11 +50,16 @@ drain() {
   for line; do stty -F "$line" clocal; done
 }
 
-# The host describes the session as a shell fragment of so many bytes: it sets mode, apply_environment and the arguments.
+# The host describes a session as a shell fragment of so many bytes: it sets mode, mark, apply_environment and the arguments. False
+# when it wants no more of them.
 receive_session() {
-  echo 'ready 1' >&3
-  read -r word length <&3
-  dd bs="$length" count=1 iflag=fullblock status=none <&3 >/run/session
+  while read -r word length <&3; do
+    case $word in
+      session) dd bs="$length" count=1 iflag=fullblock status=none <&3 >/run/session; return ;;
+      end) return 1 ;;
+    esac
+  done
+  return 1
 }
 
 follow_window_size() {
@@ -64,10 +69,16 @@ follow_window_size() {
 }
 
 run_on_console() {
-  follow_window_size <&3 &
-  (apply_environment; exec /bin/busybox setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&-)
+  follow_window_size <&3 & follower=$!
+  (apply_environment; exec /bin/busybox setsid -c "$@" <>/dev/ttyS0 >&0 2>&1 3>&- 4>&- 5>&-)
   status=$?
+  kill "$follower"
   drain /dev/ttyS0
+}
+
+# What an earlier session left of its stdin comes before the mark.
+skip_to_mark() {
+  while read -r line <&4; do [ "$line" = "$mark" ] && return; done
 }
 
 # Asks the host for stdin piece by piece, so that it sends no more than the command reads.
@@ -87,9 +98,8 @@ kill_others() {
 
 # The command gets pipes, so that it never takes its output for a terminal.
 run_with_pipes() {
-  make_raw /dev/ttyS1
-  make_raw /dev/ttyS2
-  exec 4<>/dev/ttyS1 5<>/dev/ttyS2
+  skip_to_mark
+  rm -f /run/stdin /run/stdout /run/stderr
   mkfifo /run/stdin /run/stdout /run/stderr
   # Held open here, so that nobody waits for the other end to be opened; closed, they end the output.
   exec 6<>/run/stdout 7<>/run/stderr
@@ -105,18 +115,22 @@ run_with_pipes() {
   drain /dev/ttyS1 /dev/ttyS2
 }
 
-hold_session() {
+hold_sessions() {
   # $$ is the shell that this one is a part of.
   read -r session rest </proc/self/stat
   control=$(boot_option control)
   if [ -n "$control" ]; then
     make_raw "$control"
-    exec 3<>"$control"
-    receive_session
-    . /run/session
-    "run_$mode" "$@"
-    echo "exit $status" >&3
-    drain "$control"
+    make_raw /dev/ttyS1
+    make_raw /dev/ttyS2
+    exec 3<>"$control" 4<>/dev/ttyS1 5<>/dev/ttyS2
+    echo 'ready 2' >&3
+    while receive_session; do
+      . /run/session
+      "run_$mode" "$@"
+      echo "exit $status" >&3
+      drain "$control"
+    done
   else
     setsid -c sh -l <>/dev/console >&0 2>&1
   fi
@@ -125,6 +139,6 @@ hold_session() {
 export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=vt100 USER=root
 cd /root
 # In a subshell, because a process that leads a session takes the first terminal that it opens for its own.
-(hold_session)
+(hold_sessions)
 poweroff -f
 `
