@@ -15,3 +15,17 @@ export const outlinedEngine = (): WebAssembly.Module => compile({ inline: [], fu
 
 /** Every form that needs no call is in the run loop: far more than would be fast. */
 export const inlineEngine = (): WebAssembly.Module => compile({ inline: formKeys(), fused: [] })
+
+const SETS_FLAGS = /^(CMP|TEST|SUB|ADD|AND|OR|XOR|INC|DEC|NEG|SHL|SHR|SAR|ADC|BT|IMUL2)\./
+const PAIRS_EACH = 8
+
+/** All of `inlineEngine`, and pairs of an instruction that sets flags and a conditional branch, a few of them for each first. */
+export function fusedEngine(below: (limit: number) => number): WebAssembly.Module {
+  const inline = formKeys()
+  const branches = inline.filter((key) => key.startsWith('Jcc.'))
+  const fused = inline.filter((key) => SETS_FLAGS.test(key)).flatMap((first) => {
+    const near = branches.filter((key) => key.includes('legacy') === first.includes('legacy'))
+    return Array.from({ length: PAIRS_EACH }, (): [string, string] => [first, near[below(near.length)]])
+  })
+  return compile({ inline, fused: [...new Map(fused.map((pair) => [pair.join('+'), pair])).values()] })
+}
