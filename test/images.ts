@@ -7,7 +7,7 @@ export async function imageUnavailable(): Promise<string | undefined> {
     return undefined
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    console.warn(`skipped: the image busybox cannot be had: ${reason}`)
+    process.stderr.write(`skipped: the image busybox cannot be had: ${reason}\n`)
     return reason
   }
 }
