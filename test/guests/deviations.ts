@@ -21,6 +21,11 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /far/, probe: /stack is (absent|without)/, fields: ['all'], why: '#TS instead of #SS; no limit checks' },
   { guest: /far/, probe: /IRET at level 0 loads/, fields: ['flags'], why: 'VIF and VIP are not loaded' },
   { guest: /far/, probe: /SS absent/, fields: ['vector'], why: '#NP instead of #SS' },
+  { guest: /tasks/, probe: /16-bit T/, fields: ['all'], why: 'a 16-bit TSS leaves the high half of ESP, which it does not have' },
+  { guest: /tasks/, probe: /from a 16-bit to a 32-bit/, fields: ['all'], why: 'as above' },
+  { guest: /tasks/, probe: /bad task/, fields: ['rip'], why: 'a fault of the new task is reported with the old EIP' },
+  { guest: /tasks/, probe: /SS absent/, fields: ['vector'], why: '#NP instead of #SS' },
+  { guest: /tasks/, probe: /the T flag/, fields: ['all'], why: 'the T flag is not there' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -19,7 +19,7 @@ import type { Processor } from './processor.ts'
  */
 export function deliver(cpu: Processor, event: Event): boolean {
   cpu.mmu.abandonSlowStores()
-  cpu.stepTrap = false
+  cpu.stepTrap = cpu.newTaskFault = false
   for (let current = event; ;) {
     if (attempt(cpu, current)) {
       cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, 0)

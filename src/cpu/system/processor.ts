@@ -43,6 +43,8 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
   shadowOfStep = 0
   /** The instruction that runs now loaded RFLAGS.RF, so that its end does not clear it. */
   resumeFlagLoaded = false
+  /** The recorded fault belongs to the task that was just switched to: Slot.RIP is its, and the old task is left already. */
+  newTaskFault = false
   /** Page that the last start-up interrupt names. */
   startUpVector = 0
 

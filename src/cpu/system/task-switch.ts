@@ -53,7 +53,7 @@ interface TaskImage {
 /**
  * Switches to the task of a TSS selector. The caller has checked privilege.
  * @param returnRip where the old task goes on. @param errorCode pushed on the new task's stack; -1: none.
- * @returns false with a fault recorded: before the switch (nothing changed), or as the new task's first event.
+ * @returns false with a fault recorded: before the switch (nothing changed), or as the new task's first event (`newTaskFault`).
  */
 export function switchTask(
   cpu: Processor, selector: number, reason: TaskSwitchReason, returnRip: bigint, errorCode: number,
@@ -65,7 +65,9 @@ export function switchTask(
   const image = readImage(cpu, base, layout)
   if (image === null || !saveTask(cpu, returnRip, reason) || !linkTasks(cpu, tss, base, reason)) return false
   enterTask(cpu, selector, tss, layout, image, reason)
-  return loadSegments(cpu, image, layout) && pushErrorCode(cpu, layout, errorCode) && trapIfAsked(cpu, image)
+  const whole = loadSegments(cpu, image, layout) && pushErrorCode(cpu, layout, errorCode) && trapIfAsked(cpu, image)
+  cpu.newTaskFault = !whole
+  return whole
 }
 
 function readTss(cpu: Processor, selector: number, reason: TaskSwitchReason): Descriptor | null {

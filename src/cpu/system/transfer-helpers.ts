@@ -1,5 +1,6 @@
 import { Segment, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
+import { deliverFault } from './delivery.ts'
 import { farCall, farJump, farReturn } from './far-transfer.ts'
 import { Shadow } from './flags-control.ts'
 import { interruptReturn } from './iret.ts'
@@ -10,22 +11,27 @@ import { loadSegment } from './segmentation.ts'
 /** Helpers of far transfers and segment loads: arguments in, outcome out. */
 
 const size = (cpu: Processor, n: number): 16 | 32 | 64 => cpu.argument32(n) as 16 | 32 | 64
-const outcome = (done: boolean): HelperOutcome => done ? HelperOutcome.RESYNC : HelperOutcome.FAULT
+/** A fault is the instruction's, unless a task switch was over before: then it is delivered here, in the new task. */
+function outcome(cpu: Processor, done: boolean): HelperOutcome {
+  if (!done && !cpu.newTaskFault) return HelperOutcome.FAULT
+  if (!done) deliverFault(cpu)
+  return HelperOutcome.RESYNC
+}
 
 /** Arguments: selector, offset, operand size, next instruction's pointer. */
 export const jumpFar = (cpu: Processor): HelperOutcome =>
-  outcome(farJump(cpu, cpu.argument32(0) & 0xffff, cpu.argument64(1), size(cpu, 2), cpu.argument64(3)))
+  outcome(cpu, farJump(cpu, cpu.argument32(0) & 0xffff, cpu.argument64(1), size(cpu, 2), cpu.argument64(3)))
 
 export const callFar = (cpu: Processor): HelperOutcome =>
-  outcome(farCall(cpu, cpu.argument32(0) & 0xffff, cpu.argument64(1), size(cpu, 2), cpu.argument64(3)))
+  outcome(cpu, farCall(cpu, cpu.argument32(0) & 0xffff, cpu.argument64(1), size(cpu, 2), cpu.argument64(3)))
 
 /** Arguments: operand size, bytes of parameters to release. */
 export const returnFar = (cpu: Processor): HelperOutcome =>
-  outcome(farReturn(cpu, size(cpu, 0), cpu.argument32(1) & 0xffff))
+  outcome(cpu, farReturn(cpu, size(cpu, 0), cpu.argument32(1) & 0xffff))
 
 /** Arguments: operand size, next instruction's pointer. */
 export const returnFromInterrupt = (cpu: Processor): HelperOutcome =>
-  outcome(interruptReturn(cpu, size(cpu, 0), cpu.argument64(1)))
+  outcome(cpu, interruptReturn(cpu, size(cpu, 0), cpu.argument64(1)))
 
 /** Arguments: segment register, selector. A load of SS delays interrupts by one instruction. */
 export function moveToSegment(cpu: Processor): HelperOutcome {
