@@ -5,6 +5,9 @@ import type { MachineSnapshot } from '../snapshot/snapshot.ts'
 const NANOSECONDS = 1
 const START = Date.UTC(2024, 1, 29, 12)
 
+/** A machine, and where its source of random numbers was. */
+export interface SavedGuest { readonly snapshot: MachineSnapshot, readonly random: number }
+
 /**
  * A machine whose runs can be repeated: time stands still within a slice and passes between slices, one nanosecond an instruction; what
  * a halted machine waits for comes at once.
@@ -15,6 +18,7 @@ export class DeterministicMachine {
   console = ''
   private readonly memory: number
   private readonly engine: WebAssembly.Module
+  private readonly input: number[] = []
   private hostTime = 0
   private random = 1
 
@@ -23,18 +27,20 @@ export class DeterministicMachine {
     this.engine = engine
     this.machine = new Machine({
       memory, engine,
-      serial: [{ transmit: (byte) => this.transmit(byte), receive: () => -1 }],
+      serial: [{ transmit: (byte) => this.transmit(byte), receive: () => this.input.shift() ?? -1 }],
       hostNow: () => this.hostTime,
       wallClock: () => START,
       random: () => this.random = Math.imul(this.random, 0x41c64e6d) + 12345 >>> 0,
     })
   }
 
-  /** Another machine that goes on from a snapshot of this one; its input, the random numbers, goes on as well. */
-  successor(snapshot: MachineSnapshot): DeterministicMachine {
+  save(): SavedGuest { return { snapshot: this.machine.save(), random: this.random } }
+
+  /** Another machine that goes on from what one of this kind was. Input that was typed and not taken is lost. */
+  successor({ snapshot, random }: SavedGuest): DeterministicMachine {
     const copy = new DeterministicMachine(this.memory, this.engine)
     copy.machine.restore(snapshot)
-    copy.random = this.random
+    copy.random = random
     return copy
   }
 
@@ -52,6 +58,12 @@ export class DeterministicMachine {
       }
     }
     return true
+  }
+
+  /** Types at COM1. */
+  type(text: string): void {
+    for (const character of text) this.input.push(character.charCodeAt(0))
+    this.machine.serial[0].receiveReady()
   }
 
   private transmit(byte: number): boolean {
