@@ -27,12 +27,16 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
   const { staleMs, timeoutMs } = { ...DEFAULTS, ...options }
   const identity = JSON.stringify({ process: process.pid, host: hostname(), id: randomUUID() })
   const deadline = Date.now() + timeoutMs
-  for (let waited = false; !await create(path, identity); waited = true) {
-    if (!waited) options.onWait?.()
-    if (await isAbandoned(path, staleMs)) await takeAway(path)
-    else if (Date.now() > deadline) throw hostError('CACHE_LOCKED', `another process is using the cache for too long: if there is none, delete ${path}`)
-    else await new Promise(resolve => setTimeout(resolve, POLL_MS))
+  for (let waited = false; !await create(path, identity);) {
     options.signal?.throwIfAborted()
+    if (await isAbandoned(path, staleMs)) {
+      await takeAway(path)
+      continue
+    }
+    if (!waited) options.onWait?.()
+    waited = true
+    if (Date.now() > deadline) throw hostError('CACHE_LOCKED', `another process is using the cache for too long: if there is none, delete ${path}`)
+    await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
   const heartbeat = setInterval(() => void touch(path), staleMs / 4)
   heartbeat.unref()
