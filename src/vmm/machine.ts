@@ -116,8 +116,8 @@ export class Machine {
   get serial(): readonly SerialPort[] { return this.platform.serial }
 
   /**
-   * Every stateful part but the memory, by its name in a snapshot, in the order of restoring: timers need the clock, and the APIC's the
-   * processor's time stamp counter.
+   * Every stateful part but the memory, by its name in a snapshot, in the order of restoring: timers need the clock, and the APIC's
+   * the processor's time stamp counter.
    */
   get parts(): Readonly<Record<string, Stateful>> {
     return { clock: this.clock, machine: this.standing, vcpu0: this.vcpu, ...this.platform.devices }
@@ -142,8 +142,8 @@ export class Machine {
   run(budget: number): RunOutcome { return this.slice(() => this.vcpu.run(budget)) }
 
   /**
-   * Runs exactly `count` instructions, unless the machine halts or ends before. With a host clock that stands still during each call,
-   * the outcome follows from the machine's state and input alone: runs can be repeated.
+   * Runs exactly `count` instructions, unless the machine halts or ends before. With a host clock that stands still during each
+   * call, the outcome follows from the machine's state and input alone: runs can be repeated.
    */
   runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
 

@@ -19,7 +19,7 @@ export type SliceOutcome =
   /** A triple fault. */
   | 'shutdown'
 
-/** Instructions that may run between two looks at the budget: those of one page, if none of them branches or leaves the run loop. */
+/** Instructions that may run between two looks at the budget: those of a page, if none of them branches or leaves the run loop. */
 const LONGEST_LINE = 4096
 
 export class Vcpu implements Stateful<ProcessorState> {

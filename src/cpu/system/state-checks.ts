@@ -5,8 +5,8 @@ import type { VcpuState } from '../state/vcpu-state.ts'
 import { Cr0, Cr4, Efer, canonical, is64Bit, isLong, isProtected, isVirtual8086 } from './mode.ts'
 
 /**
- * Whether a state can be that of a processor at all: what instructions take care of one by one, seen as a whole. The rules are those
- * for guest state at VM entry (SDM Vol. 3C §26.3.1), as far as there is state for them.
+ * Whether a state can be that of a processor at all: what instructions take care of one by one, seen as a whole. The rules are
+ * those for guest state at VM entry (SDM Vol. 3C §26.3.1), as far as there is state for them.
  */
 
 export interface Contradiction { readonly name: string, readonly what: string }
@@ -42,14 +42,15 @@ const RULES: readonly Rule[] = [
   { name: 'CPL', what: 'is not 0 in real mode', holds: (s) => isProtected(s) || s.cpl === 0 },
   { name: 'TR', what: 'holds no busy TSS', holds: (s) => BUSY_TSS.includes(tss(s)) },
   lowBase('ES', Segment.ES), lowBase('CS', Segment.CS), lowBase('SS', Segment.SS), lowBase('DS', Segment.DS),
-  canonicalBase('FS', Segment.FS), canonicalBase('GS', Segment.GS), canonicalBase('LDTR', Segment.LDTR), canonicalBase('TR', Segment.TR),
+  canonicalBase('FS', Segment.FS), canonicalBase('GS', Segment.GS), canonicalBase('LDTR', Segment.LDTR),
+  canonicalBase('TR', Segment.TR),
   canonicalRegister('GDTR', Block.GDTR), canonicalRegister('IDTR', Block.IDTR),
   canonicalRegister('LSTAR', Block.LSTAR), canonicalRegister('CSTAR', Block.CSTAR),
   canonicalRegister('KERNEL_GS_BASE', Block.KERNEL_GS_BASE),
   canonicalRegister('SYSENTER_ESP', Block.SYSENTER_ESP), canonicalRegister('SYSENTER_EIP', Block.SYSENTER_EIP),
   wordRegister('SYSENTER_CS', Block.SYSENTER_CS), wordRegister('FMASK', Block.FMASK), wordRegister('TSC_AUX', Block.TSC_AUX),
   wordRegister('DR6', Block.DR + 48), wordRegister('DR7', Block.DR + 56),
-  { name: 'retired', what: 'is more than can be counted', holds: (s) => s.slotU64(Slot.RETIRED) <= BigInt(Number.MAX_SAFE_INTEGER) },
+  { name: 'retired', what: 'is too much to count', holds: (s) => s.slotU64(Slot.RETIRED) <= BigInt(Number.MAX_SAFE_INTEGER) },
 ]
 
 /** The first thing about a state that cannot be, if there is one. */

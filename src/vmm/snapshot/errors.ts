@@ -1,8 +1,9 @@
 import { TenonError } from '../../base/errors.ts'
 
 /**
- * What can be wrong with a snapshot. INVALID: damaged. VERSION: by a Tenon whose format this one does not read. MISMATCH: of a machine
- * that is built otherwise. MACHINE_IN_USE: the machine to restore is not a fresh one. MACHINE_UNUSABLE: a restore of it failed half way.
+ * What can be wrong with a snapshot. INVALID: damaged. VERSION: by a Tenon whose format this one does not read. MISMATCH: of a
+ * machine that is built otherwise. MACHINE_IN_USE: the machine to restore is not a fresh one. MACHINE_UNUSABLE: a restore of it
+ * failed half way.
  */
 export type SnapshotErrorCode =
   | 'SNAPSHOT_INVALID' | 'SNAPSHOT_VERSION' | 'SNAPSHOT_MISMATCH' | 'MACHINE_IN_USE' | 'MACHINE_UNUSABLE'

@@ -52,8 +52,8 @@ const checksumOf = (pieces: readonly Uint8Array[], before: number): number =>
   pieces.reduce((checksum, piece) => crc32(piece, checksum), before)
 
 /**
- * Reads the file of a snapshot: `push` its bytes in order, then `finish`. Both throw TenonError SNAPSHOT_INVALID or SNAPSHOT_VERSION.
- * Whether the snapshot fits a machine, and whether its parts are in order, is for `Machine.restore` to find out.
+ * Reads the file of a snapshot: `push` its bytes in order, then `finish`. Both throw TenonError SNAPSHOT_INVALID or
+ * SNAPSHOT_VERSION. Whether the snapshot fits a machine, and whether its parts are in order, is for `Machine.restore` to find out.
  */
 export class SnapshotReader {
   private readonly input = new ByteQueue()
@@ -84,8 +84,8 @@ export class SnapshotReader {
     const version = wordAt(header, MAGIC.length)
     if (version !== FILE_VERSION) {
       throw snapshotError('SNAPSHOT_VERSION',
-        `the snapshot file has format version ${version} and this Tenon reads version ${FILE_VERSION}: restore it with the Tenon that `
-        + 'saved it')
+        `the snapshot file has format version ${version} and this Tenon reads version ${FILE_VERSION}: restore it with the Tenon `
+        + 'that saved it')
     }
     this.checksum = crc32(header)
     this.started = true

@@ -4,8 +4,8 @@ import type { FrameMap } from '../../machine/frame-map.ts'
 import { damaged } from './errors.ts'
 
 /**
- * Guest memory in a snapshot: runs of RAM pages that hold anything but zeros, in ascending order. ROM is made anew from the machine's
- * configuration, and pages that are not mentioned are zero.
+ * Guest memory in a snapshot: runs of RAM pages that hold anything but zeros, in ascending order. ROM is made anew from the
+ * machine's configuration, and pages that are not mentioned are zero.
  */
 
 /** A run of pages; a type (not an interface), so that it is plain data. */
@@ -62,7 +62,7 @@ export function checkMemory(frames: FrameMap, memory: unknown): asserts memory i
 /** Returns the page after the extent. */
 function checkExtent(frames: FrameMap, extent: unknown, next: number): number {
   const { page, bytes } = (typeof extent === 'object' && extent !== null ? extent : {}) as { page?: unknown, bytes?: unknown }
-  if (typeof page !== 'number' || !Number.isInteger(page) || page < next) throw damaged('its memory pages are not in ascending order')
+  if (typeof page !== 'number' || !Number.isInteger(page) || page < next) throw damaged('its memory is not in ascending order')
   if (!(bytes instanceof Uint8Array)) throw damaged(`memory page ${page} has no bytes`)
   const pages = bytes.length / PAGE_SIZE
   if (!Number.isInteger(pages) || pages < 1 || pages > EXTENT_PAGES) {

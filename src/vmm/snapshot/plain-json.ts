@@ -3,7 +3,8 @@ import type { PlainData } from '../../machine/lifecycle.ts'
 import { damaged } from './errors.ts'
 
 /**
- * Plain data as JSON in ASCII. What JSON has no notation for is an object with one marked key: `{"$bigint":"-5"}`, `{"$bytes":"00ff"}`.
+ * Plain data as JSON in ASCII. What JSON has no notation for is an object of one marked key: `{"$bigint":"-5"}`,
+ * `{"$bytes":"00ff"}`.
  */
 
 const BIGINT = '$bigint'
@@ -13,7 +14,8 @@ const MAXIMUM_BIGINT_DIGITS = 80
 const HEX = '0123456789abcdef'
 
 export function encodePlain(value: PlainData): Uint8Array {
-  const text = JSON.stringify(mark(value)).replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  const text = JSON.stringify(mark(value)).replace(/[^\x20-\x7e]/g, escaped)
   return Uint8Array.from({ length: text.length }, (_, at) => text.charCodeAt(at))
 }
 

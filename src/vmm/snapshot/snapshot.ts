@@ -2,8 +2,8 @@
  * A whole machine as plain data, and back. `Machine.save` and `Machine.restore` are the way in; how a snapshot becomes a file is in
  * file.ts.
  *
- * A snapshot says what the machine *is*: every part's state under its name, schema and version, and the memory that is not zero. What
- * follows from the configuration (wiring, back ends, ROM) or can be made again (translations, decoded code) is not in it.
+ * A snapshot says what the machine *is*: every part's state under its name, schema and version, and the memory that is not zero.
+ * What follows from the configuration (wiring, back ends, ROM) or can be made again (translations, decoded code) is not in it.
  */
 import type { FrameMap } from '../../machine/frame-map.ts'
 import type { PlainData, SnapshotPart, Stateful } from '../../machine/lifecycle.ts'
@@ -84,8 +84,8 @@ function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory
   }
   if (version !== SNAPSHOT_VERSION) {
     throw snapshotError('SNAPSHOT_VERSION',
-      `the snapshot has format version ${shown(version)} and this Tenon reads version ${SNAPSHOT_VERSION}: restore it with the Tenon `
-      + 'that saved it')
+      `the snapshot has format version ${shown(version)} and this Tenon reads version ${SNAPSHOT_VERSION}: restore it with the `
+      + 'Tenon that saved it')
   }
   return { config, parts, memory }
 }
@@ -97,8 +97,8 @@ function checkConfig(config: unknown, layout: MachineLayout): void {
   const vcpus = reader.integer('vcpus', 1, 0xffff)
   if (memory !== own.memory || vcpus !== own.vcpus) {
     throw snapshotError('SNAPSHOT_MISMATCH',
-      `the snapshot is of a machine with ${memory} bytes of memory and ${vcpus} vCPUs, and this one has ${own.memory} and ${own.vcpus}: `
-      + 'build a machine of the same size to restore it')
+      `the snapshot is of a machine with ${memory} bytes of memory and ${vcpus} vCPUs, and this one has ${own.memory} and `
+      + `${own.vcpus}: build a machine of the same size to restore it`)
   }
   if (JSON.stringify(asRecord(config).layout) !== JSON.stringify(own.layout)) {
     throw snapshotError('SNAPSHOT_MISMATCH',
@@ -121,18 +121,19 @@ function matchParts(own: Readonly<Record<string, Stateful>>, saved: unknown): Ma
   }
   const missing = Object.keys(own).filter((name) => !states.has(name))
   if (missing.length === 0) return states
-  throw snapshotError('SNAPSHOT_MISMATCH', `the snapshot lacks part '${missing.join("', '")}': build a machine with the same devices`)
+  throw snapshotError('SNAPSHOT_MISMATCH', `the snapshot lacks part '${missing.join(`', '`)}': build a machine without it`)
 }
 
 function checkPart(name: string, own: Stateful, schema: unknown, version: unknown): void {
   if (schema !== own.schema) {
     throw snapshotError('SNAPSHOT_MISMATCH',
-      `snapshot part '${name}' is a ${shown(schema)} and this machine has a '${own.schema}' there: build a machine with the same devices`)
+      `snapshot part '${name}' is a ${shown(schema)} and this machine has a '${own.schema}' there: build a machine with the same `
+      + 'devices')
   }
   if (version === own.version) return
   throw snapshotError('SNAPSHOT_VERSION',
-    `snapshot part '${name}' has version ${shown(version)} of '${schema}' and this Tenon reads version ${own.version}: restore it with `
-    + 'the Tenon that saved it')
+    `snapshot part '${name}' has version ${shown(version)} of '${schema}' and this Tenon reads version ${own.version}: restore it `
+    + 'with the Tenon that saved it')
 }
 
 const asRecord = (value: unknown): Record<string, unknown> =>

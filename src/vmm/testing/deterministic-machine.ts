@@ -9,8 +9,8 @@ const START = Date.UTC(2024, 1, 29, 12)
 export interface SavedGuest { readonly snapshot: MachineSnapshot, readonly random: number }
 
 /**
- * A machine whose runs can be repeated: time stands still within a slice and passes between slices, one nanosecond an instruction; what
- * a halted machine waits for comes at once.
+ * A machine whose runs can be repeated: time stands still within a slice and passes between slices, one nanosecond an instruction;
+ * what a halted machine waits for comes at once.
  */
 export class DeterministicMachine {
   readonly machine: Machine

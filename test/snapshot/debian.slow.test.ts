@@ -1,0 +1,68 @@
+/**
+ * Debian's kernel, saved in the middle of its boot: what another machine makes of the snapshot is, to the bit, what the machine
+ * that was saved makes of it. The image is that of the user's cache, fetched if it is not there.
+ */
+import { beforeAll, expect, test } from 'vitest'
+import { buildPartialEngine } from '../../src/cpu/interpreter/build-engine.ts'
+import { PROFILE } from '../../src/cpu/interpreter/profile-data.ts'
+import { KERNEL_DECOMPRESSORS } from '../../src/host/images/decompress.ts'
+import { openImage } from '../../src/host/images/open-image.ts'
+import type { BootConfig } from '../../src/vmm/machine.ts'
+import { openKernel } from '../../src/vmm/boot/kernel-image.ts'
+import { DeterministicMachine } from '../../src/vmm/testing/deterministic-machine.ts'
+import { expectSame, throughFile } from '../../src/vmm/testing/snapshots.ts'
+
+const MEMORY = 256 << 20
+/** Instructions between two looks at the clock: a virtual millisecond. */
+const SLICE = 1_000_000
+const MAXIMUM = 4_000_000_000
+const PROMPT = '~ # '
+/** The time, random numbers, memory, and what the kernel counted. */
+const COMMANDS = 'mount -t proc proc /proc; echo $((6 * 7)) $RANDOM; cat /proc/uptime /proc/meminfo /proc/interrupts; '
+  + 'head -c 16 /dev/urandom | hexdump -C; sha256sum /bin/busybox; echo do""ne\n'
+
+let engine: WebAssembly.Module
+let boot: BootConfig
+beforeAll(async () => {
+  engine = new WebAssembly.Module(buildPartialEngine(PROFILE).bytes as Uint8Array<ArrayBuffer>)
+  const image = await openImage('busybox')
+  const kernel = await openKernel(image.kernel, KERNEL_DECOMPRESSORS)
+  boot = { kernel, initrd: image.initrd, commandLine: 'console=ttyS0 panic=-1 rdinit=/bin/busybox -- sh' }
+}, 300_000)
+
+/** Runs whole slices until the console satisfies `enough`. Returns where it stopped. */
+function runUntil(guest: DeterministicMachine, enough: (console: string) => boolean): number {
+  let end = guest.machine.retired
+  while (!enough(guest.console)) {
+    end += SLICE
+    if (!guest.runTo(end) || end > MAXIMUM) throw new Error(`the guest stopped:\n${guest.console.slice(-1000)}`)
+  }
+  return end
+}
+
+function runSlices(guest: DeterministicMachine, to: number): void {
+  while (guest.machine.retired < to) guest.runTo(guest.machine.retired + SLICE)
+}
+
+test('Debian goes on in another machine as if nothing had happened', () => {
+  const original = new DeterministicMachine(MEMORY, engine)
+  original.machine.boot(boot)
+  runUntil(original, (console) => console.length > 8000)
+  const saved = original.save()
+  const consoleBefore = original.console
+  const atPrompt = runUntil(original, (console) => console.endsWith(PROMPT))
+
+  const copy = original.successor({ ...saved, snapshot: throughFile(saved.snapshot) })
+  runSlices(copy, atPrompt)
+  expect(consoleBefore + copy.console).toBe(original.console)
+  expectSame(copy.machine.save(), original.machine.save())
+
+  const screens = [original, copy].map((guest) => {
+    const before = guest.console.length
+    guest.type(COMMANDS)
+    runUntil(guest, (console) => console.endsWith('done\r\n~ # '))
+    return guest.console.slice(before)
+  })
+  expect(screens[0]).toMatch(/42\r\n/)
+  expect(screens[1]).toBe(screens[0])
+}, 900_000)
