@@ -1,7 +1,7 @@
 import { TenonError } from '../base/errors.ts'
 
 /** What is wrong with how the command was called, or with where it was. */
-export type CliErrorCode = 'USAGE' | 'FILE_UNREADABLE' | 'OUTPUT_FAILED'
+export type CliErrorCode = 'USAGE' | 'OUTPUT_FAILED'
 
 export function cliError(code: CliErrorCode, message: string, cause?: unknown): TenonError<CliErrorCode> {
   return new TenonError(code, message, cause === undefined ? undefined : { cause })

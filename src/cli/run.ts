@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import type { GuestOptions } from '../host/guest/boot.ts'
 import { checkMemory } from '../host/guest/image-guest.ts'
 import { startImageSession } from '../host/guest/image-session.ts'
@@ -6,6 +5,7 @@ import { runKernel } from '../host/guest/kernel-session.ts'
 import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
 import type { BootImage } from '../host/images/image.ts'
 import { openImage } from '../host/images/open-image.ts'
+import { readInputFile } from '../host/input-file.ts'
 import type { StartMachine } from '../host/machine/session.ts'
 import { cliError, ExitStatus, Quit } from './errors.ts'
 import { ESCAPE_HELP } from './escape-keys.ts'
@@ -70,8 +70,8 @@ function sessionRequest({ command, environment }: RunRequest, isOnTerminal: bool
 
 async function runOwnKernel(request: RunRequest, kernelPath: string, surroundings: Surroundings): Promise<number> {
   const { stdin, stdout, stderr } = surroundings
-  const kernel = await readInput(kernelPath, '--kernel')
-  const initrd = request.initrd === undefined ? undefined : await readInput(request.initrd, '--initrd')
+  const kernel = await readInputFile(kernelPath, '--kernel')
+  const initrd = request.initrd === undefined ? undefined : await readInputFile(request.initrd, '--initrd')
   const terminal = stdin.isTTY && stdout.isTTY ? takeTerminal(surroundings) : undefined
   const exit = await runKernel({
     ...guestOptions(request, surroundings),
@@ -117,19 +117,4 @@ function takeTerminal({ stdin, stderr, quit }: Surroundings): TerminalInput {
 
 function windowSize({ rows, columns }: NodeJS.WriteStream): WindowSize {
   return { rows: rows || 24, columns: columns || 80 }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'its permissions forbid it', ERR_FS_FILE_TOO_LARGE: 'it is over 2 GiB',
-}
-
-async function readInput(path: string, option: string): Promise<Uint8Array> {
-  try {
-    const bytes = await readFile(path)
-    if (bytes.length > 0) return bytes
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw cliError('FILE_UNREADABLE', `${option} ${path} cannot be read: ${REASONS[code ?? ''] ?? code}`, error)
-  }
-  throw cliError('FILE_UNREADABLE', `${option} ${path} is empty`)
 }

@@ -8,9 +8,11 @@ export type HostErrorCode =
   | 'CACHE_LOCKED' // another process holds the cache for too long
   | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
+  | 'COMMAND_INVALID' // nothing that a guest could be told to run
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
+  | 'FILE_UNREADABLE' // a file that the user named
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_BUSY' // it runs a command already
   | 'GUEST_CRASHED' // triple fault, or a halt for ever

@@ -2,19 +2,21 @@ import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { BootImage } from '../images/image.ts'
 import type { MachineExit, MachineSession, SerialOwner } from '../machine/session.ts'
-import { bootDeadline, checkExit } from './boot.ts'
+import { bootDeadline, checkExit, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
 import { ConsoleLog } from './console-log.ts'
-import { CONTROL_LINE, END_OF_SESSIONS, GUEST_CONTROL_DEVICE, GuestMessageReader, PROTOCOL_VERSION } from './protocol.ts'
+import { checkRequest, CONTROL_LINE, END_OF_SESSIONS, GUEST_CONTROL_DEVICE, GuestMessageReader, PROTOCOL_VERSION } from './protocol.ts'
 import type { GuestMessage, SessionRequest } from './protocol.ts'
-import { GuestSession } from './session.ts'
+import { CONSOLE_LINE, GuestSession } from './session.ts'
 import type { SessionStreams } from './session.ts'
 
 export interface ImageGuestOptions extends GuestOptions {
   /** Its kernel and initrd are given away. */
   readonly image: BootImage
-  /** Takes the kernel's log, if it is wanted. */
+  /** Takes what the console shows outside of sessions: the kernel's log. */
   readonly kernelLog?: Writable
+  /** Whether the kernel keeps its log to itself. Default: where nothing takes it. */
+  readonly quiet?: boolean
   /** More for the kernel's command line. */
   readonly append?: string
   /** Called when the guest's init answers. */
@@ -42,9 +44,9 @@ export function checkMemory({ name, minimumMemory }: BootImage, memoryBytes: num
   throw hostError('GUEST_MEMORY_TOO_SMALL', `the image ${name} needs ${least} of memory and is given ${given}: give it more (--memory)`)
 }
 
-function commandLineOf({ image, kernelLog, append }: ImageGuestOptions): string {
+function commandLineOf({ image, kernelLog, quiet = kernelLog === undefined, append }: ImageGuestOptions): string {
   // A panic resets at once, so that we see it.
-  const words = ['console=ttyS0', 'panic=-1', ...kernelLog === undefined ? ['quiet'] : ['earlyprintk=ttyS0'], `tenon.control=${GUEST_CONTROL_DEVICE}`]
+  const words = ['console=ttyS0', 'panic=-1', ...quiet ? ['quiet'] : ['earlyprintk=ttyS0'], `tenon.control=${GUEST_CONTROL_DEVICE}`]
   return [...words, ...image.commandLine === '' ? [] : [image.commandLine], ...append === undefined ? [] : [append]].join(' ')
 }
 
@@ -55,6 +57,7 @@ export class ImageGuest {
   readonly booted: Promise<void>
   readonly #options: ImageGuestOptions
   readonly #log = new ConsoleLog()
+  readonly #kernelLog: StreamOwner | undefined
   readonly #reader = new GuestMessageReader()
   #settleBoot!: { resolve(): void, reject(error: unknown): void }
   #machine!: MachineSession
@@ -65,6 +68,8 @@ export class ImageGuest {
 
   constructor(options: ImageGuestOptions) {
     this.#options = options
+    const { kernelLog } = options
+    this.#kernelLog = kernelLog && new StreamOwner(kernelLog, () => this.#machine.serial[CONSOLE_LINE])
     this.owners = [
       { receive: bytes => this.#receiveConsole(bytes) },
       { receive: bytes => this.#session?.stdout.receive(bytes) ?? true },
@@ -90,8 +95,9 @@ export class ImageGuest {
     void machine.exited.then(exit => this.#end(exit))
   }
 
-  /** Runs a session as soon as the guest is ready. Throws TenonError GUEST_BUSY if there is one already. */
+  /** Runs a session as soon as the guest is ready. Throws TenonError GUEST_BUSY if there is one already, or COMMAND_INVALID. */
   run(request: SessionRequest, streams: SessionStreams): GuestSession {
+    checkRequest(request)
     if (this.#session !== undefined) throw hostError('GUEST_BUSY', 'the guest runs a session already: wait until it has ended')
     this.#session = new GuestSession(request, streams, () => this.#machine)
     if (this.#phase === 'ready') this.#session.begin(this.#machine)
@@ -109,8 +115,7 @@ export class ImageGuest {
   #receiveConsole(bytes: Uint8Array): boolean {
     if (this.#session?.isRunning && this.#session.isOnConsole) return this.#session.stdout.receive(bytes)
     this.#log.append(bytes)
-    this.#options.kernelLog?.write(Buffer.from(bytes))
-    return true
+    return this.#kernelLog?.receive(bytes) ?? true
   }
 
   #receiveControl(bytes: Uint8Array): boolean {

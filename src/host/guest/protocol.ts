@@ -43,6 +43,16 @@ export type GuestMessage =
   | { readonly kind: 'stdin' }
   | { readonly kind: 'exit', readonly status: number }
 
+/** Throws TenonError COMMAND_INVALID if a guest could not be told this. */
+export function checkRequest({ argv, environment }: SessionRequest): void {
+  if (argv.length === 0 || argv[0] === '') throw hostError('COMMAND_INVALID', 'there is no command to run')
+  const wrong = Object.keys(environment).find(name => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+  if (wrong !== undefined) throw hostError('COMMAND_INVALID', `${JSON.stringify(wrong)} is no name for an environment variable`)
+  if ([...argv, ...Object.values(environment)].some(text => text.includes('\0'))) {
+    throw hostError('COMMAND_INVALID', 'an argument or an environment variable has a NUL character, which no program can be given')
+  }
+}
+
 export function encodeSession({ mode, argv, environment, windowSize }: SessionRequest, mark: string): Uint8Array {
   const lines = [
     `mode=${mode} mark=${mark}`,

@@ -1,0 +1,6 @@
+/** Tenon as a library: `Machine` boots Linux in this program. */
+export { Machine } from './api/machine.ts'
+export type { MachineConsole, MachineOptions, OutputStream, RunOptions, RunResult } from './api/types.ts'
+export type { MachineExit, MachineExitReason } from './host/machine/session.ts'
+export type { ProgressEvent } from './host/images/progress.ts'
+export { TenonError } from './base/errors.ts'
