@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
 import type { GuestCommand } from './measure.ts'
 
@@ -29,10 +30,12 @@ export interface Target {
 }
 
 const MEMORY_MEBIBYTES = 256
+const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
 const COMMAND_LINE = 'console=ttyS0 quiet loglevel=1 panic=-1'
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-const TENON_CLI = fromHere('../cli/main.js')
+const TENON_GUEST = fromHere('guests/tenon.js')
+const ENGINE = fromHere('../engine.wasm')
 const V86_GUEST = fromHere('guests/v86.js')
 
 /** In the order of the columns. The targets of one architecture boot the same files. */
@@ -49,14 +52,11 @@ function tenon(name: string, architecture: Architecture, isDefault: boolean): Ta
     name,
     architecture,
     isDefault,
-    version: async () => existsSync(TENON_CLI) ? packageVersion('../../package.json') : undefined,
-    command: ({ kernel, initrd }) => ({
-      program: process.execPath,
-      args: [
-        TENON_CLI, 'run', '--kernel', kernel, '--initrd', initrd, '--append', COMMAND_LINE, '--memory', `${MEMORY_MEBIBYTES}M`,
-      ],
-      reports: false,
-    }),
+    version: async () => existsSync(ENGINE) ? packageVersion('../../package.json') : undefined,
+    command: ({ kernel, initrd }) => {
+      const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES }
+      return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], reports: true }
+    },
   }
 }
 
@@ -92,7 +92,7 @@ async function v86Version(): Promise<string | undefined> {
 function v86Command({ kernel, initrd, bios, videoBios }: GuestFiles): GuestCommand {
   const guest: V86Guest = {
     kernelFile: kernel, initrdFile: initrd, biosFile: bios, videoBiosFile: videoBios,
-    commandLine: COMMAND_LINE, memoryBytes: MEMORY_MEBIBYTES * 1024 * 1024,
+    commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES,
   }
   return { program: process.execPath, args: [V86_GUEST, JSON.stringify(guest)], reports: true }
 }

@@ -5,7 +5,7 @@ import { ByteRing } from './byte-ring.ts'
  * the *bell* between slices, and sleeps on it when the guest has nothing to do. Serial bytes go through rings. The other way, a message
  * `notice` says that there is something new in the rings; there is at most one under way.
  *
- *     words   0 bell, 1 notice under way, 2 to 5 room wanted in the output ring of COM1 to COM4
+ *     words   0 bell, 1 notice under way, 2 to 5 room wanted in the output ring of COM1 to COM4, 6 and 7 instructions (a double)
  *     rings   for each line: output (from the guest), then input
  */
 export const LINES = 4
@@ -16,7 +16,7 @@ export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4 } as const
 export const OUTPUT_CAPACITY = 64 * 1024
 const INPUT_CAPACITY = 16 * 1024
 
-const Word = { BELL: 0, NOTICE: 1, ROOM_WANTED: 2 } as const
+const Word = { BELL: 0, NOTICE: 1, ROOM_WANTED: 2, INSTRUCTIONS: 6 } as const
 const WORDS_SIZE = 64
 const LINE_SIZE = ByteRing.byteLength(OUTPUT_CAPACITY) + ByteRing.byteLength(INPUT_CAPACITY)
 
@@ -25,14 +25,25 @@ export class MachineChannel {
   readonly outputs: readonly ByteRing[]
   readonly inputs: readonly ByteRing[]
   readonly #words: Int32Array
+  readonly #instructions: Float64Array
 
   /** The channel in this memory, or a new one. */
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(WORDS_SIZE + LINES * LINE_SIZE)) {
     this.memory = memory
     this.#words = new Int32Array(memory, 0, WORDS_SIZE / 4)
+    this.#instructions = new Float64Array(memory, 4 * Word.INSTRUCTIONS, 1)
     const starts = Array.from({ length: LINES }, (_, line) => WORDS_SIZE + line * LINE_SIZE)
     this.outputs = starts.map(start => new ByteRing(memory, start, OUTPUT_CAPACITY))
     this.inputs = starts.map(start => new ByteRing(memory, start + ByteRing.byteLength(OUTPUT_CAPACITY), INPUT_CAPACITY))
+  }
+
+  /** Guest instructions so far, as of the last slice. */
+  get instructions(): number {
+    return this.#instructions[0]
+  }
+
+  set instructions(count: number) {
+    this.#instructions[0] = count
   }
 
   /** Rings the bell for `bits`, and wakes the machine's thread if it sleeps. */

@@ -10,7 +10,7 @@ import type { MachineExit } from './session.ts'
 const END: RunOutcome = { state: 'ended', reason: 'power-off' }
 
 /** Runs a machine whose slices are these functions. */
-function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) => RunOutcome)[]): { exit: MachineExit, calls: string[] } {
+function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) => RunOutcome)[]): { exit: MachineExit, calls: string[], instructions: number } {
   const channel = new MachineChannel()
   const line = new LineBackend(channel, 0)
   const calls: string[] = []
@@ -19,11 +19,11 @@ function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) =>
     receiveBreak: () => true, setModemInputs: () => {},
   }
   const machine = {
-    clock: { now: () => performance.now() * 1e6 }, serial: [port], powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
+    clock: { now: () => performance.now() * 1e6 }, serial: [port], retired: 7, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
     run: () => slices.shift()!({ channel, line }),
   }
   const exit = runUntilEnd({ machine, channel, lines: [line], hostClock: new HostClock(), notify: () => calls.push('notice') })
-  return { exit, calls }
+  return { exit, calls, instructions: new MachineChannel(channel.memory).instructions }
 }
 
 test.each<[RunOutcome, MachineExit]>([
@@ -60,4 +60,8 @@ test('notices do not pile up while the main thread is away', () => {
   }
   expect(run([send, send, send, () => END]).calls).toEqual(['notice'])
   expect(run([send, send, answered, () => END]).calls).toEqual(['notice', 'notice'])
+})
+
+test('the main thread sees how far the guest is', () => {
+  expect(run([() => END]).instructions).toBe(7)
 })

@@ -18,6 +18,8 @@ const SLICES_BETWEEN_CLOCK_CHECKS = 1_000
 export interface RunnableMachine {
   readonly clock: { now(): number }
   readonly serial: readonly SerialPort[]
+  /** Instructions so far. */
+  readonly retired: number
   run(budget: number): RunOutcome
   powerButton(): void
   describe(): string
@@ -57,6 +59,7 @@ function answer(bell: number, { machine, lines }: RunLoopParts): void {
 }
 
 function settle({ machine, lines, channel, notify }: RunLoopParts): void {
+  channel.instructions = machine.retired
   let news = false
   for (let index = 0; index < lines.length; index++) {
     if (lines[index]?.settle(machine.serial[index])) news = true

@@ -56,6 +56,8 @@ export interface MachineSession {
    * an owner had no room for are dropped.
    */
   readonly exited: Promise<MachineExit>
+  /** Guest instructions executed so far, where they are counted. */
+  readonly instructions?: number
   /** Presses the ACPI power button. */
   powerButton(): void
   /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */

@@ -63,6 +63,10 @@ class WorkerSession implements MachineSession {
     signal?.addEventListener('abort', this.#kill)
   }
 
+  get instructions(): number {
+    return this.#channel.instructions
+  }
+
   powerButton(): void {
     this.#channel.ring(Bell.POWER_BUTTON)
   }
