@@ -105,7 +105,7 @@ export class Vcpu implements Stateful<ProcessorState> {
   private step(): ServiceOutcome {
     const stop = this.engine.step()
     if (stop === Stop.EXCEPTION) return this.afterFault()
-    afterStep(this.processor)
+    afterStep(this.processor, this.engine.repeats)
     return serviceEvents(this.processor)
   }
 

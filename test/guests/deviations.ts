@@ -26,6 +26,17 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /tasks/, probe: /bad task/, fields: ['rip'], why: 'a fault of the new task is reported with the old EIP' },
   { guest: /tasks/, probe: /SS absent/, fields: ['vector'], why: '#NP instead of #SS' },
   { guest: /tasks/, probe: /the T flag/, fields: ['all'], why: 'the T flag is not there' },
+  { guest: /debug/, probe: /over STI/, fields: ['rip'], why: 'the shadow of STI delays traps as well' },
+  { guest: /debug/, probe: /over CPUID/, fields: ['rax', 'rbx', 'rcx', 'rdx'], why: 'another processor' },
+  { guest: /debug/, probe: /on a REP instruction/, fields: ['all'], why: 'RF is cleared by the first iteration' },
+  { guest: /debug/, probe: /an unaligned address/, fields: ['all'], why: 'the low bits of the address are not masked' },
+  { guest: /debug/, probe: /several at once/, fields: ['dr6'], why: 'the first match hides others' },
+  { guest: /debug/, probe: /with a single step|when the instruction faults/, fields: ['all'], why: 'data breakpoints come during the access' },
+  { guest: /debug/, probe: /MOV SS delays/, fields: ['rip'], why: 'data breakpoints are not delayed' },
+  { guest: /debug/, probe: /general detect/, fields: ['all'], why: 'DR7.GD is not there' },
+  { guest: /debug/, probe: /INT1 /, fields: ['all'], why: 'INT1 is #UD' },
+  { guest: /debug long/, probe: /INT 1 /, fields: ['error'], why: 'an IDT index counts in 8 bytes in long mode' },
+  { guest: /debug/, probe: /keep their fixed bits/, fields: ['rbx', 'dr6'], why: 'bit 12 of DR6 can be set' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -94,6 +94,8 @@ export class Guest {
   readonly name: string
   /** How the guest should end. */
   ending: Ending = 'exit'
+  /** Why QEMU cannot run this guest. */
+  notInQemu?: string
   /** Called with each byte that the guest writes to port 0xe9 in Tenon. */
   onByte?: (value: number, machine: Machine) => void
   private readonly options: GuestOptions

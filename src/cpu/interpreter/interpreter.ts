@@ -65,6 +65,8 @@ export class Interpreter {
   /** Slot.RIP was set on the way out: the record that was left says nothing. */
   private pointerIsSet = false
   private readonly place = { page: 0, offset: 0, linearLow: 0, linearHigh: 0 }
+  /** The last `step` was an iteration of a repeated instruction that goes on. */
+  repeats = false
   /** Instructions retired since the engine was made. A repeated string instruction retires once, at its end. */
   retired = 0
   /** What budgets count: instructions, and every execution of a repeated one. */
@@ -120,6 +122,7 @@ export class Interpreter {
     this.setRipPage(this.ripLow, this.ripHigh, this.place.offset)
     const record = this.runRecords(this.state.slot, this.stepArea, RECORD_SIZE)
     const exit = this.leave(record, RECORD_SIZE)
+    this.repeats = exit === ExitCode.BUDGET && record >>> 0 === this.stepArea
     if (exit === ExitCode.EXCEPTION) return Stop.EXCEPTION
     return exit === ExitCode.RESYNC ? Stop.RESYNC : Stop.BUDGET
   }

@@ -43,11 +43,16 @@ export function serviceEvents(cpu: Processor): ServiceOutcome {
   return isStopped(cpu) ? stoppedOutcome(cpu) : nextStep(cpu)
 }
 
-/** After the one instruction of a STEP has completed: not when it faulted and the fault was delivered. */
-export function afterStep(cpu: Processor): void {
+/**
+ * After the one instruction of a STEP has completed: not when it faulted and the fault was delivered.
+ * @param repeats it was an iteration of a repeated string instruction that goes on: RF keeps an instruction breakpoint from stopping
+ *   it again, and is in the flags that a trap or interrupt between its iterations saves (SDM Vol. 3B §18.3.1.1).
+ */
+export function afterStep(cpu: Processor, repeats = false): void {
   if (cpu.stepTrap) cpu.debug.pend(Dr6.BS)
   cpu.stepTrap = false
-  if (!cpu.resumeFlagLoaded) cpu.changeSystemFlags(Flag.RF, 0)
+  if (repeats) cpu.changeSystemFlags(0, Flag.RF)
+  else if (!cpu.resumeFlagLoaded) cpu.changeSystemFlags(Flag.RF, 0)
   cpu.resumeFlagLoaded = false
 }
 
@@ -57,8 +62,9 @@ export function postponeStep(cpu: Processor): void {
   cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, cpu.shadowOfStep)
 }
 
-/** Delivers the exception that the engine stopped with. */
+/** Delivers the exception that the engine stopped with. Breakpoints on what the instruction did before count only if it completes. */
 export function serviceFault(cpu: Processor): ServiceOutcome {
+  cpu.debug.takePending()
   return deliverFault(cpu) ? ServiceOutcome.RUN : ServiceOutcome.SHUTDOWN
 }
 

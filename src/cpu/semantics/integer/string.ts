@@ -35,6 +35,11 @@ export function stageRepeat(o: Ops, count: Value, done: Value, unless: Value = o
   o.again(o.and(o.ne(left, o.i64(0)), o.eqz(unless)))
 }
 
+/** The elements that one execution may do: a single step is a single element. */
+function runLength(o: Ops, count: Value): Value {
+  return o.let(o.select(o.and(o.field('SYSTEM_FLAGS'), o.i32(Flag.TF)), o.i64(1), count))
+}
+
 define('MOVS', '-,-', (o) => {
   const step = stride(o)
   if (o.repeat === 0) {
@@ -45,7 +50,7 @@ define('MOVS', '-,-', (o) => {
   }
   const count = repeatCount(o)
   const from = source(o)
-  const done = o.let(o.copyRun(from, destination(o, 'write'), count, o.size))
+  const done = o.let(o.copyRun(from, destination(o, 'write'), runLength(o, count), o.size))
   const moved = o.let(o.mul(done, step))
   advance(o, RSI, moved)
   advance(o, RDI, moved)
@@ -60,7 +65,7 @@ define('STOS', '-,-', (o) => {
     return
   }
   const count = repeatCount(o)
-  const done = o.let(o.fillRun(destination(o, 'write'), o.let(o.reg(RAX, o.size)), count, o.size))
+  const done = o.let(o.fillRun(destination(o, 'write'), o.let(o.reg(RAX, o.size)), runLength(o, count), o.size))
   advance(o, RDI, o.mul(done, step))
   stageRepeat(o, count, done)
 })
