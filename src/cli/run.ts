@@ -82,7 +82,7 @@ async function runOwnKernel(request: RunRequest, kernelPath: string, surrounding
     output: stdout,
     onBooted: () => terminal?.passInterrupts(),
   })
-  if (request.verbose) stderr.write(`tenon: the guest ended: ${exit.reason}${exit.detail === '' ? '' : ` (${exit.detail})`}\n`)
+  if (request.verbose || exit.reason === 'halted') stderr.write(`tenon: the guest ended: ${exit.reason}${exit.detail === '' ? '' : ` (${exit.detail})`}\n`)
   return ExitStatus.OK
 }
 

@@ -95,13 +95,13 @@ export class ImageGuest {
     void machine.exited.then(exit => this.#end(exit))
   }
 
-  /** Runs a session as soon as the guest is ready. Throws TenonError GUEST_BUSY if there is one already, or COMMAND_INVALID. */
+  /** Runs a session as soon as the guest is ready. Throws TenonError GUEST_BUSY if there is one already, GUEST_STOPPED, or COMMAND_INVALID. */
   run(request: SessionRequest, streams: SessionStreams): GuestSession {
     checkRequest(request)
+    if (this.#phase === 'ended') throw hostError('GUEST_STOPPED', 'the guest has stopped: start another')
     if (this.#session !== undefined) throw hostError('GUEST_BUSY', 'the guest runs a session already: wait until it has ended')
     this.#session = new GuestSession(request, streams, () => this.#machine)
     if (this.#phase === 'ready') this.#session.begin(this.#machine)
-    if (this.#phase === 'ended') this.#session.machineEnded(hostError('GUEST_STOPPED', 'the guest has stopped: start another'))
     return this.#session
   }
 

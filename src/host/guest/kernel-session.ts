@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { hostError } from '../errors.ts'
 import type { MachineExit, MachineSession } from '../machine/session.ts'
 import { bootDeadline, checkExit, feedLine, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
@@ -37,5 +38,10 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
   feedLine(options.input, session, 0).catch(() => {})
   const exit = await session.exited
   checkExit(exit, log, deadline.missed, options.signal)
+  // A kernel that halts says so first.
+  if (exit.reason === 'halted' && log.isEmpty) {
+    throw hostError('GUEST_CRASHED', `the guest halted its processor with interrupts disabled (${exit.detail}) and said nothing on its console: `
+      + 'the kernel is damaged, or is not for this machine')
+  }
   return exit
 }

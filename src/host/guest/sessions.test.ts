@@ -150,6 +150,7 @@ test('a kernel of the user\'s own has the console', async () => {
 test('a kernel of the user\'s own that fails is an error', async () => {
   const output = new Sink()
   await expect(runOwn(guest => guest.end('triple-fault'), output)).rejects.toEqual(withCode('GUEST_CRASHED'))
+  await expect(runOwn(guest => guest.end('halted'), output)).rejects.toEqual(withCode('GUEST_CRASHED'))
   await expect(runOwn(() => {}, output, { bootTimeoutMs: 30 })).rejects.toEqual(withCode('GUEST_BOOT_TIMEOUT'))
   await expect(runOwn(guest => {
     guest.send(CONSOLE, 'Kernel panic - not syncing: no root\n')
