@@ -22,11 +22,17 @@ export type SliceOutcome =
 /** Instructions that may run between two looks at the budget: those of a page, if none of them branches or leaves the run loop. */
 const LONGEST_LINE = 4096
 
+/** So many exceptions without an instruction between them are a guest's way to run for ever: the slice ends. */
+const MAXIMUM_FAULTS_IN_A_ROW = 1000
+
 export class Vcpu implements Stateful<ProcessorState> {
   readonly schema: string
   readonly version: number
   readonly processor: Processor
   readonly engine: Interpreter
+  private faultsInARow = 0
+  /** `engine.executed` at the last of them. */
+  private executedAtFault = -1
 
   constructor(environment: ProcessorEnvironment, module: WebAssembly.Module) {
     this.processor = new Processor(environment)
@@ -73,6 +79,7 @@ export class Vcpu implements Stateful<ProcessorState> {
   private slice(remaining: () => number, runSome: (left: number) => ServiceOutcome): SliceOutcome {
     const { processor } = this
     clearSignal(processor.state, PendingEvent.HOST)
+    this.faultsInARow = 0
     let outcome = serviceEvents(processor)
     for (;;) {
       if (outcome === ServiceOutcome.HALT) return 'halted'
@@ -110,8 +117,16 @@ export class Vcpu implements Stateful<ProcessorState> {
   }
 
   private afterFault(): ServiceOutcome {
+    this.noteFault()
     const outcome = serviceFault(this.processor)
     return outcome === ServiceOutcome.SHUTDOWN ? outcome : serviceEvents(this.processor)
+  }
+
+  private noteFault(): void {
+    const { executed } = this.engine
+    this.faultsInARow = executed === this.executedAtFault ? this.faultsInARow + 1 : 1
+    this.executedAtFault = executed
+    if (this.faultsInARow >= MAXIMUM_FAULTS_IN_A_ROW) this.stop()
   }
 
   /** The engine follows a processor whose state was replaced. */

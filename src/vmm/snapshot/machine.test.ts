@@ -188,7 +188,8 @@ describe('a restore', () => {
     const random = new TestRandom(77)
     let refused = 0
     for (let round = 0; round < 60; round++) {
-      const parts = snapshot.parts.map((part) => random.chance(6) ? { ...part, state: damaged(part.state, random) } : part)
+      const broken = random.pick(snapshot.parts)
+      const parts = snapshot.parts.map((part) => part === broken ? { ...part, state: damaged(part.state, random) } : part)
       const guest = fresh()
       try {
         restoring({ ...snapshot, parts }, guest)()
