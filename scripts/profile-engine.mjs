@@ -25,7 +25,7 @@ const COUNTS_AT = 192 << 20
 const POOL_SIZE = 1 << 30
 const MEMORY = 256 << 20
 /** BusyBox's shell asks the terminal for the cursor's place behind its prompt. */
-const PROMPT = /# (\x1b\[6n)?$/
+const PROMPTS = ['# ', '# \x1b[6n']
 const PROGRAMS = `
 i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 head -c 3000000 /dev/zero | sha256sum
@@ -53,7 +53,7 @@ for (;;) {
   const outcome = machine.run(20_000)
   if (outcome.state === 'ended') break
   if (outcome.state === 'halted') Atomics.wait(pause, 0, 0, Math.max(0, Math.min(10, (outcome.wakeAt - machine.clock.now()) / 1e6)))
-  if (!console_.ready && PROMPT.test(console_.text)) {
+  if (!console_.ready && PROMPTS.some(prompt => console_.text.endsWith(prompt))) {
     console_.ready = true
     machine.serial[0].receiveReady()
   }

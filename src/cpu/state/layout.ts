@@ -20,7 +20,7 @@ export const Slot = {
   RIP_PAGE: 136,
   /** Bases of ES CS SS DS FS GS, 8 bytes each; the authoritative copy. */
   SEGMENT_BASE: 144,
-  /** Lazy flags, see semantics/flags.ts: two operands (i64), kind word (i32), override word (i32). */
+  /** Lazy flags, see flags.ts: two operands (i64), kind word (i32), override word (i32). */
   FLAG_A: 192,
   FLAG_B: 200,
   FLAG_KIND: 208,
@@ -142,12 +142,11 @@ export const Gpr = {
 
 /**
  * A translation context: what one privilege sees. Three direct-mapped tables of 4,096 entries of 16 bytes. A TLB entry is a tag
- * (page-aligned GVA; bit 0 set when invalid) and an addend (i32: pool address = low 32 bits of GVA + addend). A jump-cache entry is
- * a tag (RIP), the record's address (u32) and the low word of the RIP_PAGE's... see interpreter/jump-cache.ts.
+ * (page-aligned GVA; all ones when invalid) and an addend (i32: pool address = low 32 bits of GVA + addend); mmu/tlb.ts keeps them. A
+ * jump-cache entry is a tag (RIP) and the record's address (u32); interpreter/jump-cache.ts keeps them.
  */
 export const TLB_ENTRIES = 4096
 export const TLB_ENTRY_SIZE = 16
-export const TLB_INVALID_TAG = -1n
 export const Context = {
   READ_TLB: 0,
   WRITE_TLB: 0x10000,

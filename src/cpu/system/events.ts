@@ -2,8 +2,8 @@ import { Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 
 /**
- * Asynchronous events: bits of Slot.PENDING. Whoever wants the vCPU's attention sets one from any thread; the engine leaves at the
- * next block when the word is not zero, and `Processor.pollEvents` looks into it.
+ * Asynchronous events: bits of Slot.PENDING. Whoever wants the vCPU's attention sets one from any thread; it is looked at when a slice
+ * ends, or when a helper has just made an interrupt deliverable, by `serviceEvents`.
  */
 export const PendingEvent = {
   /** Ask the interrupt controller: something may wait there, and RFLAGS.IF may allow it. */
