@@ -37,6 +37,12 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /debug/, probe: /INT1 /, fields: ['all'], why: 'INT1 is #UD' },
   { guest: /debug long/, probe: /INT 1 /, fields: ['error'], why: 'an IDT index counts in 8 bytes in long mode' },
   { guest: /debug/, probe: /keep their fixed bits/, fields: ['rbx', 'dr6'], why: 'bit 12 of DR6 can be set' },
+  { guest: /exceptions/, probe: /^LOCK MOV/, fields: ['all'], why: 'LOCK is not refused' },
+  { guest: /exceptions/, probe: /^EMMS with|^(MMX|SSE).* with EM and TS/, fields: ['all'], why: 'EMMS is not refused, #NM comes before #UD' },
+  { guest: /exceptions/, probe: /^#MF at|FNSTSW/, fields: ['all'], why: 'FDIVP pops although its exception is not masked; no #MF at EMMS' },
+  { guest: /exceptions/, probe: /an unmasked SSE division/, fields: ['all'], why: 'SSE exceptions are always masked' },
+  { guest: /exceptions/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
+  { guest: /exceptions/, probe: /^double: #UD through an absent/, fields: ['error'], why: 'EXT is set for contributory exceptions only' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -244,8 +244,8 @@ export class Guest {
     this.gdt(Selector.DATA16, segment(0, 0xffff, Access.DATA))
     this.gdt(Selector.TSS, segment(Place.TSS, 0x2068, Access.TSS32))
     this.gdt(Selector.LDT, segment(Place.LDT, 0x7ff, Access.LDT))
-    this.poke(Place.TSS + 102, 0x68, 2)
-    this.poke(Place.TSS + 0x2068, 0xff, 1)
+    // No I/O permission map: no port is for level 3.
+    this.poke(Place.TSS + 102, 0xffff, 2)
     if (this.mode === 'long') this.fillLongTss()
     else {
       this.poke(Place.TSS + 4, Place.INNER_STACK, 4)

@@ -49,8 +49,6 @@ export function deliverTrap(cpu: Processor, vector: number): boolean {
 
 function attempt(cpu: Processor, event: Event): boolean {
   const { state } = cpu
-  const isPageFault = event.vector === Vector.PF && event.kind === EventKind.EXCEPTION
-  if (isPageFault) state.setBlockU64(Block.CR2, state.slotU64(Slot.FAULT_ADDRESS))
   if (!isProtected(state)) return deliverReal(cpu, event)
   return isLong(state) ? deliverLong(cpu, event) : deliverProtected(cpu, event)
 }
@@ -71,6 +69,8 @@ function afterFault(cpu: Processor, failed: Event): Event | null {
 function recordedException(cpu: Processor): Event {
   const { state } = cpu
   const vector = state.slotU32(Slot.EXIT_VECTOR)
+  // A page fault that becomes a double fault changes CR2 too (SDM Vol. 3A §6.15, Interrupt 14).
+  if (vector === Vector.PF) state.setBlockU64(Block.CR2, state.slotU64(Slot.FAULT_ADDRESS))
   const pushes = hasErrorCode(vector) && isProtected(state)
   // Whoever raised it may have said "no error code" (all ones) for an exception that pushes zero.
   const errorCode = pushes ? Math.max(state.slotU32(Slot.EXIT_ERROR_CODE) | 0, 0) : -1
