@@ -43,6 +43,7 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /exceptions/, probe: /an unmasked SSE division/, fields: ['all'], why: 'SSE exceptions are always masked' },
   { guest: /exceptions/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
   { guest: /exceptions/, probe: /^double: #UD through an absent/, fields: ['error'], why: 'EXT is set for contributory exceptions only' },
+  { guest: /exceptions long/, probe: /^double: |gate of level 0/, fields: ['error'], why: 'an IDT index counts in 8 bytes, and EXT as above' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

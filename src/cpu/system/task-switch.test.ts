@@ -4,6 +4,7 @@ import { Flag } from '../state/flags.ts'
 import { Block, Gpr, Segment } from '../state/layout.ts'
 import { GDT_BASE, Gdt, ProcessorRig, TSS_BASE, descriptor, gate } from '../testing/processor-rig.ts'
 import { deliverInterrupt } from './delivery.ts'
+import { switchTask } from './task-switch.ts'
 import { HelperOutcome } from './outcome.ts'
 
 const { FAULT, RESYNC } = HelperOutcome
@@ -122,7 +123,7 @@ describe('checks', () => {
   it.each(after)('%s faults in the new task', (_, offset, value, vector, code) => {
     const rig = twoTasks()
     rig.memory.writeU16(gpa(NEW_BASE + offset), value)
-    expect(rig.call('jumpFar', NEW_TSS, 0n, 32, 0x4444)).toBe(FAULT)
+    expect([switchTask(rig.cpu, NEW_TSS, 'jump', 0x4444n, -1), rig.cpu.newTaskFault]).toEqual([false, true])
     expect([rig.fault, rig.selector(Segment.TR), rig.state.rip]).toEqual([{ vector, code }, NEW_TSS, 0x5000n])
   })
 
