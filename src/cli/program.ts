@@ -54,6 +54,7 @@ Exit status:
 Environment:
   TENON_CACHE                          where images are kept (default: the user's cache folder)
   TENON_MIRROR                         the Debian mirror, as --mirror
+  TENON_DEBUG                          if set, errors show where in Tenon they come from
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY    the way to the network`
 
 /** Reads a command line (without `node` and the script). Throws TenonError USAGE. */

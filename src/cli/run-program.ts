@@ -55,6 +55,7 @@ function outputFailure(error: NodeJS.ErrnoException): unknown {
 /** Says what went wrong, and gives the status for it. */
 function report(error: unknown): number {
   if (error instanceof Quit) return error.status
+  if (process.env.TENON_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   process.stderr.write(`${describeError(error)}\n`)
   return ExitStatus.OURS
 }
