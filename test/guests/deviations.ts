@@ -44,6 +44,7 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /exceptions/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
   { guest: /exceptions/, probe: /^double: #UD through an absent/, fields: ['error'], why: 'EXT is set for contributory exceptions only' },
   { guest: /exceptions long/, probe: /^double: |gate of level 0/, fields: ['error'], why: 'an IDT index counts in 8 bytes, and EXT as above' },
+  { guest: /interrupts long/, probe: /^NMI arrives|^so the next/, fields: ['ss'], why: 'follows from what is below' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -38,7 +38,7 @@ function controlling(names: Readonly<Record<string, SystemHelperName>>): void {
 }
 
 simple({
-  CLI: 'clearInterruptFlag', STI: 'setInterruptFlag', CPUID: 'identify', RDTSC: 'readTimeStamp',
+  CLI: 'clearInterruptFlag', CPUID: 'identify', RDTSC: 'readTimeStamp',
   RDTSCP: 'readTimeStampAndProcessor', RDMSR: 'readModelSpecific', RDPMC: 'readPerformanceCounter', INVD: 'flushCaches',
   WBINVD: 'flushCaches', SWAPGS: 'swapGs', VMCALL: 'hypercall', VMMCALL: 'hypercall', XGETBV: 'readExtendedControl',
 })
@@ -67,6 +67,7 @@ define('POPF', '', (o) => {
   stageStack(o, o.size / 8)
   call(o, 'popFlags', operandSize(o), image, o.nextIp())
 })
+define('STI', '', (o) => call(o, 'setInterruptFlag', o.nextIp()))
 define('CLAC', '', (o) => call(o, 'setAlignmentCheck', o.i32(0), o.nextIp()))
 define('STAC', '', (o) => call(o, 'setAlignmentCheck', o.i32(1), o.nextIp()))
 
@@ -87,12 +88,12 @@ define('PUSH_SREG', '-', (o) => push(o, o.size, o.fit(ask(o, 'moveFromSegment', 
 define('POP_SREG', '-', (o) => {
   const selector = o.let(o.wrap(top(o, o.size)))
   stageStack(o, o.size / 8)
-  call(o, 'moveToSegment', o.registerNumber(0), selector)
+  call(o, 'moveToSegment', o.registerNumber(0), selector, o.nextIp())
 })
 define('MOV_FROM_SREG', 'w,-', (o) => {
   o.wr(0, o.fit(ask(o, 'moveFromSegment', [o.registerNumber(1)]), carrier(o.operandSize(0))))
 })
-define('MOV_TO_SREG', '-,r', (o) => call(o, 'moveToSegment', o.registerNumber(0), o.rd(1)))
+define('MOV_TO_SREG', '-,r', (o) => call(o, 'moveToSegment', o.registerNumber(0), o.rd(1), o.nextIp()))
 
 interface FarPointer { readonly selector: Value; readonly offset: Value }
 

@@ -77,6 +77,8 @@ export const Slot = {
   STACK_ZERO: 976,
   /** Since the engine was entered, executions of repeated string instructions that were not the last of theirs (u32). */
   REPEATS: 984,
+  /** Instruction pointer at which INTERRUPT_SHADOW counts (u64). */
+  SHADOW_RIP: 992,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */

@@ -7,6 +7,7 @@ import { EventKind, combine, externalBit } from './event.ts'
 import type { Event } from './event.ts'
 import { isLong, isProtected } from './mode.ts'
 import { Activity } from './events.ts'
+import { endShadow } from './interrupt-shadow.ts'
 import type { Processor } from './processor.ts'
 
 /**
@@ -22,7 +23,7 @@ export function deliver(cpu: Processor, event: Event): boolean {
   cpu.stepTrap = cpu.newTaskFault = false
   for (let current = event; ;) {
     if (attempt(cpu, current)) {
-      cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, 0)
+      endShadow(cpu.state)
       cpu.state.setBlockU32(Block.HALTED, Activity.RUNNING)
       return true
     }

@@ -1,6 +1,7 @@
 import { Vector } from '../mmu/faults.ts'
 import { ARITHMETIC_FLAGS, Flag, writeArithmeticFlags } from '../state/flags.ts'
 import { Slot } from '../state/layout.ts'
+import { Shadow, castShadow } from './interrupt-shadow.ts'
 import { Cr4, ioPrivilege, isProtected, isVirtual8086 } from './mode.ts'
 import { HelperOutcome } from './outcome.ts'
 import type { Processor } from './processor.ts'
@@ -84,18 +85,15 @@ export function clearInterruptFlag(cpu: Processor): HelperOutcome {
   return HelperOutcome.OK
 }
 
-/** STI: interrupts come one instruction later if they were disabled. */
+/** STI: interrupts come one instruction later if they were disabled. Argument 0 is the next instruction's pointer. */
 export function setInterruptFlag(cpu: Processor): HelperOutcome {
   if (interruptFlagAllowed(cpu)) {
-    if ((cpu.systemFlags & Flag.IF) === 0) cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.STI)
+    if ((cpu.systemFlags & Flag.IF) === 0) castShadow(cpu.state, Shadow.STI, cpu.argument64(0))
     cpu.changeSystemFlags(0, Flag.IF)
   } else if (virtualInterruptsAllowed(cpu) && (cpu.systemFlags & Flag.VIP) === 0) cpu.changeSystemFlags(0, Flag.VIF)
   else return cpu.fail(Vector.GP)
   return HelperOutcome.OK
 }
-
-/** Values of Slot.INTERRUPT_SHADOW: after STI interrupts wait; after a load of SS debug traps and NMIs wait too. */
-export const Shadow = { NONE: 0, STI: 1, MOV_SS: 2 } as const
 
 function interruptFlagAllowed(cpu: Processor): boolean {
   const { state } = cpu

@@ -4,6 +4,7 @@ import { Block, Gpr, Segment, Slot } from '../state/layout.ts'
 import { privileged } from './descriptor-tables.ts'
 import { Activity } from './events.ts'
 import { Cr4, canonical } from './mode.ts'
+import { endShadow } from './interrupt-shadow.ts'
 import { HelperOutcome } from './outcome.ts'
 import type { Processor } from './processor.ts'
 import { resume } from './resume.ts'
@@ -15,7 +16,7 @@ export function halt(cpu: Processor): HelperOutcome {
   if (!privileged(cpu)) return HelperOutcome.FAULT
   cpu.state.setBlockU32(Block.HALTED, Activity.HALTED)
   // HLT is the one instruction that STI before it protects.
-  cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, 0)
+  endShadow(cpu.state)
   cpu.state.rip = cpu.argument64(0)
   return HelperOutcome.RESYNC
 }

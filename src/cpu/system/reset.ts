@@ -3,6 +3,7 @@ import type { SegmentIndex } from '../state/layout.ts'
 import { writeFlags } from '../state/flags.ts'
 import { SIGNATURE } from './cpuid.ts'
 import { Activity, PendingEvent, clearSignal } from './events.ts'
+import { endShadow } from './interrupt-shadow.ts'
 import { Cr0, setCr0, setRegister32 } from './mode.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
 import type { Processor } from './processor.ts'
@@ -42,7 +43,7 @@ export function initializeProcessor(cpu: Processor): void {
   for (let n = 0; n < 16; n++) state.setGpr(n, 0n)
   setCr0(state, ((state.cr0 & (Cr0.CD | Cr0.NW)) | Cr0.ET) >>> 0)
   for (const register of [Block.CR2, Block.CR3, Block.CR4, Block.EFER, Block.NMI_BLOCKED]) setRegister32(state, register, 0)
-  state.setSlotU32(Slot.INTERRUPT_SHADOW, 0)
+  endShadow(state)
   resetCommon(cpu)
   const waits = cpu.environment.apicId !== 0
   state.setBlockU32(Block.HALTED, waits ? Activity.WAIT_FOR_STARTUP : Activity.RUNNING)

@@ -5,6 +5,7 @@ import { Flag } from '../state/flags.ts'
 import { Block, Segment, Slot } from '../state/layout.ts'
 import { Gdt, ProcessorRig, gate } from '../testing/processor-rig.ts'
 import { Activity, PendingEvent, pendingEvents, signal } from './events.ts'
+import { castShadow } from './interrupt-shadow.ts'
 import { ServiceOutcome, afterStep, postponeStep, serviceEvents } from './service.ts'
 
 const { RUN, STEP, HALT, SHUTDOWN } = ServiceOutcome
@@ -22,12 +23,21 @@ describe('maskable interrupts', () => {
     rig.interrupts.waiting.push(0x30)
     rig.cpu.interrupt(true)
     rig.cpu.flags |= Flag.IF
-    rig.state.setSlotU32(Slot.INTERRUPT_SHADOW, 1)
+    castShadow(rig.state, 1, rig.state.rip)
     expect(serviceEvents(rig.cpu)).toBe(STEP)
     postponeStep(rig.cpu)
     expect(rig.state.slotU32(Slot.INTERRUPT_SHADOW)).toBe(1)
     expect(serviceEvents(rig.cpu)).toBe(STEP)
     afterStep(rig.cpu)
+    expect([serviceEvents(rig.cpu), rig.state.rip]).toEqual([RUN, 0x1030n])
+  })
+
+  it('come at once when the shadow belongs to an instruction that ran long ago', () => {
+    const rig = rigWithHandlers()
+    rig.interrupts.waiting.push(0x30)
+    rig.cpu.flags |= Flag.IF
+    castShadow(rig.state, 2, 0x1234n)
+    rig.cpu.interrupt(true)
     expect([serviceEvents(rig.cpu), rig.state.rip]).toEqual([RUN, 0x1030n])
   })
 
@@ -52,7 +62,7 @@ describe('maskable interrupts', () => {
     rig.interrupts.waiting.push(0x30)
     rig.cpu.interrupt(true)
     serviceEvents(rig.cpu)
-    rig.call('setInterruptFlag')
+    rig.call('setInterruptFlag', rig.state.rip)
     expect(serviceEvents(rig.cpu)).toBe(STEP)
     expect(rig.state.rip).toBe(0x4000n)
     rig.call('halt', 0x4001)
@@ -63,7 +73,7 @@ describe('maskable interrupts', () => {
 
   it('end a HLT that the engine ran together with the STI before it', () => {
     const rig = rigWithHandlers()
-    rig.call('setInterruptFlag')
+    rig.call('setInterruptFlag', rig.state.rip)
     rig.call('halt', 0x4001)
     expect(serviceEvents(rig.cpu)).toBe(HALT)
     rig.interrupts.waiting.push(0x30)
@@ -88,7 +98,7 @@ describe('maskable interrupts', () => {
 describe('NMI', () => {
   it('blocks further ones until IRET, and waits after a load of SS', () => {
     const rig = rigWithHandlers()
-    rig.call('moveToSegment', Segment.SS, Gdt.DATA0)
+    rig.call('moveToSegment', Segment.SS, Gdt.DATA0, rig.state.rip)
     rig.cpu.nonMaskableInterrupt()
     expect(serviceEvents(rig.cpu)).toBe(STEP)
     serviceEvents(rig.cpu)

@@ -5,7 +5,7 @@ import { Dr6 } from './debug.ts'
 import { deliver, deliverFault, deliverInterrupt, deliverTrap } from './delivery.ts'
 import { EventKind } from './event.ts'
 import { Activity, PendingEvent, clearSignal, pendingEvents, signal } from './events.ts'
-import { Shadow } from './flags-control.ts'
+import { Shadow, castShadow, endShadow, shadowOf } from './interrupt-shadow.ts'
 import { is64Bit } from './mode.ts'
 import type { Processor } from './processor.ts'
 import { initializeProcessor, startUpProcessor } from './reset.ts'
@@ -36,7 +36,7 @@ export function serviceEvents(cpu: Processor): ServiceOutcome {
   if ((pending & PendingEvent.INIT) !== 0) initializeProcessor(cpu)
   if ((pending & PendingEvent.STARTUP) !== 0) startUpProcessor(cpu)
   if (isStopped(cpu)) return stoppedOutcome(cpu)
-  const shadow = state.slotU32(Slot.INTERRUPT_SHADOW)
+  const shadow = shadowOf(state)
   if (shadow !== Shadow.MOV_SS && !deliverTraps(cpu)) return ServiceOutcome.SHUTDOWN
   if (shadow !== Shadow.MOV_SS && !deliverNmi(cpu)) return ServiceOutcome.SHUTDOWN
   if (!deliverMaskable(cpu) || !deliverBreakpoint(cpu)) return ServiceOutcome.SHUTDOWN
@@ -59,7 +59,7 @@ export function afterStep(cpu: Processor, repeats = false): void {
 /** Instead of the one instruction of a STEP, when it is not to run now: `serviceEvents` will ask for it again. */
 export function postponeStep(cpu: Processor): void {
   cpu.stepTrap = false
-  cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, cpu.shadowOfStep)
+  castShadow(cpu.state, cpu.shadowOfStep, cpu.state.rip)
 }
 
 /** Delivers the exception that the engine stopped with. Breakpoints on what the instruction did before count only if it completes. */
@@ -82,8 +82,8 @@ function nextStep(cpu: Processor): ServiceOutcome {
   if (activity(cpu) === Activity.HALTED) return ServiceOutcome.HALT
   const traces = (state.slotU32(Slot.SYSTEM_FLAGS) & Flag.TF) !== 0
   cpu.stepTrap = traces
-  const shadow = state.slotU32(Slot.INTERRUPT_SHADOW)
-  state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.NONE)
+  const shadow = shadowOf(state)
+  endShadow(state)
   cpu.shadowOfStep = shadow
   if (traces || cpu.debug.armed || shadow !== Shadow.NONE) return ServiceOutcome.STEP
   clearSignal(state, PendingEvent.DEBUG)
@@ -112,7 +112,7 @@ function deliverMaskable(cpu: Processor): boolean {
   const { state } = cpu
   if ((pendingEvents(state) & PendingEvent.INTERRUPT) === 0) return true
   const { interrupts } = cpu.environment
-  if (state.slotU32(Slot.INTERRUPT_SHADOW) !== Shadow.NONE) return true
+  if (shadowOf(state) !== Shadow.NONE) return true
   clearSignal(state, PendingEvent.INTERRUPT)
   const enabled = (state.slotU32(Slot.SYSTEM_FLAGS) & Flag.IF) !== 0
   const vector = enabled && interrupts.hasPending() ? interrupts.acknowledge() : -1

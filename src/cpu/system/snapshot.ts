@@ -6,6 +6,7 @@ import type { SegmentIndex } from '../state/layout.ts'
 import { CR0_DEFINED, CR4_DEFINED } from './control-registers.ts'
 import { XCR0_SUPPORTED } from './cpuid.ts'
 import { Activity, PendingEvent, pendingEvents, signal } from './events.ts'
+import { castShadow, shadowOf } from './interrupt-shadow.ts'
 import { contradiction } from './state-checks.ts'
 import { Efer, setCr0, setCr4, setEfer } from './mode.ts'
 import { STORED_MSRS, acceptsStored } from './msr.ts'
@@ -89,7 +90,7 @@ export function saveProcessor(cpu: Processor): ProcessorState {
     retired: state.slotU64(Slot.RETIRED),
     activity: state.blockU32(Block.HALTED), nmiBlocked: state.blockU32(Block.NMI_BLOCKED) !== 0,
     nmiPending: (pending & PendingEvent.NMI) !== 0, initPending: (pending & PendingEvent.INIT) !== 0,
-    startUpPending: (pending & PendingEvent.STARTUP) !== 0, interruptShadow: state.slotU32(Slot.INTERRUPT_SHADOW),
+    startUpPending: (pending & PendingEvent.STARTUP) !== 0, interruptShadow: shadowOf(state),
     pendingDebug: state.blockU32(Block.PENDING_DEBUG), startUpVector: cpu.startUpVector,
   }
 }
@@ -191,7 +192,7 @@ function restoreEvents(cpu: Processor, reader: StateReader): void {
   if (reader.boolean('nmiPending')) signal(state, PendingEvent.NMI)
   if (reader.boolean('initPending')) signal(state, PendingEvent.INIT)
   if (reader.boolean('startUpPending')) signal(state, PendingEvent.STARTUP)
-  state.setSlotU32(Slot.INTERRUPT_SHADOW, reader.integer('interruptShadow', 0, 2))
+  castShadow(state, reader.integer('interruptShadow', 0, 2), state.rip)
   state.setBlockU32(Block.PENDING_DEBUG, masked(reader, 'pendingDebug', 0xe00f))
   cpu.startUpVector = reader.u8('startUpVector')
 }

@@ -1,8 +1,8 @@
-import { Segment, Slot } from '../state/layout.ts'
+import { Segment } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import { deliverFault } from './delivery.ts'
 import { farCall, farJump, farReturn } from './far-transfer.ts'
-import { Shadow } from './flags-control.ts'
+import { Shadow, castShadow } from './interrupt-shadow.ts'
 import { interruptReturn } from './iret.ts'
 import { HelperOutcome } from './outcome.ts'
 import type { Processor } from './processor.ts'
@@ -33,11 +33,11 @@ export const returnFar = (cpu: Processor): HelperOutcome =>
 export const returnFromInterrupt = (cpu: Processor): HelperOutcome =>
   outcome(cpu, interruptReturn(cpu, size(cpu, 0), cpu.argument64(1)))
 
-/** Arguments: segment register, selector. A load of SS delays interrupts by one instruction. */
+/** Arguments: segment register, selector, the next instruction's pointer. A load of SS delays interrupts by one instruction. */
 export function moveToSegment(cpu: Processor): HelperOutcome {
   const index = cpu.argument32(0) as SegmentIndex
   if (!loadSegment(cpu, index, cpu.argument32(1) & 0xffff)) return HelperOutcome.FAULT
-  if (index === Segment.SS) cpu.state.setSlotU32(Slot.INTERRUPT_SHADOW, Shadow.MOV_SS)
+  if (index === Segment.SS) castShadow(cpu.state, Shadow.MOV_SS, cpu.argument64(2))
   return HelperOutcome.OK
 }
 
