@@ -1,4 +1,7 @@
-/** The package as its users get it: packed, installed into an empty folder, run and imported there. Needs the npm registry. */
+/**
+ * The package as its users get it: packed, installed into an empty folder, run and imported there. Needs the npm registry, and for the
+ * guests Debian's mirror, or the image in the user's cache.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,8 +10,29 @@ import { ROOT, npm, run, tool } from './lib/run.mjs'
 
 const MINUTE = 60_000
 
+const BOOT_PROGRAM = `import { Machine } from 'tenon'
+const machine = await Machine.start({ memory: '256M' })
+const { status, stdout } = await machine.run(['uname', '-m'])
+console.log(status, stdout, (await machine.stop()).reason)
+`
+
+const TYPED_PROGRAM = `import { Machine, TenonError } from 'tenon'
+import type { MachineExit, MachineOptions, RunResult } from 'tenon'
+const options: MachineOptions = { image: 'busybox', memory: '256M', onProgress: event => void event.kind }
+export async function uname(): Promise<string> {
+  const machine: Machine = await Machine.start(options)
+  const result: RunResult = await machine.run(['uname', '-m'], { stdin: 'text', env: { A: 'b' } })
+  for await (const bytes of machine.console) void bytes.length
+  const exit: MachineExit = await machine.stop()
+  if (exit.reason !== 'power-off') throw new TenonError('CODE', exit.detail)
+  return result.stdout
+}
+`
+
 let folder
 let packed
+
+const tenon = (...args) => [...npm(), 'exec', '--offline', '--loglevel=error', '--', 'tenon', ...args]
 
 /** Runs a program that must succeed, in the empty folder if nothing else is said. Returns what it printed. */
 async function succeed(command, cwd = folder) {
@@ -39,7 +63,7 @@ describe('the package', () => {
 
   it('has the command tenon', async () => {
     const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
-    expect(await succeed([...npm(), 'exec', '--offline', '--loglevel=error', '--', 'tenon', '--version'])).toContain(version)
+    expect(await succeed(tenon('--version'))).toContain(version)
   }, MINUTE)
 
   it('can be imported', async () => {
@@ -48,9 +72,17 @@ describe('the package', () => {
   }, MINUTE)
 
   it('has types that a strict program compiles with', async () => {
-    await writeFile(join(folder, 'program.ts'), 'import { Machine } from \'tenon\'\nexport const machine: unknown = Machine\n')
+    await writeFile(join(folder, 'program.ts'), TYPED_PROGRAM)
     const compiler = { module: 'NodeNext', target: 'ES2023', strict: true, skipLibCheck: false, noEmit: true, types: [] }
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: compiler, files: ['program.ts'] }))
     expect(await succeed([...tool('typescript', 'tsc'), '-p', 'tsconfig.json'])).toBe('')
   }, MINUTE)
+
+  it('boots a guest, with nothing built here', async context => {
+    const { status, output } = await run(tenon('run', '--', 'uname', '-m'), { cwd: folder, quiet: true, timeoutMs: 4 * MINUTE })
+    if (/\(DOWNLOAD_\w+\)/.test(output)) context.skip('Debian\'s mirror cannot be reached')
+    expect([status, output]).toEqual([0, expect.stringMatching(/(^|\n)x86_64\n$/)])
+    await writeFile(join(folder, 'boot.js'), BOOT_PROGRAM)
+    expect(await succeed([process.execPath, 'boot.js'])).toBe('0 x86_64\n power-off\n')
+  }, 10 * MINUTE)
 })
