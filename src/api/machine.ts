@@ -127,5 +127,5 @@ export class Machine {
 
 /** A file's bytes, which the machine may take for itself. */
 async function contents(file: string | Uint8Array, what: string): Promise<Uint8Array> {
-  return typeof file === 'string' ? readInputFile(file, what) : file.slice()
+  return typeof file === 'string' ? readInputFile(file, what) : new Uint8Array(file)
 }

@@ -34,7 +34,7 @@ function startWorker(options: MachineOptions, channel: MachineChannel): Worker {
 
 /** The array, or a copy where others have a part in its memory: only a whole buffer can be given away. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice()
+  return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes)
 }
 
 class WorkerSession implements MachineSession {
