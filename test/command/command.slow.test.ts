@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TenonError } from '../base/errors.ts'
-import { openImage } from '../host/images/open-image.ts'
-import { KERNEL_ADDRESS, pvhNote, syntheticElf } from '../vmm/boot/testing/synthetic-kernels.ts'
+import type { TenonError } from '../../src/base/errors.ts'
+import { openImage } from '../../src/host/images/open-image.ts'
+import { KERNEL_ADDRESS, pvhNote, syntheticElf } from '../../src/vmm/boot/testing/synthetic-kernels.ts'
 
 const TENON = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const BOOT = 180_000
