@@ -1,10 +1,9 @@
 /** The built library with real guests. The image is that of the user's cache, fetched if it is not there. */
 import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TenonError } from '../base/errors.ts'
-import { openImage } from '../host/images/open-image.ts'
 import { KERNEL_ADDRESS, pvhNote, syntheticElf } from '../vmm/boot/testing/synthetic-kernels.ts'
 import type { Machine as MachineType } from './machine.ts'
+import { imageUnavailable } from '../../test/images.ts'
 
 const compiled = new URL('../../dist/index.js', import.meta.url)
 const BOOT = 180_000
@@ -16,13 +15,9 @@ beforeAll(async () => {
   Machine = (await import(compiled.href) as { Machine: typeof MachineType }).Machine
 })
 
-const unreachable = await openImage('busybox').then(() => undefined, (error: TenonError) => {
-  if (!error.code.startsWith('DOWNLOAD_')) throw error
-  console.log(`the tests that need the image busybox are left out: ${error.message}`)
-  return error
-})
+const unavailable = await imageUnavailable()
 
-describe.skipIf(unreachable)('a machine with the image busybox', () => {
+describe.skipIf(unavailable)('a machine with the image busybox', () => {
   let machine: MachineType
 
   beforeAll(async () => {

@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { TenonError } from '../../src/base/errors.ts'
-import { openImage } from '../../src/host/images/open-image.ts'
 import { KERNEL_ADDRESS, pvhNote, syntheticElf } from '../../src/vmm/boot/testing/synthetic-kernels.ts'
+import { imageUnavailable } from '../images.ts'
 
 const TENON = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const BOOT = 180_000
@@ -58,13 +57,9 @@ beforeAll(() => {
   if (!existsSync(TENON)) throw new Error('there is no build in dist/: npm run build')
 })
 
-const unreachable = await openImage('busybox').then(() => undefined, (error: TenonError) => {
-  if (!error.code.startsWith('DOWNLOAD_')) throw error
-  console.log(`the tests that need the image busybox are left out: ${error.message}`)
-  return error
-})
+const unavailable = await imageUnavailable()
 
-describe.skipIf(unreachable)('a command in the image busybox', () => {
+describe.skipIf(unavailable)('a command in the image busybox', () => {
   test('has its stdin, stdout, stderr and exit status', async () => {
     const bytes = randomBytes(100_000)
     const { status, stdout, stderr } = await tenon(['run', '-m', '256M', '--', 'sh', '-c', 'cat; uname -m >&2; exit 7'], bytes)

@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { TenonError } from '../../base/errors.ts'
 import { openImage } from '../images/open-image.ts'
 import type { StartMachine } from '../machine/session.ts'
 import { startImageSession } from './image-session.ts'
 import type { SessionRequest } from './protocol.ts'
 import { startQemuMachine } from './testing/qemu-machine.ts'
+import { imageUnavailable } from '../../../test/images.ts'
 
 /**
  * The image `busybox` with its init, in our machine (that of `dist/`: `npm run build`) and in QEMU: what works there and not here is the
@@ -16,11 +16,7 @@ import { startQemuMachine } from './testing/qemu-machine.ts'
 const BOOT = 120_000
 const MEMORY = 256 * 1024 ** 2
 
-const unreachable = await openImage('busybox').then(() => undefined, (error: TenonError) => {
-  if (!error.code.startsWith('DOWNLOAD_')) throw error
-  console.log(`the tests of the image busybox are left out: ${error.message}`)
-  return error
-})
+const unavailable = await imageUnavailable()
 const hasQemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0
 
 /** The machine as it is built: its thread is started from JavaScript. */
@@ -75,7 +71,7 @@ function typist(steps: readonly (readonly [RegExp, string])[]): { input: PassThr
 
 const MACHINES: readonly (readonly [string, StartMachine])[] = [['Tenon', startBuiltMachine], ...hasQemu ? [['QEMU', startQemuMachine] as const] : []]
 
-describe.skipIf(unreachable).each(MACHINES)('the image busybox in %s', (_, start) => {
+describe.skipIf(unavailable).each(MACHINES)('the image busybox in %s', (_, start) => {
   beforeAll(() => {
     startMachine = start
   })
