@@ -14,18 +14,18 @@ export interface Profile {
 /** What a counting engine leaves behind. */
 export interface CountedRecords {
   readonly u16: Uint16Array
-  readonly u32: Uint32Array
   /** Address of the vCPU's slot. */
   readonly slot: number
   /** Address ranges of consecutive records. */
   readonly traces: readonly { readonly first: number; readonly last: number }[]
-  /** Handler number of each form, and the address at which counters begin: see EngineDescription.countsAt. */
+  /** Handler number of each form. */
   readonly handlers: ReadonlyMap<string, number>
-  readonly countsAt: number
+  /** How much the executions of the record at an address weigh. */
+  readonly weightOf: (record: number) => number
 }
 
-const PRODUCERS = /^(CMP|TEST|SUB|AND|ADD|DEC|INC|OR|XOR)\./
-const CONDITIONAL = /^Jcc\./
+/** What can stand first in a pair: anything that goes on to the next record. */
+const BRANCHES = /^(Jcc|JMP|CALL|RET|LOOP|JCXZ)/
 
 /** The `inline` most executed forms and the `fused` most executed pairs that can be one handler. */
 export function profileRecords(counted: CountedRecords, limits: { inline: number; fused: number }): Profile & { coverage: number } {
@@ -36,9 +36,9 @@ export function profileRecords(counted: CountedRecords, limits: { inline: number
     let before = ''
     for (let record = first; record < last; record += RECORD_SIZE) {
       const key = keyOf(counted, keys, record)
-      const count = counted.u32[((record >>> 3) + counted.countsAt) >>> 2]
+      const count = counted.weightOf(record)
       if (key !== '') add(forms, key, count)
-      if (CONDITIONAL.test(key) && PRODUCERS.test(before)) add(pairs, `${before}+${key}`, count)
+      if (key !== '' && before !== '' && !BRANCHES.test(before)) add(pairs, `${before}+${key}`, count)
       before = key
     }
   }

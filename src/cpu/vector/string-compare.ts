@@ -12,21 +12,31 @@ const Immediate = { WORDS: 1, SIGNED: 2, AGGREGATION: 4, NEGATIVE: 0x10, MASKED:
 const IMPLICIT = 0xffff
 const [CF, ZF, SF, OF] = [1, 0x40, 0x80, 0x800]
 
-interface Text {
-  readonly elements: ArrayLike<number>
+/** One operand as its elements. One object for each serves all calls: nothing lives in it between them. */
+class Text {
+  readonly elements = new Int32Array(16)
+  /** Elements in the register: 8 or 16. */
+  capacity = 16
   /** Elements before the end. */
-  readonly length: number
-}
+  length = 16
 
-function textAt(state: VcpuState, n: number, immediate: number, lengths: number): Text {
-  const bytes = state.u8.slice(state.block + Block.ARGUMENTS + n * 16, state.block + Block.ARGUMENTS + n * 16 + 16)
-  const words = (immediate & Immediate.WORDS) !== 0
-  const signed = (immediate & Immediate.SIGNED) !== 0
-  const elements = words
-    ? signed ? new Int16Array(bytes.buffer) : new Uint16Array(bytes.buffer)
-    : signed ? new Int8Array(bytes.buffer) : bytes
-  const end = lengths === IMPLICIT ? elements.indexOf(0) : (lengths >> (8 * n)) & 0xff
-  return { elements, length: end < 0 ? elements.length : Math.min(end, elements.length) }
+  read(state: VcpuState, n: number, immediate: number, lengths: number): void {
+    const words = immediate & Immediate.WORDS
+    const at = state.block + Block.ARGUMENTS + n * 16
+    this.capacity = words === 0 ? 16 : 8
+    for (let i = 0; i < this.capacity; i++) this.elements[i] = words === 0 ? state.u8[at + i] : state.u16[(at >> 1) + i]
+    this.length = lengths === IMPLICIT ? this.findEnd() : Math.min((lengths >> (8 * n)) & 0xff, this.capacity)
+    if ((immediate & Immediate.SIGNED) !== 0) this.extendSigns(words === 0 ? 24 : 16)
+  }
+
+  private findEnd(): number {
+    for (let i = 0; i < this.capacity; i++) if (this.elements[i] === 0) return i
+    return this.capacity
+  }
+
+  private extendSigns(shift: number): void {
+    for (let i = 0; i < this.capacity; i++) this.elements[i] = this.elements[i] << shift >> shift
+  }
 }
 
 /** Bit j for each element j of the second text: what the four aggregations make of its comparisons with the first. */
@@ -48,13 +58,14 @@ function inRanges(first: Text, second: Text, j: number): boolean {
 
 /** Beyond both ends elements are equal, beyond one end they are not. */
 function equalEach(first: Text, second: Text, j: number): boolean {
-  const [firstEnded, secondEnded] = [j >= first.length, j >= second.length]
+  const firstEnded = j >= first.length
+  const secondEnded = j >= second.length
   return firstEnded || secondEnded ? firstEnded && secondEnded : first.elements[j] === second.elements[j]
 }
 
 /** The first text begins here in the second, or runs to the end of the register. */
 function equalOrdered(first: Text, second: Text, j: number): boolean {
-  for (let i = 0; i < first.length && i + j < second.elements.length; i++) {
+  for (let i = 0; i < first.length && i + j < second.capacity; i++) {
     if (i + j >= second.length || first.elements[i] !== second.elements[i + j]) return false
   }
   return true
@@ -63,21 +74,24 @@ function equalOrdered(first: Text, second: Text, j: number): boolean {
 /** Inverts IntRes1: not at all, everywhere, or within the second text only. */
 function applyPolarity(bits: number, immediate: number, second: Text): number {
   if ((immediate & Immediate.NEGATIVE) === 0) return bits
-  const limit = (immediate & Immediate.MASKED) !== 0 ? second.length : second.elements.length
+  const limit = (immediate & Immediate.MASKED) !== 0 ? second.length : second.capacity
   return bits ^ ((1 << limit) - 1)
 }
+
+const first = new Text()
+const second = new Text()
 
 export const compareStrings: Helper = ({ state }) => {
   const immediate = state.u32[argumentWord(state, 2)]
   const lengths = state.u32[argumentWord(state, 3)]
-  const first = textAt(state, 0, immediate, lengths)
-  const second = textAt(state, 1, immediate, lengths)
+  first.read(state, 0, immediate, lengths)
+  second.read(state, 1, immediate, lengths)
   const aggregate = AGGREGATIONS[(immediate / Immediate.AGGREGATION) & 3]
   let bits = 0
-  for (let j = 0; j < second.elements.length; j++) if (aggregate(first, second, j)) bits |= 1 << j
+  for (let j = 0; j < second.capacity; j++) if (aggregate(first, second, j)) bits |= 1 << j
   bits = applyPolarity(bits, immediate, second)
-  const flags = (bits !== 0 ? CF : 0) | (second.length < second.elements.length ? ZF : 0)
-    | (first.length < first.elements.length ? SF : 0) | ((bits & 1) !== 0 ? OF : 0)
+  const flags = (bits !== 0 ? CF : 0) | (second.length < second.capacity ? ZF : 0)
+    | (first.length < first.capacity ? SF : 0) | ((bits & 1) !== 0 ? OF : 0)
   state.setBlockU32(Block.RESULT, bits | flags << 16)
   return HelperOutcome.OK
 }
