@@ -5,12 +5,15 @@ import { exceptionGuests } from './exceptions.ts'
 import { interruptGuests } from './interrupts.ts'
 import type { Guest } from './monitor.ts'
 import { pagingGuests } from './paging.ts'
+import { realModeGuests } from './real-mode.ts'
 import { segmentGuests } from './segments.ts'
+import { selfModifyingGuests } from './self-modifying.ts'
 import { taskGuests } from './tasks.ts'
+import { virtual8086Guests } from './virtual-8086.ts'
 
 export function allGuests(): Guest[] {
   return [
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...taskGuests(), ...debugGuests(), ...exceptionGuests(),
-    ...interruptGuests(),
+    ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
   ]
 }

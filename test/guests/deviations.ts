@@ -44,6 +44,9 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /exceptions/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
   { guest: /exceptions/, probe: /^double: #UD through an absent/, fields: ['error'], why: 'EXT is set for contributory exceptions only' },
   { guest: /exceptions long/, probe: /^double: |gate of level 0/, fields: ['error'], why: 'an IDT index counts in 8 bytes, and EXT as above' },
+  { guest: /virtual-8086/, probe: /VME$|INT 0x33 (goes|that the map)/, fields: ['all'], why: 'VME is not there' },
+  { guest: /virtual-8086/, probe: /at 0xffff/, fields: ['all'], why: 'segment limits are not checked' },
+  { guest: /self-modifying/, probe: /alias/, fields: ['rax', 'rcx', 'rdx'], why: 'CPUID of another processor' },
   { guest: /interrupts long/, probe: /^NMI arrives|^so the next/, fields: ['ss'], why: 'follows from what is below' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]

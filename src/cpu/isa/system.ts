@@ -58,8 +58,9 @@ export const systemRows: readonly Row[] = [
   row('0F 31', 'RDTSC', '', { feature: 'TSC' }),
   row('0F 32', 'RDMSR', '', { feature: 'MSR' }),
   row('0F 33', 'RDPMC'),
-  row('0F 34', 'SYSENTER', '', { feature: 'SEP', protectedOnly: true, ends: true }),
-  row('0F 35', 'SYSEXIT', '', { feature: 'SEP', protectedOnly: true, ends: true, size: 'y' }),
+  // In real mode they are #GP, not #UD, and virtual-8086 programs may use SYSENTER.
+  row('0F 34', 'SYSENTER', '', { feature: 'SEP', ends: true }),
+  row('0F 35', 'SYSEXIT', '', { feature: 'SEP', ends: true, size: 'y' }),
 
   // Group 15.
   row('NP 0F AE /0 mem', 'FXSAVE', 'Mfx', FXSR),
