@@ -3,6 +3,7 @@ import { farTransferGuests } from './far-transfers.ts'
 import { debugGuests } from './debug.ts'
 import { exceptionGuests } from './exceptions.ts'
 import { interruptGuests } from './interrupts.ts'
+import { longModeGuests } from './long-mode.ts'
 import type { Guest } from './monitor.ts'
 import { pagingGuests } from './paging.ts'
 import { realModeGuests } from './real-mode.ts'
@@ -13,7 +14,7 @@ import { virtual8086Guests } from './virtual-8086.ts'
 
 export function allGuests(): Guest[] {
   return [
-    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...taskGuests(), ...debugGuests(), ...exceptionGuests(),
+    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(), ...exceptionGuests(),
     ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
   ]
 }
