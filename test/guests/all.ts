@@ -4,6 +4,7 @@ import { debugGuests } from './debug.ts'
 import { exceptionGuests } from './exceptions.ts'
 import { interruptGuests } from './interrupts.ts'
 import { longModeGuests } from './long-mode.ts'
+import { modeSwitchGuests } from './mode-switches.ts'
 import type { Guest } from './monitor.ts'
 import { pagingGuests } from './paging.ts'
 import { realModeGuests } from './real-mode.ts'
@@ -16,5 +17,6 @@ export function allGuests(): Guest[] {
   return [
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(), ...exceptionGuests(),
     ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
+    ...modeSwitchGuests(),
   ]
 }

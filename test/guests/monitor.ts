@@ -166,8 +166,8 @@ export class Guest {
     this.a.popf()
   }
 
-  /** Goes to a selector and label at level 3 by IRET, with flat data segments. */
-  enterUser(code: number, label: string, flags = 2): void {
+  /** Goes to a selector and a label or address at level 3 by IRET, with flat data segments. */
+  enterUser(code: number, target: string | number, flags = 2): void {
     const { a } = this
     a.mov('eax', Selector.USER_DATA)
     for (const name of ['ds', 'es', 'fs', 'gs']) a.mov(name, 'ax')
@@ -175,7 +175,7 @@ export class Guest {
     a.push(Place.USER_STACK)
     a.push(flags)
     a.push(code)
-    a.push(at(label))
+    a.push(typeof target === 'string' ? at(target) : target)
     a.iret()
   }
 
