@@ -15,7 +15,8 @@ import { virtual8086Guests } from './virtual-8086.ts'
 
 export function allGuests(): Guest[] {
   return [
-    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(), ...exceptionGuests(),
+    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
+    ...exceptionGuests(),
     ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
     ...modeSwitchGuests(),
   ]

@@ -56,7 +56,9 @@ export function mem(where: number | string | Address, displacement = 0, segment?
   return { base: where, displacement, segment }
 }
 
-interface Fixup { readonly section: Section, readonly offset: number, readonly size: number, readonly to: Address, readonly relativeTo?: number }
+interface Fixup {
+  readonly section: Section, readonly offset: number, readonly size: number, readonly to: Address, readonly relativeTo?: number,
+}
 interface Section { readonly origin: number, readonly bytes: number[] }
 
 export class Assembler {

@@ -34,7 +34,9 @@ function clearDebug(a: Assembler): void {
 }
 
 /** Single steps: `traced` runs with TF set; the trap comes at the label 'end' unless told. */
-function step(g: Guest, name: string, traced: (a: Assembler, end: string) => void, expect: Expectation = {}, setup?: (a: Assembler) => void): void {
+function step(
+  g: Guest, name: string, traced: (a: Assembler, end: string) => void, expect: Expectation = {}, setup?: (a: Assembler) => void,
+): void {
   const { a } = g
   const end = a.fresh('end')
   g.probe(`step: ${name}`, {
@@ -207,7 +209,8 @@ function addSyscallSteps(g: Guest): void {
 }
 
 function breakpoint(
-  g: Guest, name: string, address: Parameters<typeof setDebug>[2], control: number, body: (a: Assembler, end: string) => void, expect: Expectation,
+  g: Guest, name: string, address: Parameters<typeof setDebug>[2], control: number, body: (a: Assembler, end: string) => void,
+  expect: Expectation,
   setup?: (a: Assembler) => void,
 ): void {
   const { a } = g
@@ -301,7 +304,9 @@ function addDataBreakpoints(g: Guest): void {
   breakpoint(g, 'CMP reads only', word, dr7(0, 'write', 4), () => a.cmp(mem(word), 'eax'), none)
   breakpoint(g, 'across two pages', DATA + 0x1000, dr7(0, 'write', 1), store(DATA + 0xffe), hit)
   // Below what the monitor itself uses.
-  breakpoint(g, 'PUSH', Place.STACK0 - 0x104, dr7(0, 'write', 4), () => a.push(1), hit, () => a.sub(g.bits === 64 ? 'rsp' : 'esp', 0x100))
+  breakpoint(
+    g, 'PUSH', Place.STACK0 - 0x104, dr7(0, 'write', 4), () => a.push(1), hit, () => a.sub(g.bits === 64 ? 'rsp' : 'esp', 0x100),
+  )
   const movs = a.fresh('movs')
   breakpoint(g, 'REP MOVSB stops after the iteration', DATA + 0x102, dr7(0, 'write', 1), () => {
     a.label(movs)
@@ -323,7 +328,9 @@ function addDataBreakpoints(g: Guest): void {
     a.mov('esi', DATA + 0x10)
     a.mov('edi', 0x3000000)
   })
-  g.probe('breakpoint: nothing is left of one that a fault cancelled', { body: () => { a.nop(); a.nop() }, expect: { vector: DONE, dr6: DR6 } })
+  g.probe('breakpoint: nothing is left of one that a fault cancelled', {
+    body: () => { a.nop(); a.nop() }, expect: { vector: DONE, dr6: DR6 },
+  })
   const shadow = a.fresh('shadow')
   g.poke(DATA + 0x60, Selector.DATA, 2)
   breakpoint(g, 'MOV SS delays it', DATA + 0x60, dr7(0, 'access', 2), () => {
@@ -365,9 +372,13 @@ function addControl(g: Guest): void {
   g.probe('INT1 at level 3 does not ask the gate', { ring: 3, body: () => a.db(0xf1), expect: { vector: DB, dr6: DR6 } })
   g.probe('INT 1 at level 3 does', { ring: 3, body: () => a.int(1), expect: { vector: GP, error: 0xa } })
   g.probe('MOV DR at level 3', { ring: 3, body: () => a.mov(wide('ax'), 'dr0'), expect: { vector: GP, error: 0 } })
-  g.probe('DR4 is DR6', { setup: () => setDebug(a, 'dr6', 0), body: () => a.mov(wide('ax'), 'dr4'), expect: { vector: DONE, rax: DR6 }, after: clearDebug })
+  g.probe('DR4 is DR6', {
+    setup: () => setDebug(a, 'dr6', 0), body: () => a.mov(wide('ax'), 'dr4'), expect: { vector: DONE, rax: DR6 }, after: clearDebug,
+  })
   g.probe('DR5 is DR7', { body: () => a.mov(wide('ax'), 'dr5'), expect: { vector: DONE, rax: 0x400 } })
-  g.probe('DR4 with CR4.DE', { setup: () => setControl4(g, 8), body: () => a.mov(wide('ax'), 'dr4'), expect: { vector: UD }, after: () => setControl4(g, 0) })
+  g.probe('DR4 with CR4.DE', {
+    setup: () => setControl4(g, 8), body: () => a.mov(wide('ax'), 'dr4'), expect: { vector: UD }, after: () => setControl4(g, 0),
+  })
   g.probe('I/O breakpoint', {
     setup: () => {
       setControl4(g, 8)

@@ -48,7 +48,9 @@ function addBasics(g: Guest): void {
   }
   const one = (b: Assembler): void => { b.mov('ecx', 0); b.mov('eax', 5) }
   raises(g, 'DIV by zero', () => a.db(0xf7, 0xf1), { vector: DE, rax: 5, rdx: 0 }, { setup: one })
-  raises(g, 'DIV overflow', () => a.db(0xf7, 0xf1), { vector: DE, rax: 5, rdx: 2 }, { setup: (b) => { one(b); b.mov('ecx', 2); b.mov('edx', 2) } })
+  raises(g, 'DIV overflow', () => a.db(0xf7, 0xf1), { vector: DE, rax: 5, rdx: 2 }, {
+    setup: (b) => { one(b); b.mov('ecx', 2); b.mov('edx', 2) },
+  })
   raises(g, 'IDIV of the smallest by -1', () => a.db(0xf7, 0xf9), { vector: DE, rax: 0x80000000 }, {
     setup: (b) => { b.mov('eax', 0x80000000); b.mov('edx', 0xffffffff); b.mov('ecx', 0xffffffff) },
   })
@@ -85,25 +87,37 @@ function addOld(g: Guest): void {
   })
   g.probe('INTO with OF', { flags: 0x802, body: () => { a.db(0xce); a.label('into') }, expect: { vector: OF, rip: at('into') } })
   g.probe('INTO without OF', { body: () => a.db(0xce), expect: { vector: DONE } })
-  g.probe('INTO at level 3 with OF', { ring: 3, flags: 0x802, body: () => { a.db(0xce); a.label('into3') }, expect: { vector: OF, rip: at('into3') } })
+  g.probe('INTO at level 3 with OF', {
+    ring: 3, flags: 0x802, body: () => { a.db(0xce); a.label('into3') }, expect: { vector: OF, rip: at('into3') },
+  })
 }
 
 /** Level 0's instructions at level 3. */
 function addPrivileged(g: Guest): void {
   const { a } = g
   const rows: readonly (readonly [string, readonly number[]])[] = [
-    ['HLT', [0xf4]], ['LGDT', [0x0f, 0x01, 0x10]], ['LIDT', [0x0f, 0x01, 0x18]], ['LLDT', [0x0f, 0x00, 0xd0]], ['LTR', [0x0f, 0x00, 0xd8]],
-    ['MOV to CR0', [0x0f, 0x22, 0xc0]], ['MOV from CR0', [0x0f, 0x20, 0xc0]], ['MOV from CR4', [0x0f, 0x20, 0xe0]], ['CLTS', [0x0f, 0x06]],
-    ['LMSW', [0x0f, 0x01, 0xf0]], ['INVLPG', [0x0f, 0x01, 0x38]], ['INVD', [0x0f, 0x08]], ['WBINVD', [0x0f, 0x09]], ['RDMSR', [0x0f, 0x32]],
-    ['WRMSR', [0x0f, 0x30]], ['IN', [0xe4, 0x80]], ['OUT', [0xe6, 0x80]], ['INSB', [0x6c]], ['OUTSB', [0x6e]], ['CLI', [0xfa]], ['STI', [0xfb]],
+    ['HLT', [0xf4]], ['LGDT', [0x0f, 0x01, 0x10]], ['LIDT', [0x0f, 0x01, 0x18]], ['LLDT', [0x0f, 0x00, 0xd0]],
+    ['LTR', [0x0f, 0x00, 0xd8]],
+    ['MOV to CR0', [0x0f, 0x22, 0xc0]], ['MOV from CR0', [0x0f, 0x20, 0xc0]], ['MOV from CR4', [0x0f, 0x20, 0xe0]],
+    ['CLTS', [0x0f, 0x06]],
+    ['LMSW', [0x0f, 0x01, 0xf0]], ['INVLPG', [0x0f, 0x01, 0x38]], ['INVD', [0x0f, 0x08]], ['WBINVD', [0x0f, 0x09]],
+    ['RDMSR', [0x0f, 0x32]],
+    ['WRMSR', [0x0f, 0x30]], ['IN', [0xe4, 0x80]], ['OUT', [0xe6, 0x80]], ['INSB', [0x6c]], ['OUTSB', [0x6e]], ['CLI', [0xfa]],
+    ['STI', [0xfb]],
     ['MOV from DR0', [0x0f, 0x21, 0xc0]], ['MOV to DR7', [0x0f, 0x23, 0xf8]],
     ...g.bits === 64 ? [['SWAPGS', [0x0f, 0x01, 0xf8]], ['MOV from CR8', [0x44, 0x0f, 0x20, 0xc0]]] as const : [],
   ]
-  for (const [name, bytes] of rows) raises(g, `${name} at level 3`, () => a.db(...bytes), { vector: GP, error: 0 }, { ring: 3, setup: () => a.mov('eax', 0) })
+  for (const [name, bytes] of rows) raises(
+    g, `${name} at level 3`, () => a.db(...bytes), { vector: GP, error: 0 }, { ring: 3, setup: () => a.mov('eax', 0) },
+  )
   raises(g, 'CLAC at level 3', () => a.db(0x0f, 0x01, 0xca), { vector: UD }, { ring: 3 })
   raises(g, 'STAC at level 3', () => a.db(0x0f, 0x01, 0xcb), { vector: UD }, { ring: 3 })
-  g.probe('RDTSC at level 3', { ring: 3, body: () => { a.db(0x0f, 0x31); a.mov('eax', 0); a.mov('edx', 0) }, expect: { vector: DONE } })
-  raises(g, 'RDTSC at level 3 with CR4.TSD', () => a.db(0x0f, 0x31), { vector: GP, error: 0 }, { ring: 3, setup: () => setCr4(g, 4), after: () => setCr4(g, 0) })
+  g.probe('RDTSC at level 3', {
+    ring: 3, body: () => { a.db(0x0f, 0x31); a.mov('eax', 0); a.mov('edx', 0) }, expect: { vector: DONE },
+  })
+  raises(g, 'RDTSC at level 3 with CR4.TSD', () => a.db(0x0f, 0x31), { vector: GP, error: 0 }, {
+    ring: 3, setup: () => setCr4(g, 4), after: () => setCr4(g, 0),
+  })
   raises(g, 'RDPMC at level 3', () => a.db(0x0f, 0x33), { vector: GP, error: 0 }, { ring: 3 })
   addUmip(g)
 }
@@ -112,7 +126,8 @@ function addPrivileged(g: Guest): void {
 function addUmip(g: Guest): void {
   const { a } = g
   const rows: readonly (readonly [string, readonly number[]])[] = [
-    ['SGDT', [0x0f, 0x01, 0x03]], ['SIDT', [0x0f, 0x01, 0x0b]], ['SLDT', [0x0f, 0x00, 0xc1]], ['STR', [0x0f, 0x00, 0xc9]], ['SMSW', [0x0f, 0x01, 0xe1]],
+    ['SGDT', [0x0f, 0x01, 0x03]], ['SIDT', [0x0f, 0x01, 0x0b]], ['SLDT', [0x0f, 0x00, 0xc1]], ['STR', [0x0f, 0x00, 0xc9]],
+    ['SMSW', [0x0f, 0x01, 0xe1]],
   ]
   for (const [name, bytes] of rows) {
     const body = (): void => {
@@ -126,7 +141,8 @@ function addUmip(g: Guest): void {
     })
   }
   g.probe('STR at level 0 with UMIP', {
-    setup: () => setCr4(g, 0x800), body: () => a.db(0x0f, 0x00, 0xc9), expect: { vector: DONE, rcx: Selector.TSS }, after: () => setCr4(g, 0),
+    setup: () => setCr4(g, 0x800), body: () => a.db(0x0f, 0x00, 0xc9), expect: { vector: DONE, rcx: Selector.TSS },
+    after: () => setCr4(g, 0),
   })
 }
 
@@ -136,7 +152,8 @@ function addUnits(g: Guest): void {
   const [EM, TS, MP] = [4, 8, 2]
   const code: Record<string, readonly number[]> = {
     FLD1: [0xd9, 0xe8], WAIT: [0x9b], 'MMX': [0x0f, 0x6f, 0xc1], SSE: [0x0f, 0x28, 0xc1], 'SSE integer': [0x66, 0x0f, 0x6f, 0xc1],
-    FXSAVE: [0x0f, 0xae, 0x03], LDMXCSR: [0x0f, 0xae, 0x13], PREFETCH: [0x0f, 0x18, 0x03], EMMS: [0x0f, 0x77], CRC32: [0xf2, 0x0f, 0x38, 0xf1, 0xc1],
+    FXSAVE: [0x0f, 0xae, 0x03], LDMXCSR: [0x0f, 0xae, 0x13], PREFETCH: [0x0f, 0x18, 0x03], EMMS: [0x0f, 0x77],
+    CRC32: [0xf2, 0x0f, 0x38, 0xf1, 0xc1],
     FNINIT: [0xdb, 0xe3], MOVNTI: [0x0f, 0xc3, 0x03], POPCNT: [0xf3, 0x0f, 0xb8, 0xc1], SFENCE: [0x0f, 0xae, 0xf8],
   }
   /** For each control: the exception of each instruction; those not named run. */
@@ -144,7 +161,9 @@ function addUnits(g: Guest): void {
     ['OSFXSR', 0, 0x200, {}],
     ['no OSFXSR', 0, 0, { SSE: UD, 'SSE integer': UD, LDMXCSR: UD }],
     ['TS', TS, 0x200, { FLD1: NM, MMX: NM, SSE: NM, 'SSE integer': NM, FXSAVE: NM, LDMXCSR: NM, EMMS: NM, FNINIT: NM }],
-    ['TS and MP', TS | MP, 0x200, { FLD1: NM, WAIT: NM, MMX: NM, SSE: NM, 'SSE integer': NM, FXSAVE: NM, LDMXCSR: NM, EMMS: NM, FNINIT: NM }],
+    ['TS and MP', TS | MP, 0x200, {
+      FLD1: NM, WAIT: NM, MMX: NM, SSE: NM, 'SSE integer': NM, FXSAVE: NM, LDMXCSR: NM, EMMS: NM, FNINIT: NM,
+    }],
     ['MP', MP, 0x200, {}],
     ['EM', EM, 0x200, { FLD1: NM, MMX: UD, SSE: UD, 'SSE integer': UD, FXSAVE: NM, LDMXCSR: UD, EMMS: UD, FNINIT: NM }],
     ['EM and TS', EM | TS, 0x200, { FLD1: NM, MMX: UD, SSE: UD, 'SSE integer': UD, FXSAVE: NM, LDMXCSR: UD, EMMS: UD, FNINIT: NM }],
@@ -185,7 +204,10 @@ function addFloatExceptions(g: Guest): void {
       expect: { vector: MF, rip: at(`${waits}.${name}`) }, after: () => a.db(0xdb, 0xe2, 0xdb, 0xe3),
     })
   }
-  g.probe('FNSTSW and FNCLEX do not wait', { setup: divideByZero, body: () => a.db(0xdf, 0xe0, 0xdb, 0xe2, 0xd9, 0xe8), expect: { vector: DONE }, after: () => a.db(0xdb, 0xe3) })
+  g.probe('FNSTSW and FNCLEX do not wait', {
+    setup: divideByZero, body: () => a.db(0xdf, 0xe0, 0xdb, 0xe2, 0xd9, 0xe8), expect: { vector: DONE },
+    after: () => a.db(0xdb, 0xe3),
+  })
   for (const enabled of [true, false]) {
     const label = a.fresh('xm')
     g.probe(`an unmasked SSE exception ${enabled ? 'with' : 'without'} OSXMMEXCPT`, {
@@ -243,10 +265,19 @@ function addAlignment(g: Guest): void {
   const place = Place.USER_DATA
   const rows: readonly (readonly [string, number, (b: Assembler) => void, boolean])[] = [
     ['word at 1', place + 1, (b) => b.mov('cx', mem('ebx')), true], ['word at 2', place + 2, (b) => b.mov('cx', mem('ebx')), false],
-    ['doubleword at 2', place + 2, (b) => b.mov('ecx', mem('ebx')), true], ['doubleword at 4', place + 4, (b) => b.mov('ecx', mem('ebx')), false],
-    ['write of a doubleword at 1', place + 1, (b) => b.mov(mem('ebx'), 'ecx'), true], ['byte at 1', place + 1, (b) => b.mov('cl', mem('ebx')), false],
-    ['FLD of 8 bytes at 4', place + 4, (b) => b.db(0x67, 0xdd, 0x03), true], ['doubleword across pages', place + 0xffe, (b) => b.mov('ecx', mem('ebx')), true],
-    ['REP MOVSD at 2', place + 2, (b) => { b.mov('esi', place + 2); b.mov('edi', place + 0x100); b.mov('ecx', 2); b.label(b.fresh('movs')); b.db(0xf3, 0xa5) }, true],
+    ['doubleword at 2', place + 2, (b) => b.mov('ecx', mem('ebx')), true],
+    ['doubleword at 4', place + 4, (b) => b.mov('ecx', mem('ebx')), false],
+    ['write of a doubleword at 1', place + 1, (b) => b.mov(mem('ebx'), 'ecx'), true],
+    ['byte at 1', place + 1, (b) => b.mov('cl', mem('ebx')), false],
+    ['FLD of 8 bytes at 4', place + 4, (b) => b.db(0x67, 0xdd, 0x03), true],
+    ['doubleword across pages', place + 0xffe, (b) => b.mov('ecx', mem('ebx')), true],
+    ['REP MOVSD at 2', place + 2, (b) => {
+      b.mov('esi', place + 2)
+      b.mov('edi', place + 0x100)
+      b.mov('ecx', 2)
+      b.label(b.fresh('movs'))
+      b.db(0xf3, 0xa5)
+    }, true],
     ['XCHG at 1', place + 1, (b) => b.db(0x67, 0x87, 0x0b), true],
   ]
   for (const [name, address, body, checked] of rows) {
@@ -304,14 +335,19 @@ function addDouble(g: Guest): void {
 }
 
 /** Runs a body with one gate of the IDT spoilt. The saved pointer is the instruction's, whatever came of it. */
-function patched(g: Guest, name: string, vector: number, how: 'absent' | 'stack' | 'data' | 'offset', body: (a: Assembler) => void, expect: Expectation): void {
+function patched(
+  g: Guest, name: string, vector: number, how: 'absent' | 'stack' | 'data' | 'offset', body: (a: Assembler) => void,
+  expect: Expectation,
+): void {
   const { a } = g
   const entry = Place.IDT + vector * (g.bits === 64 ? 16 : 8)
   const label = a.fresh('double')
   const field = { absent: entry + 5, stack: entry + 4, data: entry + 2, offset: entry + 8 }[how]
   const accessByte = vector === BP || vector === 0x33 ? 0xee : 0x8e
   const spoil = { absent: [accessByte & 0x7f, 8], stack: [2, 8], data: [Selector.DATA, 16], offset: [0x8000, 32] } as const
-  const mend = { absent: [accessByte, 8], stack: [1, 8], data: [g.bits === 64 ? Selector.CODE64 : Selector.CODE32, 16], offset: [0, 32] } as const
+  const mend = {
+    absent: [accessByte, 8], stack: [1, 8], data: [g.bits === 64 ? Selector.CODE64 : Selector.CODE32, 16], offset: [0, 32],
+  } as const
   g.probe(`double: ${name}`, {
     setup: () => {
       a.store(mem(Place.TSS + 0x2c), NOWHERE, 32)
@@ -332,7 +368,9 @@ function addControl(g: Guest): void {
   const { a } = g
   const register = accumulator(g)
   const refuse = (name: string, to: string, value: bigint | number, vector: number = GP): void => {
-    raises(g, `${to} refuses ${name}`, () => a.mov(to, register), { vector, ...vector === GP ? { error: 0 } : {} }, { setup: () => a.mov(register, value) })
+    raises(g, `${to} refuses ${name}`, () => a.mov(to, register), {
+      vector, ...vector === GP ? { error: 0 } : {},
+    }, { setup: () => a.mov(register, value) })
   }
   refuse('PG without PE', 'cr0', 0x80000030)
   refuse('NW without CD', 'cr0', 0xa0010031)
@@ -346,7 +384,10 @@ function addControl(g: Guest): void {
     refuse('to stop paging in 64-bit mode', 'cr0', 0x31)
     refuse('addresses beyond 40 bits', 'cr3', 0x10000800000n)
     refuse('a priority above 15', 'cr8', 16)
-    g.probe('cr8 takes a priority', { setup: () => a.mov('eax', 9), body: () => { a.mov('cr8', 'rax'); a.mov('rbx', 'cr8') }, expect: { vector: DONE, rbx: 9 }, after: () => { a.mov('eax', 0); a.mov('cr8', 'rax') } })
+    g.probe('cr8 takes a priority', {
+      setup: () => a.mov('eax', 9), body: () => { a.mov('cr8', 'rax'); a.mov('rbx', 'cr8') }, expect: { vector: DONE, rbx: 9 },
+      after: () => { a.mov('eax', 0); a.mov('cr8', 'rax') },
+    })
   }
 }
 
@@ -354,9 +395,13 @@ function addControl(g: Guest): void {
 function addMsrs(g: Guest): void {
   const { a } = g
   const msrs: readonly (readonly [string, number, bigint])[] = [
-    ['an MSR that is not there', 0x12345678, 0n], ['a bit that EFER does not have', 0xc0000080, 0x10d00n], ['EFER.LME while paging', 0xc0000080, g.bits === 64 ? 0x800n : 0x900n],
-    ['a high half of SYSENTER_CS', 0x174, 1n << 32n], ['a reserved PAT type', 0x277, 2n], ['a reserved bit of APIC_BASE', 0x1b, 0xfee00800n | 1n << 40n],
-    ...g.bits === 64 ? [['a non-canonical LSTAR', 0xc0000082, HOLE], ['a non-canonical FS.base', 0xc0000100, HOLE], ['a non-canonical KERNEL_GS_BASE', 0xc0000102, HOLE],
+    ['an MSR that is not there', 0x12345678, 0n], ['a bit that EFER does not have', 0xc0000080, 0x10d00n],
+    ['EFER.LME while paging', 0xc0000080, g.bits === 64 ? 0x800n : 0x900n],
+    ['a high half of SYSENTER_CS', 0x174, 1n << 32n], ['a reserved PAT type', 0x277, 2n],
+    ['a reserved bit of APIC_BASE', 0x1b, 0xfee00800n | 1n << 40n],
+    ...g.bits === 64 ? [['a non-canonical LSTAR', 0xc0000082, HOLE], ['a non-canonical FS.base', 0xc0000100, HOLE], [
+      'a non-canonical KERNEL_GS_BASE', 0xc0000102, HOLE,
+    ],
       ['a non-canonical SYSENTER_EIP', 0x176, HOLE]] as const : [],
   ]
   for (const [name, index, value] of msrs) {
@@ -364,7 +409,10 @@ function addMsrs(g: Guest): void {
       setup: () => { a.mov('ecx', index); a.mov('eax', value & 0xffffffffn); a.mov('edx', value >> 32n) },
     })
   }
-  raises(g, 'RDMSR refuses an MSR that is not there', () => a.db(0x0f, 0x32), { vector: GP, error: 0 }, { setup: () => a.mov('ecx', 0x12345678) })
+  raises(
+    g, 'RDMSR refuses an MSR that is not there', () => a.db(0x0f, 0x32), { vector: GP, error: 0 },
+    { setup: () => a.mov('ecx', 0x12345678) },
+  )
 }
 
 /** Non-canonical addresses: #GP, by the stack #SS, in every way to get one. */
@@ -373,26 +421,48 @@ function addCanonical(g: Guest): void {
   const hole = (b: Assembler): void => b.mov('rbx', HOLE)
   raises(g, 'canonical: load', () => a.mov('rcx', mem('rbx')), { vector: GP, error: 0 }, { setup: hole })
   raises(g, 'canonical: store', () => a.mov(mem('rbx'), 'rcx'), { vector: GP, error: 0 }, { setup: hole })
-  raises(g, 'canonical: load that ends beyond', () => a.mov('rcx', mem('rbx')), { vector: GP, error: 0 }, { setup: (b) => b.mov('rbx', HOLE - 4n) })
-  raises(g, 'canonical: load by RSP', () => a.mov('rcx', mem('rsp')), { vector: SS, error: 0, rsp: HOLE }, { setup: (b) => b.mov('rsp', HOLE) })
-  raises(g, 'canonical: load by RBP', () => a.mov('rcx', mem('rbp')), { vector: SS, error: 0 }, { setup: (b) => b.mov('rbp', HOLE) })
+  raises(
+    g, 'canonical: load that ends beyond', () => a.mov('rcx', mem('rbx')), { vector: GP, error: 0 },
+    { setup: (b) => b.mov('rbx', HOLE - 4n) },
+  )
+  raises(
+    g, 'canonical: load by RSP', () => a.mov('rcx', mem('rsp')), { vector: SS, error: 0, rsp: HOLE },
+    { setup: (b) => b.mov('rsp', HOLE) },
+  )
+  raises(
+    g, 'canonical: load by RBP', () => a.mov('rcx', mem('rbp')), { vector: SS, error: 0 }, { setup: (b) => b.mov('rbp', HOLE) },
+  )
   raises(g, 'canonical: PUSH', () => a.push('rcx'), { vector: SS, error: 0 }, { setup: (b) => b.mov('rsp', HOLE + 8n) })
   raises(g, 'canonical: POP', () => a.pop('rcx'), { vector: SS, error: 0, rsp: HOLE }, { setup: (b) => b.mov('rsp', HOLE) })
-  raises(g, 'canonical: CALL with a bad stack', () => a.call('start'), { vector: SS, error: 0 }, { setup: (b) => b.mov('rsp', HOLE + 8n) })
-  raises(g, 'canonical: RET with a bad stack', () => a.ret(), { vector: SS, error: 0, rsp: HOLE }, { setup: (b) => b.mov('rsp', HOLE) })
-  raises(g, 'canonical: IRETQ with a bad stack', () => a.iret(), { vector: SS, error: 0, rsp: HOLE }, { setup: (b) => b.mov('rsp', HOLE) })
+  raises(
+    g, 'canonical: CALL with a bad stack', () => a.call('start'), { vector: SS, error: 0 },
+    { setup: (b) => b.mov('rsp', HOLE + 8n) },
+  )
+  raises(
+    g, 'canonical: RET with a bad stack', () => a.ret(), { vector: SS, error: 0, rsp: HOLE }, { setup: (b) => b.mov('rsp', HOLE) },
+  )
+  raises(
+    g, 'canonical: IRETQ with a bad stack', () => a.iret(), { vector: SS, error: 0, rsp: HOLE },
+    { setup: (b) => b.mov('rsp', HOLE) },
+  )
   raises(g, 'canonical: JMP to it', () => a.jmpTo('rbx'), { vector: GP, error: 0 }, { setup: hole })
   raises(g, 'canonical: CALL to it', () => a.callTo('rbx'), { vector: GP, error: 0, rsp: Place.STACK0 }, { setup: hole })
-  raises(g, 'canonical: RET to it', () => a.ret(), { vector: GP, error: 0, rsp: Place.STACK0 - 8 }, { setup: (b) => { hole(b); b.push('rbx') } })
+  raises(g, 'canonical: RET to it', () => a.ret(), {
+    vector: GP, error: 0, rsp: Place.STACK0 - 8,
+  }, { setup: (b) => { hole(b); b.push('rbx') } })
   raises(g, 'canonical: IRETQ to it', () => a.iret(), { vector: GP, error: 0, rsp: Place.STACK0 - 40 }, {
     setup: (b) => { hole(b); b.push(Selector.DATA); b.push(Place.STACK0); b.push(2); b.push(Selector.CODE64); b.push('rbx') },
   })
   raises(g, 'canonical: LGDT of such a base', () => a.lgdt(mem(DATA + 0x300)), { vector: GP, error: 0 }, {
     setup: (b) => { hole(b); b.store(mem(DATA + 0x300), 0xffff, 16); b.mov(mem(DATA + 0x302), 'rbx') },
   })
-  raises(g, 'canonical: REP MOVSB from it', () => a.db(0xf3, 0xa4), { vector: GP, error: 0, rcx: 3 }, { setup: (b) => { b.mov('rsi', HOLE); b.mov('edi', DATA); b.mov('ecx', 3) } })
+  raises(g, 'canonical: REP MOVSB from it', () => a.db(0xf3, 0xa4), { vector: GP, error: 0, rcx: 3 }, {
+    setup: (b) => { b.mov('rsi', HOLE); b.mov('edi', DATA); b.mov('ecx', 3) },
+  })
   g.probe('canonical: INVLPG of it is no fault', { setup: hole, body: () => a.invlpg(mem('rbx')), expect: { vector: DONE } })
-  g.probe('canonical: LEA of it is no fault', { setup: hole, body: () => a.lea('rcx', mem('rbx', 1)), expect: { vector: DONE, rcx: HOLE + 1n } })
+  g.probe('canonical: LEA of it is no fault', {
+    setup: hole, body: () => a.lea('rcx', mem('rbx', 1)), expect: { vector: DONE, rcx: HOLE + 1n },
+  })
 }
 
 /** Memory operands and instructions that lie in two pages, the fault in either; instructions that read and write. */
@@ -414,13 +484,17 @@ function addCrossing(g: Guest): void {
   const ro = P | US
   type Row = readonly [string, bigint, bigint, (b: Assembler) => void, number, number]
   const rows: readonly Row[] = [
-    ['read, second absent', rw, 0n, (b) => b.mov('ecx', mem('ebx')), 0, 0x1000], ['read, first absent', 0n, rw, (b) => b.mov('ecx', mem('ebx')), 0, 0xffe],
-    ['read, both absent', 0n, 0n, (b) => b.mov('ecx', mem('ebx')), 0, 0xffe], ['write, second absent', rw, 0n, (b) => b.mov(mem('ebx'), 'eax'), 2, 0x1000],
-    ['write, second read-only', rw, ro, (b) => b.mov(mem('ebx'), 'eax'), 3, 0x1000], ['write, first read-only', ro, rw, (b) => b.mov(mem('ebx'), 'eax'), 3, 0xffe],
+    ['read, second absent', rw, 0n, (b) => b.mov('ecx', mem('ebx')), 0, 0x1000],
+    ['read, first absent', 0n, rw, (b) => b.mov('ecx', mem('ebx')), 0, 0xffe],
+    ['read, both absent', 0n, 0n, (b) => b.mov('ecx', mem('ebx')), 0, 0xffe],
+    ['write, second absent', rw, 0n, (b) => b.mov(mem('ebx'), 'eax'), 2, 0x1000],
+    ['write, second read-only', rw, ro, (b) => b.mov(mem('ebx'), 'eax'), 3, 0x1000],
+    ['write, first read-only', ro, rw, (b) => b.mov(mem('ebx'), 'eax'), 3, 0xffe],
     ['modify', rw, ro, (b) => b.add(mem('ebx'), 'eax'), 3, 0x1000],
     // A 32-bit handler would need the same stack.
     ...g.bits === 64 ? [
-      ['PUSH, low page absent', 0n, rw, (b) => b.push(1), 2, 0xffc], ['PUSH, high page absent', rw, 0n, (b) => b.push(1), 2, 0x1000],
+      ['PUSH, low page absent', 0n, rw, (b) => b.push(1), 2, 0xffc],
+      ['PUSH, high page absent', rw, 0n, (b) => b.push(1), 2, 0x1000],
     ] as const satisfies readonly Row[] : [],
   ]
   for (const [name, first, second, body, error, offset] of rows) {
@@ -445,7 +519,8 @@ function addCrossing(g: Guest): void {
     },
   })
   g.probe('crossing: both pages are used', {
-    setup: () => map(rw, rw), body: () => { a.mov(mem('ebx'), 'eax'); a.mov('ecx', mem('ebx')) }, expect: { vector: DONE, rcx: 0x11223344 },
+    setup: () => map(rw, rw), body: () => { a.mov(mem('ebx'), 'eax'); a.mov('ecx', mem('ebx')) },
+    expect: { vector: DONE, rcx: 0x11223344 },
     after: () => {
       a.mov('eax', mem(table))
       a.and('eax', 0x60)
@@ -454,8 +529,16 @@ function addCrossing(g: Guest): void {
       g.observe('crossing: both pages are accessed and dirty', { rax: 0x60, rbx: 0x60 })
     },
   })
+  addCrossingCode(g, linear, map)
+}
+
+function addCrossingCode(g: Guest, linear: number, map: (first: bigint, second: bigint) => void): void {
+  const { a } = g
+  const rw = P | RW | US
   // MOV EBX, 0x12345678 in the last three bytes of a page and the first two of the next.
-  for (const [name, first, second, offset] of [['second absent', rw, 0n, 0x1000], ['first absent', 0n, rw, 0xffd], ['second for system', rw, P | RW, 0x1000]] as const) {
+  for (const [name, first, second, offset] of [
+    ['second absent', rw, 0n, 0x1000], ['first absent', 0n, rw, 0xffd], ['second for system', rw, P | RW, 0x1000],
+  ] as const) {
     const user = name === 'second for system'
     g.probe(`crossing: an instruction, ${name}`, {
       ring: user ? 3 : 0, setup: () => {

@@ -12,7 +12,8 @@ const [TS, NP, SS, GP] = [10, 11, 12, 13]
 const { BIG, PAGES } = Flags
 const FREE = Selector.FREE
 const Own = {
-  CODE1: FREE | 1, DATA1: (FREE + 8) | 1, CODE2: (FREE + 16) | 2, DATA2: (FREE + 24) | 2, CONFORMING0: FREE + 32, CONFORMING3: FREE + 40,
+  CODE1: FREE | 1, DATA1: (FREE + 8) | 1, CODE2: (FREE + 16) | 2, DATA2: (FREE + 24) | 2, CONFORMING0: FREE + 32,
+  CONFORMING3: FREE + 40,
   ABSENT: FREE + 48, SMALL: FREE + 56, CODE16_3: (FREE + 64) | 3, DATA16_3: (FREE + 72) | 3, GATES: FREE + 0x100, BEYOND: 0x1000,
   STACK16: FREE + 80, EXECUTE_ONLY: FREE + 88,
 } as const
@@ -23,7 +24,8 @@ const POINTER = Place.USER_DATA + 0x8000
 const USER_CODE = Selector.USER_CODE32
 
 function define(g: Guest): void {
-  const flat = (selector: number, access: number, flags: number = BIG): void => g.gdt(selector, segment(0, 0xfffff, access, flags | PAGES))
+  const flat = (selector: number, access: number, flags: number = BIG): void =>
+    g.gdt(selector, segment(0, 0xfffff, access, flags | PAGES))
   flat(Own.CODE1, 0xba)
   flat(Own.DATA1, 0xb2)
   flat(Own.CODE2, 0xda)
@@ -89,7 +91,10 @@ function addRefusals(g: Guest): void {
         else if (how === 'CALL') a.farCall(selector, 0x100000)
         else a.farIndirect(5, mem(POINTER))
       },
-      expect: { vector, error, rip: at(label), cs: ring === 0 ? Selector.CODE32 : USER_CODE, rsp: ring === 0 ? Place.STACK0 : Place.USER_STACK },
+      expect: {
+        vector, error, rip: at(label), cs: ring === 0 ? Selector.CODE32 : USER_CODE,
+        rsp: ring === 0 ? Place.STACK0 : Place.USER_STACK,
+      },
     })
   }
 }
@@ -100,7 +105,8 @@ function addDirect(g: Guest): void {
   const rows: readonly (readonly [string, number, Ring, number])[] = [
     ['the same segment', Selector.CODE32, 0, Selector.CODE32], ['execute-only code', Own.EXECUTE_ONLY, 0, Own.EXECUTE_ONLY],
     ['conforming level 0', Own.CONFORMING0, 0, Own.CONFORMING0], ['conforming level 0', Own.CONFORMING0, 3, Own.CONFORMING0 | 3],
-    ['conforming level 0 with RPL 3', Own.CONFORMING0 | 3, 0, Own.CONFORMING0], ['conforming level 3', Own.CONFORMING3 | 3, 3, Own.CONFORMING3 | 3],
+    ['conforming level 0 with RPL 3', Own.CONFORMING0 | 3, 0, Own.CONFORMING0],
+    ['conforming level 3', Own.CONFORMING3 | 3, 3, Own.CONFORMING3 | 3],
     ['level 3 with RPL 0', USER_CODE & ~3, 3, USER_CODE],
   ]
   for (const [name, selector, ring, cs] of rows) {
@@ -110,7 +116,9 @@ function addDirect(g: Guest): void {
     })
     const expect = { vector: DONE, cs, ss: ring === 0 ? Selector.DATA : Selector.USER_DATA }
     const top = ring === 0 ? Place.STACK0 : Place.USER_STACK
-    g.probe(`JMP: ${name} from level ${ring}`, { ring, body: () => a.farJump(selector, at(target)), expect: { ...expect, rsp: top } })
+    g.probe(`JMP: ${name} from level ${ring}`, {
+      ring, body: () => a.farJump(selector, at(target)), expect: { ...expect, rsp: top },
+    })
     const back = a.fresh('back')
     g.probe(`CALL: ${name} from level ${ring}`, {
       ring, body: () => {
@@ -134,7 +142,8 @@ function addGates(g: Guest): void {
     // A 16-bit gate reaches the first 64 KiB.
     const low = width === 16
     const selector = low ? Own.GATES + 0x100 + (lowGates++) * 8 : addGate(g)
-    const target = low ? lowCode(g, () => { showStack(a, 16); a.int(DONE) }) : g.inUserPages(32, () => { showStack(a); a.int(DONE) })
+    const show = (): void => { showStack(a, width); a.int(DONE) }
+    const target = low ? lowCode(g, show) : g.inUserPages(32, show)
     const back = a.fresh('back')
     const pushed = (n: number): number => width === 32 ? 0x11110000 + n : n
     gatePatches.push(() => g.gdt(selector, gate(low ? Gate.CALL16 : Gate.CALL32, 3, code, a.addressOf(target), count)))
@@ -149,7 +158,9 @@ function addGates(g: Guest): void {
         rax: width === 32 ? at(back) : lowWord(at(back)), rbx: USER_CODE,
         rcx: count > 0 ? pushed(1) : width === 32 ? Place.USER_STACK : Place.USER_STACK & 0xffff,
         rdx: count > 0 ? pushed(2) : Selector.USER_DATA,
-        ...count === 2 ? { rsi: (Place.USER_STACK - 2 * bytes) & (width === 32 ? 0xffffffff : 0xffff), rdi: Selector.USER_DATA } : {},
+        ...count === 2 ? {
+          rsi: (Place.USER_STACK - 2 * bytes) & (width === 32 ? 0xffffffff : 0xffff), rdi: Selector.USER_DATA,
+        } : {},
       },
     })
   }
@@ -157,7 +168,9 @@ function addGates(g: Guest): void {
 let lowGates = 0
 const gatePatches: (() => void)[] = []
 /** Labels of user code are above 64 KiB: a 16-bit gate pushes their low word. */
-const lowWord = (address: { label: string, plus: number }): { label: string, plus: number, mask: number } => ({ ...address, mask: 0xffff })
+const lowWord = (address: { label: string, plus: number }): {
+  label: string, plus: number, mask: number,
+} => ({ ...address, mask: 0xffff })
 
 /** Code that a 16-bit offset reaches. */
 function lowCode(g: Guest, write: () => void): string {
@@ -208,7 +221,8 @@ function addGateReturns(g: Guest): void {
     expect: { vector: DONE, cs: USER_CODE, ds: 0, es: 0, fs: Own.CONFORMING0, gs: 0 },
   })
   g.probe('CALL: a gate to conforming code keeps the level', {
-    ring: 3, body: () => a.farCall(toConforming | 3, 0), expect: { vector: GP, error: Selector.DATA, cs: Own.CONFORMING0 | 3, rsp: Place.USER_STACK - 8 },
+    ring: 3, body: () => a.farCall(toConforming | 3, 0),
+    expect: { vector: GP, error: Selector.DATA, cs: Own.CONFORMING0 | 3, rsp: Place.USER_STACK - 8 },
   })
 }
 
@@ -227,7 +241,10 @@ function addGateRefusals(g: Guest): void {
           if (jump) a.farJump(selector | rpl, 0)
           else a.farCall(selector | rpl, 0)
         },
-        expect: { rip: at(label), ...expect, vector: jump ? jumpVector : expect.vector, error, cs: ring === 3 ? USER_CODE : Selector.CODE32, rsp: ring === 3 ? Place.USER_STACK : Place.STACK0 },
+        expect: {
+          rip: at(label), ...expect, vector: jump ? jumpVector : expect.vector, error, cs: ring === 3 ? USER_CODE : Selector.CODE32,
+          rsp: ring === 3 ? Place.USER_STACK : Place.STACK0,
+        },
       })
     }
   }
@@ -255,7 +272,8 @@ function addBadStacks(g: Guest): void {
   const { a } = g
   const toLevel1 = addGate(g, gate(Gate.CALL32, 3, Own.CODE1, 0x100000))
   const rows: readonly (readonly [string, number, number, number, number])[] = [
-    ['null', 0, STACK1, TS, 0], ['beyond the table', Own.BEYOND | 1, STACK1, TS, Own.BEYOND], ['of another level', Selector.DATA, STACK1, TS, Selector.DATA],
+    ['null', 0, STACK1, TS, 0], ['beyond the table', Own.BEYOND | 1, STACK1, TS, Own.BEYOND],
+    ['of another level', Selector.DATA, STACK1, TS, Selector.DATA],
     ['with another RPL', Own.DATA1 & ~3, STACK1, TS, Own.DATA1 & ~3], ['code', Own.CODE1, STACK1, TS, Own.CODE1 & ~3],
     ['absent', FREE + 0x60 | 1, STACK1, SS, FREE + 0x60], ['without room', FREE + 0x68 | 1, 0x1004, SS, FREE + 0x68],
   ]
@@ -285,7 +303,10 @@ function addBadStacks(g: Guest): void {
 function addReturns(g: Guest): void {
   const { a } = g
   const target = g.inUserPages(32, () => a.int(DONE))
-  const frame = (kind: 'RET' | 'IRET', cs: number, ss: number, flags: number, bits: 16 | 32 = 32, offset: Parameters<Assembler['push']>[0] = at(target)): void => {
+  const frame = (
+    kind: 'RET' | 'IRET', cs: number, ss: number, flags: number, bits: 16 | 32 = 32,
+    offset: Parameters<Assembler['push']>[0] = at(target),
+  ): void => {
     a.push(ss, bits)
     a.push(Place.USER_STACK, bits)
     if (kind === 'IRET') a.push(flags, bits)
@@ -306,10 +327,12 @@ function addReturns(g: Guest): void {
     }
     const refusals: readonly (readonly [string, number, number, number, number])[] = [
       ['null CS', 0, Selector.USER_DATA, GP, 0], ['CS beyond the table', Own.BEYOND | 3, Selector.USER_DATA, GP, Own.BEYOND],
-      ['CS is data', Selector.DATA, Selector.USER_DATA, GP, Selector.DATA], ['CS of level 3 with RPL 0', USER_CODE & ~3, Selector.USER_DATA, GP, USER_CODE & ~3],
+      ['CS is data', Selector.DATA, Selector.USER_DATA, GP, Selector.DATA],
+      ['CS of level 3 with RPL 0', USER_CODE & ~3, Selector.USER_DATA, GP, USER_CODE & ~3],
       ['CS of level 0 with RPL 3', Selector.CODE32 | 3, Selector.USER_DATA, GP, Selector.CODE32],
       ['CS absent', Own.ABSENT, Selector.USER_DATA, NP, Own.ABSENT], ['SS null', USER_CODE, 3, GP, 0],
-      ['SS of another level', USER_CODE, Own.DATA1, GP, Own.DATA1 & ~3], ['SS with another RPL', USER_CODE, Selector.USER_DATA & ~3, GP, Selector.USER_DATA & ~3],
+      ['SS of another level', USER_CODE, Own.DATA1, GP, Own.DATA1 & ~3],
+      ['SS with another RPL', USER_CODE, Selector.USER_DATA & ~3, GP, Selector.USER_DATA & ~3],
       ['SS is code', USER_CODE, USER_CODE, GP, USER_CODE & ~3], ['SS absent', USER_CODE, (FREE + 0x70) | 3, SS, FREE + 0x70],
       ['SS beyond the table', USER_CODE, Own.BEYOND | 3, GP, Own.BEYOND],
     ]
@@ -337,7 +360,9 @@ function addReturns(g: Guest): void {
   addFlags(g)
 }
 
-type FrameWriter = (kind: 'RET' | 'IRET', cs: number, ss: number, flags: number, bits?: 16 | 32, offset?: Parameters<Assembler['push']>[0]) => void
+type FrameWriter = (
+  kind: 'RET' | 'IRET', cs: number, ss: number, flags: number, bits?: 16 | 32, offset?: Parameters<Assembler['push']>[0],
+) => void
 
 /** To a 16-bit stack only SP is loaded; a 16-bit operand clears the high half of ESP on a 32-bit stack. */
 function addNarrow(g: Guest, kind: 'RET' | 'IRET', frame: FrameWriter, go: (kind: 'RET' | 'IRET', bits?: 16 | 32) => void): void {
@@ -381,7 +406,9 @@ function addFlags(g: Guest): void {
       a.push(at(target))
       a.iret()
     },
-    expect: { vector: DONE, flags: (all & ~0x20000 & ~(0x3000 | Flag.IF | Flag.VIF | Flag.VIP | Flag.RF)) | 2, flagsMask: 0x3effff },
+    expect: {
+      vector: DONE, flags: (all & ~0x20000 & ~(0x3000 | Flag.IF | Flag.VIF | Flag.VIP | Flag.RF)) | 2, flagsMask: 0x3effff,
+    },
   })
   for (const [iopl, ring] of [[0, 0], [0, 3], [3, 3]] as const) {
     const loads = 0x244dd5 | (ring <= iopl ? Flag.IF : 0) | (ring === 0 ? 0x3000 : 0)
@@ -390,7 +417,9 @@ function addFlags(g: Guest): void {
         a.push(0x3f7ed5 & ~Flag.NT)
         a.popf()
       },
-      expect: { vector: DONE, flags: (0x3f7ed5 & ~Flag.NT & loads & ~0x20000) | 2 | (ring === 0 ? 0 : iopl << 12), flagsMask: 0x3fffff },
+      expect: {
+        vector: DONE, flags: (0x3f7ed5 & ~Flag.NT & loads & ~0x20000) | 2 | (ring === 0 ? 0 : iopl << 12), flagsMask: 0x3fffff,
+      },
     })
   }
   g.probe('flags: 16-bit POPF leaves the high half', {

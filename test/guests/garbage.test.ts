@@ -1,4 +1,4 @@
-/** Hostile guests: garbage as code in every mode, writes to every port and to device memory. Never a host exception, never a hang. */
+/** Hostile guests: garbage as code in every mode, writes to every port and to device memory. No host exception, no hang. */
 import { describe, expect, it } from 'vitest'
 import { gpa } from '../../src/base/addresses.ts'
 import { PROFILE } from '../../src/cpu/interpreter/profile-data.ts'
@@ -105,7 +105,9 @@ describe('devices', () => {
         if (base === 0xfee00000 && offset >= 0x2f0 && offset < 0x320) continue
         g.a.mov('ebx', base + offset >>> 0)
         g.a.mov('eax', random.next())
-        g.a.db(...random.pick([[0x8b, 0x03], [0x89, 0x03], [0x8a, 0x03], [0x88, 0x03], [0x66, 0x89, 0x03], [0x01, 0x03], [0xf0, 0x0f, 0xc7, 0x0b]]))
+        g.a.db(...random.pick([
+          [0x8b, 0x03], [0x89, 0x03], [0x8a, 0x03], [0x88, 0x03], [0x66, 0x89, 0x03], [0x01, 0x03], [0xf0, 0x0f, 0xc7, 0x0b],
+        ]))
       }
       expect(new GuestRun(g, engine).finish(SLICES)).toBe('exit')
     }

@@ -5,7 +5,9 @@ import { allGuests } from './all.ts'
 import { judge } from './outcome.ts'
 import { engineModule, runInTenon } from './tenon.ts'
 
-describe.each([['every form outlined', EMPTY_PROFILE], ['with inline handlers', PROFILE]])('guests on an engine, %s', (_, profile) => {
+describe.each([
+  ['every form outlined', EMPTY_PROFILE], ['with inline handlers', PROFILE],
+])('guests on an engine, %s', (_, profile) => {
   const engine = engineModule(profile)
   it.each(allGuests().map((guest) => [guest.name, guest] as const))('%s', (__, guest) => {
     expect(judge(guest, runInTenon(guest, engine))).toEqual([])

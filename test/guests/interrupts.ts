@@ -1,11 +1,13 @@
-/** External interrupts: when they come, what holds them back, NMI, I/O permission, timers (SDM Vol. 3A §6.8, §6.7, Vol. 1 §19.5). */
+/** External interrupts: when they come, what holds them back, NMI, I/O permission, timers (SDM Vol. 3A §6.7, §6.8). */
 import { at, mem } from './assembler.ts'
 import type { Assembler } from './assembler.ts'
 import { Flag, Place, Selector } from './layout.ts'
 import { DONE, Guest } from './monitor.ts'
 
 const APIC = 0xfee00000
-const Apic = { EOI: 0xb0, SPURIOUS: 0xf0, ICR_LOW: 0x300, ICR_HIGH: 0x310, TIMER: 0x320, LINT0: 0x350, INITIAL: 0x380, DIVIDE: 0x3e0 } as const
+const Apic = {
+  EOI: 0xb0, SPURIOUS: 0xf0, ICR_LOW: 0x300, ICR_HIGH: 0x310, TIMER: 0x320, LINT0: 0x350, INITIAL: 0x380, DIVIDE: 0x3e0,
+} as const
 const SELF = 0x40000
 const NMI = 0x400
 const IO_APIC = 0xfec00000
@@ -59,7 +61,12 @@ function addShadows(g: Guest): void {
   arrives(g, 'at HLT after STI', (_, end) => { a.sti(); a.hlt(); a.label(end) })
   arrives(g, 'at once after POPF', (_, end) => { a.push(Flag.IF | 2); a.popf(); a.label(end) })
   arrives(g, 'at once after IRET', (_, end) => { frame(g, Flag.IF | 2, end); a.iret(); a.label(end) })
-  arrives(g, 'after MOV SS and one more, with STI before', (_, end) => { a.mov('eax', Selector.DATA); a.sti(); a.nop(); a.label(end) })
+  arrives(g, 'after MOV SS and one more, with STI before', (_, end) => {
+    a.mov('eax', Selector.DATA)
+    a.sti()
+    a.nop()
+    a.label(end)
+  })
   arrives(g, 'after STI with IF set already', (_, end) => { a.push(Flag.IF | 2); a.popf(); a.label(end); a.sti() })
   g.probe('nothing arrives between STI and CLI', {
     setup: () => send(a, SELF | VECTOR), body: () => { a.sti(); a.cli(); a.nop(); a.nop() }, expect: { vector: DONE, flags: 2 },
@@ -72,29 +79,37 @@ function addShadows(g: Guest): void {
     expect: { vector: VECTOR, rip: at('user-start'), ss: Selector.USER_DATA }, after: acknowledge,
   })
   g.probe('the task priority holds it back', {
-    setup: () => { apic(a, 0x80, 0xb0); send(a, SELF | VECTOR) }, body: () => { a.sti(); a.nop(); a.nop(); a.nop(); a.cli() }, expect: { vector: DONE },
+    setup: () => { apic(a, 0x80, 0xb0); send(a, SELF | VECTOR) }, body: () => { a.sti(); a.nop(); a.nop(); a.nop(); a.cli() },
+    expect: { vector: DONE },
   })
   g.probe('a lower task priority lets it in', {
-    body: () => { a.sti(); a.nop(); apic(a, 0x80, 0); for (let n = 0; n < 4; n++) a.nop(); a.hlt() }, expect: { vector: VECTOR }, after: acknowledge,
+    body: () => { a.sti(); a.nop(); apic(a, 0x80, 0); for (let n = 0; n < 4; n++) a.nop(); a.hlt() }, expect: { vector: VECTOR },
+    after: acknowledge,
   })
   g.probe('the higher vector comes first', {
     setup: () => { send(a, SELF | VECTOR); send(a, SELF | 0xc1) }, body: () => { a.sti(); a.nop(); a.label('first'); a.nop() },
     expect: { vector: 0xc1, rip: at('first') }, after: acknowledge,
   })
-  g.probe('then the lower', { body: () => { a.sti(); a.nop(); a.label('second'); a.nop() }, expect: { vector: VECTOR, rip: at('second') }, after: acknowledge })
+  g.probe('then the lower', {
+    body: () => { a.sti(); a.nop(); a.label('second'); a.nop() }, expect: { vector: VECTOR, rip: at('second') }, after: acknowledge,
+  })
 }
 
 /** NMI: whatever IF says, once until IRET. */
 function addNmi(g: Guest): void {
   const { a } = g
   const nmi = (): void => { apic(a, Apic.ICR_HIGH, 0); send(a, NMI) }
-  g.probe('NMI arrives with IF clear', { body: () => { nmi(); for (let n = 0; n < 20; n++) a.nop() }, expect: { vector: NMI_VECTOR, error: -1 } })
+  g.probe('NMI arrives with IF clear', {
+    body: () => { nmi(); for (let n = 0; n < 20; n++) a.nop() }, expect: { vector: NMI_VECTOR, error: -1 },
+  })
   g.probe('a second NMI waits', { body: () => { nmi(); for (let n = 0; n < 20; n++) a.nop() }, expect: { vector: DONE } })
   g.probe('until IRET', {
-    setup: () => frame(g, 2, 'after-iret'), body: () => { a.iret(); a.nop(); a.label('after-iret'); a.nop() }, expect: { vector: NMI_VECTOR, rip: at('after-iret') },
+    setup: () => frame(g, 2, 'after-iret'), body: () => { a.iret(); a.nop(); a.label('after-iret'); a.nop() },
+    expect: { vector: NMI_VECTOR, rip: at('after-iret') },
   })
   if (g.notInQemu !== undefined) g.probe('IRET unblocks NMIs even if it faults', {
-    setup: () => { frame(g, 2, 'after-iret'); a.store(mem(g.bits === 64 ? 'rsp' : 'esp', g.bits / 8), 0, 32) }, body: () => a.iret(), expect: { vector: GP, error: 0 },
+    setup: () => { frame(g, 2, 'after-iret'); a.store(mem(g.bits === 64 ? 'rsp' : 'esp', g.bits / 8), 0, 32) },
+    body: () => a.iret(), expect: { vector: GP, error: 0 },
   })
   else {
     frame(g, 2, 'unblocked-first')
@@ -117,7 +132,9 @@ function addTimers(g: Guest): void {
   const { a } = g
   const out = (port: number, value: number): void => { a.mov('eax', value); a.out(port) }
   const initializePic = (): void => {
-    for (const [port, value] of [[0x20, 0x11], [0x21, 0x60], [0x21, 4], [0x21, 1], [0xa0, 0x11], [0xa1, 0x68], [0xa1, 2], [0xa1, 1]]) out(port, value)
+    for (const [port, value] of [
+      [0x20, 0x11], [0x21, 0x60], [0x21, 4], [0x21, 1], [0xa0, 0x11], [0xa1, 0x68], [0xa1, 2], [0xa1, 1],
+    ]) out(port, value)
     out(0x21, 0xfb)
     out(0xa1, 0xff)
   }
@@ -185,9 +202,12 @@ function addPorts(g: Guest): void {
     a.store(mem(map + 0x1fff), 0xff7f, 16)
   }
   const rows: readonly (readonly [string, number, 8 | 16 | 32, number, boolean])[] = [
-    ['byte that is allowed', 0x80, 8, 0, true], ['byte that is not', 0x83, 8, 0, false], ['word across a forbidden byte', 0x82, 16, 0, false],
-    ['word that is allowed', 0x84, 16, 0, true], ['doubleword across two bytes of the map', 0x86, 32, 0, false], ['word across two bytes of the map', 0x89, 16, 0, true],
-    ['word whose second byte is in the next', 0x87, 16, 0, false], ['IOPL 3 asks no map', 0x83, 8, 3, true], ['the last port', 0xffff, 8, 0, true],
+    ['byte that is allowed', 0x80, 8, 0, true], ['byte that is not', 0x83, 8, 0, false],
+    ['word across a forbidden byte', 0x82, 16, 0, false],
+    ['word that is allowed', 0x84, 16, 0, true], ['doubleword across two bytes of the map', 0x86, 32, 0, false],
+    ['word across two bytes of the map', 0x89, 16, 0, true],
+    ['word whose second byte is in the next', 0x87, 16, 0, false], ['IOPL 3 asks no map', 0x83, 8, 3, true],
+    ['the last port', 0xffff, 8, 0, true],
   ]
   for (const [name, port, bits, iopl, allowed] of rows) {
     g.probe(`ports: ${name}`, {
@@ -202,17 +222,20 @@ function addPorts(g: Guest): void {
     })
   }
   g.probe('ports: a map beyond the TSS', {
-    ring: 3, setup: () => { setup(); a.store(mem(Place.TSS + 102), 0x2069, 16) }, body: () => { a.mov('edx', 0x80); a.db(0xec) }, expect: { vector: GP, error: 0 },
+    ring: 3, setup: () => { setup(); a.store(mem(Place.TSS + 102), 0x2069, 16) }, body: () => { a.mov('edx', 0x80); a.db(0xec) },
+    expect: { vector: GP, error: 0 },
   })
   g.probe('ports: a forbidden INS does not touch memory', {
-    ring: 3, setup, body: () => { a.mov('edx', 0x83); a.mov('edi', 0x3000000); a.db(0x6c) }, expect: { vector: GP, error: 0, rdi: 0x3000000 },
+    ring: 3, setup, body: () => { a.mov('edx', 0x83); a.mov('edi', 0x3000000); a.db(0x6c) },
+    expect: { vector: GP, error: 0, rdi: 0x3000000 },
   })
   g.probe('ports: REP OUTSB at level 3', {
     ring: 3, setup, body: () => { a.mov('edx', 0x80); a.mov('esi', Place.USER_DATA); a.mov('ecx', 5); a.db(0xf3, 0x6e) },
     expect: { vector: DONE, rcx: 0, rsi: Place.USER_DATA + 5 },
   })
   g.probe('ports: REP INSB into a page that is not there', {
-    setup: () => { a.mov('edx', 0x80); a.mov('edi', 0x1000000 - 2); a.mov('ecx', 5) }, body: () => { a.label('ins'); a.db(0xf3, 0x6c) },
+    setup: () => { a.mov('edx', 0x80); a.mov('edi', 0x1000000 - 2); a.mov('ecx', 5) },
+    body: () => { a.label('ins'); a.db(0xf3, 0x6c) },
     expect: { vector: 14, error: 2, cr2: 0x1000000, rcx: 3, rdi: 0x1000000, rip: at('ins') },
   })
 }

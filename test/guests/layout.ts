@@ -1,4 +1,4 @@
-/** Where things are in a guest's memory, its selectors, and descriptors and tables by their bits (SDM Vol. 3A §3.4.5, §5.8, §7.2). */
+/** Where things are in a guest's memory, its selectors, and descriptors by their bits (SDM Vol. 3A §3.4.5, §5.8, §7.2). */
 
 /** Guest-physical addresses. Everything below 64 KiB can be reached from real mode with segments of 0. */
 export const Place = {
@@ -48,7 +48,7 @@ export const Selector = {
 export const Access = { CODE: 0x9b, DATA: 0x93, LDT: 0x82, TSS32: 0x89, TSS16: 0x81 } as const
 export const Flags = { BIG: 4, LONG: 2, PAGES: 8 } as const
 
-/** A segment descriptor: base, limit in bytes or pages, access byte, and the flags G, D/B and L (bits 7 to 5 of byte 6, above 4). */
+/** A segment descriptor: base, limit in bytes or pages, access byte, and the flags G, D/B and L (bits 7 to 5 of byte 6). */
 export function segment(base: number, limit: number, access: number, flags = 0): bigint {
   const low = BigInt((limit & 0xffff) | ((base & 0xffff) << 16)) & 0xffffffffn
   const high = ((base >>> 16) & 0xff) | (access << 8) | (limit & 0xf0000) | (flags << 20) | (base & 0xff000000)

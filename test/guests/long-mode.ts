@@ -9,7 +9,8 @@ const [UD, NP, SS, GP] = [6, 11, 12, 13]
 const { BIG, LONG, PAGES } = Flags
 const FREE = Selector.FREE
 const Own = {
-  BOTH: FREE, ABSENT: FREE + 8, CODE16: FREE + 16, CONFORMING: FREE + 24, USER_CODE16: (FREE + 32) | 3, USER_DATA16: (FREE + 40) | 3,
+  BOTH: FREE, ABSENT: FREE + 8, CODE16: FREE + 16, CONFORMING: FREE + 24, USER_CODE16: (FREE + 32) | 3,
+  USER_DATA16: (FREE + 40) | 3,
   GATE: FREE + 0x40, GATE32: FREE + 0x50, GATE_ABSENT: FREE + 0x60, GATE16: FREE + 0x70, GATE_INNER: FREE + 0x80, TSS2: FREE + 0x90,
 } as const
 const Msr = { EFER: 0xc0000080, STAR: 0xc0000081, LSTAR: 0xc0000082, FMASK: 0xc0000084, CS: 0x174, ESP: 0x175, EIP: 0x176 } as const
@@ -19,7 +20,8 @@ const INNER = Place.INNER_STACK - 0x4000
 const CODE = Place.CODE + 0x60000
 
 function define(g: Guest): void {
-  const flat = (selector: number, access: number, flags: number): void => g.gdt(selector, segment(0, 0xfffff, access, flags | PAGES))
+  const flat = (selector: number, access: number, flags: number): void =>
+    g.gdt(selector, segment(0, 0xfffff, access, flags | PAGES))
   flat(Own.BOTH, Access.CODE, LONG | BIG)
   flat(Own.ABSENT, 0x1a, LONG)
   flat(Own.CODE16, Access.CODE, 0)
@@ -75,8 +77,12 @@ function addJumps(g: Guest): void {
   }
   for (const digit of [5, 3] as const) {
     const pushed = digit === 3 ? 16 : 0
-    far('to 64-bit code', at(target64), Selector.CODE64, digit, { vector: DONE, cs: Selector.CODE64, rsp: Place.STACK0 - pushed, rbx: Place.STACK0 - pushed })
-    far('to compatibility mode', at(target32), Selector.CODE32, digit, { vector: DONE, cs: Selector.CODE32, rsp: Place.STACK0 - pushed, rax: 0xffffffff })
+    far('to 64-bit code', at(target64), Selector.CODE64, digit, {
+      vector: DONE, cs: Selector.CODE64, rsp: Place.STACK0 - pushed, rbx: Place.STACK0 - pushed,
+    })
+    far('to compatibility mode', at(target32), Selector.CODE32, digit, {
+      vector: DONE, cs: Selector.CODE32, rsp: Place.STACK0 - pushed, rax: 0xffffffff,
+    })
     far('to a segment that is both', at(target64), Own.BOTH, digit, { vector: GP, error: Own.BOTH })
     far('to absent code', at(target64), Own.ABSENT, digit, { vector: NP, error: Own.ABSENT })
     far('to nothing', at(target64), 0, digit, { vector: GP, error: 0 })
@@ -96,7 +102,9 @@ function addJumps(g: Guest): void {
     g.gdt(Own.GATE16, gate(Gate.CALL16, 3, Selector.CODE64, a.addressOf(target64) & 0xffff))
     g.gdt(Own.GATE_INNER, gate(Gate.CALL32, 3, Selector.CODE64, a.addressOf(target64)))
   })
-  for (const bytes of [[0x9a], [0xea]]) g.probe(`far ${bytes[0] === 0xea ? 'JMP' : 'CALL'} with an immediate`, { body: () => a.db(...bytes, 0, 0, 0, 0, 8, 0), expect: { vector: UD } })
+  for (const bytes of [[0x9a], [0xea]]) g.probe(`far ${bytes[0] === 0xea ? 'JMP' : 'CALL'} with an immediate`, {
+    body: () => a.db(...bytes, 0, 0, 0, 0, 8, 0), expect: { vector: UD },
+  })
 }
 const patches: (() => void)[] = []
 
@@ -117,12 +125,16 @@ function addGates(g: Guest): void {
     g.probe(`RETFQ to level 3 of ${bits}-bit code`, {
       ring: 3, bits, setup: () => pointer(a, 0, (Own.GATE_INNER + 0x20) | 3),
       body: () => { if (bits === 64) wideFar(a, 3); else a.farCall((Own.GATE_INNER + 0x20) | 3, 0); a.label(back) },
-      expect: { vector: DONE, rip: at(back, 2), cs: bits === 64 ? Selector.USER_CODE64 : Selector.USER_CODE32, ss: Selector.USER_DATA, rsp: Place.USER_STACK },
+      expect: {
+        vector: DONE, rip: at(back, 2), cs: bits === 64 ? Selector.USER_CODE64 : Selector.USER_CODE32, ss: Selector.USER_DATA,
+        rsp: Place.USER_STACK,
+      },
     })
   }
   const label = a.fresh('gate')
   g.probe('CALL: a gate to level 0 with a stack that is not canonical', {
-    ring: 3, setup: () => { pointer(a, 0, Own.GATE_INNER | 3); a.mov('rbx', HOLE); a.mov(mem(Place.TSS + 4), 'rbx'); a.mov('ebx', 0) },
+    ring: 3,
+    setup: () => { pointer(a, 0, Own.GATE_INNER | 3); a.mov('rbx', HOLE); a.mov(mem(Place.TSS + 4), 'rbx'); a.mov('ebx', 0) },
     body: () => { a.label(label); wideFar(a, 3) }, expect: { vector: SS, error: 0, rip: at(label), rsp: Place.USER_STACK },
     after: () => { a.mov('eax', INNER); a.mov(mem(Place.TSS + 4), 'rax') },
   })
@@ -135,7 +147,9 @@ function addReturns(g: Guest): void {
   const target32 = code(g, 32, () => undefined)
   const user64 = g.inUserPages(64, () => a.int(DONE))
   const user32 = g.inUserPages(32, () => a.int(DONE))
-  const frame = (ss: number, rsp: Parameters<Assembler['push']>[0], flags: number, cs: number, rip: Parameters<Assembler['push']>[0]): void => {
+  const frame = (
+    ss: number, rsp: Parameters<Assembler['push']>[0], flags: number, cs: number, rip: Parameters<Assembler['push']>[0],
+  ): void => {
     for (const value of [ss, rsp, flags, cs, rip]) a.push(value)
   }
   const back = (name: string, ss: number, rsp: number, cs: number, label: string, expect: Expectation): void => {
@@ -155,9 +169,12 @@ function addReturns(g: Guest): void {
   back('a null SS with another RPL', 1, Place.STACK0, Selector.CODE64, target64, { vector: GP, error: 0 })
   back('code that is both', Selector.DATA, Place.STACK0, Own.BOTH, target64, { vector: GP, error: Own.BOTH })
   back('absent code', Selector.DATA, Place.STACK0, Own.ABSENT, target64, { vector: NP, error: Own.ABSENT })
-  back('SS of another level', Selector.USER_DATA, Place.STACK0, Selector.CODE64, target64, { vector: GP, error: Selector.USER_DATA & ~3 })
+  back('SS of another level', Selector.USER_DATA, Place.STACK0, Selector.CODE64, target64, {
+    vector: GP, error: Selector.USER_DATA & ~3,
+  })
   g.probe('IRETQ with NT', {
-    setup: () => { frame(Selector.DATA, Place.STACK0, 2, Selector.CODE64, at(target64)); a.push(0x4002) }, body: () => { a.popf(); a.iret() },
+    setup: () => { frame(Selector.DATA, Place.STACK0, 2, Selector.CODE64, at(target64)); a.push(0x4002) },
+    body: () => { a.popf(); a.iret() },
     expect: { vector: GP, error: 0, flags: 0x4002 | Flag.RF },
   })
   g.probe('IRETD in 64-bit mode pops five', {
@@ -185,7 +202,10 @@ function addInterrupts(g: Guest): void {
     const label = a.fresh('int')
     g.probe(`INT aligns RSP that is off by ${offset}`, {
       setup: () => unaligned(offset), body: () => { a.int(0x33); a.label(label) },
-      expect: { vector: 0x33, rip: at(label), rsp: Place.STACK0 - offset, frame: ((Place.STACK0 - offset) & ~15) - 40, ss: Selector.DATA, handlerSs: Selector.DATA },
+      expect: {
+        vector: 0x33, rip: at(label), rsp: Place.STACK0 - offset, frame: ((Place.STACK0 - offset) & ~15) - 40, ss: Selector.DATA,
+        handlerSs: Selector.DATA,
+      },
       after: restore,
     })
   }
@@ -197,13 +217,18 @@ function addInterrupts(g: Guest): void {
   }
   for (const stack of [2, 7]) {
     g.probe(`INT by interrupt stack ${stack}`, {
-      setup: () => { a.store(mem(Place.IDT + 0x33 * 16 + 4), stack, 8); a.mov('eax', Place.INNER_STACK - 0x1009); a.mov(mem(Place.TSS + 0x24 + (stack - 1) * 8), 'rax') },
+      setup: () => {
+        a.store(mem(Place.IDT + 0x33 * 16 + 4), stack, 8)
+        a.mov('eax', Place.INNER_STACK - 0x1009)
+        a.mov(mem(Place.TSS + 0x24 + (stack - 1) * 8), 'rax')
+      },
       body: () => a.int(0x33), expect: { vector: 0x33, rsp: Place.STACK0, frame: Place.INNER_STACK - 0x1010 - 40 }, after: restore,
     })
   }
   const compatibility = code(g, 32, () => { a.mov('eax', 1); a.int(0x33) })
   g.probe('INT from compatibility mode of level 0', {
-    setup: () => pointer(a, at(compatibility), Selector.CODE32), body: () => wideFar(a, 5), expect: { vector: 0x33, cs: Selector.CODE32, rax: 1, rsp: Place.STACK0 },
+    setup: () => pointer(a, at(compatibility), Selector.CODE32), body: () => wideFar(a, 5),
+    expect: { vector: 0x33, cs: Selector.CODE32, rax: 1, rsp: Place.STACK0 },
   })
 }
 
@@ -217,36 +242,74 @@ function addFast(g: Guest): void {
     expect: { vector: DONE, cs: 0x18, ss: 0x20, rcx: at(after), rbx: Place.USER_STACK, rsp: Place.USER_STACK, rdx: 0x46 },
   })
   g.probe('SYSCALL puts the flags into R11', {
-    ring: 3, flags: 0x202, body: () => a.db(0x0f, 0x05), expect: { vector: DONE, rdx: 2 }, after: () => { a.mov('rax', 'r11'); g.observe('SYSCALL: R11', { rax: 0x202 }) },
+    ring: 3, flags: 0x202, body: () => a.db(0x0f, 0x05), expect: { vector: DONE, rdx: 2 },
+    after: () => { a.mov('rax', 'r11'); g.observe('SYSCALL: R11', { rax: 0x202 }) },
   })
-  const disabled = (on: boolean) => (): void => { a.wrmsr(Msr.EFER, on ? 0xd01n : 0xd00n); for (const name of ['eax', 'ecx', 'edx']) a.mov(name, 0) }
-  g.probe('SYSCALL without SCE', { ring: 3, setup: disabled(false), body: () => a.db(0x0f, 0x05), expect: { vector: UD }, after: disabled(true) })
-  g.probe('SYSRET without SCE', { setup: disabled(false), body: () => a.db(0x48, 0x0f, 0x07), expect: { vector: UD }, after: disabled(true) })
+  const disabled = (on: boolean) => (): void => {
+    a.wrmsr(Msr.EFER, on ? 0xd01n : 0xd00n)
+    for (const name of ['eax', 'ecx', 'edx']) a.mov(name, 0)
+  }
+  g.probe('SYSCALL without SCE', {
+    ring: 3, setup: disabled(false), body: () => a.db(0x0f, 0x05), expect: { vector: UD }, after: disabled(true),
+  })
+  g.probe('SYSRET without SCE', {
+    setup: disabled(false), body: () => a.db(0x48, 0x0f, 0x07), expect: { vector: UD }, after: disabled(true),
+  })
   g.probe('SYSRET at level 3', { ring: 3, body: () => a.db(0x48, 0x0f, 0x07), expect: { vector: GP, error: 0 } })
-  g.probe('SYSRET to a non-canonical address', { setup: () => a.mov('rcx', HOLE), body: () => { a.label('sysret-hole'); a.db(0x48, 0x0f, 0x07) }, expect: { vector: GP, error: 0, rip: at('sysret-hole'), cs: Selector.CODE64 } })
+  g.probe('SYSRET to a non-canonical address', {
+    setup: () => a.mov('rcx', HOLE), body: () => { a.label('sysret-hole'); a.db(0x48, 0x0f, 0x07) },
+    expect: { vector: GP, error: 0, rip: at('sysret-hole'), cs: Selector.CODE64 },
+  })
   const user64 = g.inUserPages(64, () => a.int(DONE))
   const user32 = g.inUserPages(32, () => a.int(DONE))
-  for (const [name, prefix, label, cs] of [['SYSRETQ', [0x48], user64, Selector.USER_CODE64], ['SYSRETL', [], user32, Selector.USER_CODE32]] as const) {
+  for (const [name, prefix, label, cs] of [
+    ['SYSRETQ', [0x48], user64, Selector.USER_CODE64], ['SYSRETL', [], user32, Selector.USER_CODE32],
+  ] as const) {
     g.probe(name, {
-      setup: () => { a.mov('rcx', at(label)); a.mov('r11', 0x3f7fd7 & ~(Flag.TF | Flag.NT)); a.mov('rsp', Place.USER_STACK) }, body: () => a.db(...prefix, 0x0f, 0x07),
+      setup: () => { a.mov('rcx', at(label)); a.mov('r11', 0x3f7fd7 & ~(Flag.TF | Flag.NT)); a.mov('rsp', Place.USER_STACK) },
+      body: () => a.db(...prefix, 0x0f, 0x07),
       expect: { vector: DONE, cs, ss: 0x33, rsp: Place.USER_STACK, flags: 0x3c3ed7, flagsMask: 0x3fffff },
     })
   }
   g.probe('SYSRETL cuts the address', {
-    setup: () => { a.mov('rcx', at(user32)); a.mov('rdx', 0xffffffff00000000n); a.or('rcx', 'rdx'); a.mov('r11', 2); a.mov('rsp', Place.USER_STACK); a.mov('edx', 0) },
+    setup: () => {
+      a.mov('rcx', at(user32))
+      a.mov('rdx', 0xffffffff00000000n)
+      a.or('rcx', 'rdx')
+      a.mov('r11', 2)
+      a.mov('rsp', Place.USER_STACK)
+      a.mov('edx', 0)
+    },
     body: () => a.db(0x0f, 0x07), expect: { vector: DONE, rip: at(user32, 2), cs: Selector.USER_CODE32 },
   })
+  addSysenter(g, user64, user32)
+}
+
+function addSysenter(g: Guest, user64: string, user32: string): void {
+  const { a } = g
   for (const bits of [64, 32] as const) {
     g.probe(`SYSENTER from ${bits}-bit code`, {
-      ring: 3, bits, flags: 0x246, body: () => a.db(0x0f, 0x34), expect: { vector: DONE, cs: 0x18, ss: 0x20, rsp: INNER - 0x1000, rdx: 0x46 },
+      ring: 3, bits, flags: 0x246, body: () => a.db(0x0f, 0x34),
+      expect: { vector: DONE, cs: 0x18, ss: 0x20, rsp: INNER - 0x1000, rdx: 0x46 },
     })
   }
-  for (const [name, prefix, label, cs] of [['SYSEXIT to 64-bit code', [0x48], user64, Selector.USER_CODE64], ['SYSEXIT to 32-bit code', [], user32, Selector.USER_CODE32]] as const) {
-    g.probe(name, { setup: () => { a.mov('edx', at(label)); a.mov('ecx', Place.USER_STACK - 0x100) }, body: () => a.db(...prefix, 0x0f, 0x35), expect: { vector: DONE, cs, ss: cs + 8, rsp: Place.USER_STACK - 0x100 } })
+  for (const [name, prefix, label, cs] of [
+    ['SYSEXIT to 64-bit code', [0x48], user64, Selector.USER_CODE64], ['SYSEXIT to 32-bit code', [], user32, Selector.USER_CODE32],
+  ] as const) {
+    g.probe(name, {
+      setup: () => { a.mov('edx', at(label)); a.mov('ecx', Place.USER_STACK - 0x100) }, body: () => a.db(...prefix, 0x0f, 0x35),
+      expect: { vector: DONE, cs, ss: cs + 8, rsp: Place.USER_STACK - 0x100 },
+    })
   }
-  g.probe('SYSEXIT to a non-canonical address', { setup: () => { a.mov('rdx', HOLE); a.mov('ecx', 0) }, body: () => a.db(0x48, 0x0f, 0x35), expect: { vector: GP, error: 0, cs: Selector.CODE64 } })
+  g.probe('SYSEXIT to a non-canonical address', {
+    setup: () => { a.mov('rdx', HOLE); a.mov('ecx', 0) }, body: () => a.db(0x48, 0x0f, 0x35),
+    expect: { vector: GP, error: 0, cs: Selector.CODE64 },
+  })
   g.probe('SYSEXIT at level 3', { ring: 3, body: () => a.db(0x0f, 0x35), expect: { vector: GP, error: 0 } })
-  g.probe('SYSENTER without a segment', { setup: () => { a.wrmsr(Msr.CS, 3n); a.mov('ecx', 0); a.mov('eax', 0) }, body: () => a.db(0x0f, 0x34), expect: { vector: GP, error: 0 } })
+  g.probe('SYSENTER without a segment', {
+    setup: () => { a.wrmsr(Msr.CS, 3n); a.mov('ecx', 0); a.mov('eax', 0) }, body: () => a.db(0x0f, 0x34),
+    expect: { vector: GP, error: 0 },
+  })
   g.probe('SYSEXIT without a segment', { body: () => a.db(0x0f, 0x35), expect: { vector: GP, error: 0 } })
 }
 
@@ -254,30 +317,52 @@ function addFast(g: Guest): void {
 function addMissing(g: Guest): void {
   const { a } = g
   for (const [name, bytes] of [
-    ['PUSH CS', [0x0e]], ['POP DS', [0x1f]], ['PUSHA', [0x60]], ['POPA', [0x61]], ['BOUND', [0x62, 0x00]], ['AAM', [0xd4, 0x0a]], ['DAA', [0x27]], ['INTO', [0xce]],
+    ['PUSH CS', [0x0e]], ['POP DS', [0x1f]], ['PUSHA', [0x60]], ['POPA', [0x61]], ['BOUND', [0x62, 0x00]], ['AAM', [0xd4, 0x0a]],
+    ['DAA', [0x27]], ['INTO', [0xce]],
     ['LDS', [0xc5, 0x00]], ['LES', [0xc4, 0x00]], ['SALC', [0xd6]], ['82 /0', [0x82, 0xc0, 1]],
   ] as const) g.probe(`${name} in 64-bit mode`, { body: () => a.db(...bytes), expect: { vector: UD } })
-  g.probe('PUSHA in compatibility mode', { ring: 3, bits: 32, body: () => { a.db(0x60, 0x61) }, expect: { vector: DONE, rsp: Place.USER_STACK } })
+  g.probe('PUSHA in compatibility mode', {
+    ring: 3, bits: 32, body: () => { a.db(0x60, 0x61) }, expect: { vector: DONE, rsp: Place.USER_STACK },
+  })
   g.probe('limits count in compatibility mode', {
-    setup: () => { a.store(mem(Place.GDT + FREE + 0x100), 0x0000ffff, 32); a.store(mem(Place.GDT + FREE + 0x104), 0x0040f200, 32) }, ring: 3, bits: 32,
-    body: () => { a.mov('eax', (FREE + 0x100) | 3); a.mov('es', 'ax'); a.mov('ebx', 0x10000); a.mov('cl', mem('ebx', 0, 'es')) }, expect: { vector: GP, error: 0 },
+    setup: () => { a.store(mem(Place.GDT + FREE + 0x100), 0x0000ffff, 32); a.store(mem(Place.GDT + FREE + 0x104), 0x0040f200, 32) },
+    ring: 3, bits: 32,
+    body: () => { a.mov('eax', (FREE + 0x100) | 3); a.mov('es', 'ax'); a.mov('ebx', 0x10000); a.mov('cl', mem('ebx', 0, 'es')) },
+    expect: { vector: GP, error: 0 },
   })
   g.probe('limits and types of DS do not count in 64-bit mode', {
     setup: () => { a.store(mem(Place.GDT + FREE + 0x108), 0x0000000f, 32); a.store(mem(Place.GDT + FREE + 0x10c), 0x0040f020, 32) },
-    body: () => { a.mov('eax', FREE + 0x108); a.mov('ds', 'ax'); a.mov('eax', 5); a.mov(mem(Place.DATA), 'eax'); a.mov('ebx', mem(Place.DATA)) }, expect: { vector: DONE, rbx: 5 },
+    body: () => {
+      a.mov('eax', FREE + 0x108)
+      a.mov('ds', 'ax')
+      a.mov('eax', 5)
+      a.mov(mem(Place.DATA), 'eax')
+      a.mov('ebx', mem(Place.DATA))
+    },
+    expect: { vector: DONE, rbx: 5 },
   })
-  g.probe('a null DS can be used in 64-bit mode', { body: () => { a.mov('eax', 0); a.mov('ds', 'ax'); a.mov('ebx', mem(Place.DATA)) }, expect: { vector: DONE, ds: 0 } })
-  g.probe('a null SS at level 0', { body: () => { a.mov('eax', 0); a.mov('ss', 'ax'); a.push(7); a.pop('rbx') }, expect: { vector: DONE, ss: 0, rbx: 7 } })
+  g.probe('a null DS can be used in 64-bit mode', {
+    body: () => { a.mov('eax', 0); a.mov('ds', 'ax'); a.mov('ebx', mem(Place.DATA)) }, expect: { vector: DONE, ds: 0 },
+  })
+  g.probe('a null SS at level 0', {
+    body: () => { a.mov('eax', 0); a.mov('ss', 'ax'); a.push(7); a.pop('rbx') }, expect: { vector: DONE, ss: 0, rbx: 7 },
+  })
   g.probe('a null SS at level 3', { ring: 3, body: () => { a.mov('eax', 3); a.mov('ss', 'ax') }, expect: { vector: GP, error: 0 } })
   g.probe('FS has its base', {
-    setup: () => { a.wrmsr(0xc0000100, BigInt(Place.DATA)); a.store(mem(Place.DATA + 0x20), 0x1234, 32) }, body: () => a.mov('ebx', mem(0x20, 0, 'fs')), expect: { vector: DONE, rbx: 0x1234 },
+    setup: () => { a.wrmsr(0xc0000100, BigInt(Place.DATA)); a.store(mem(Place.DATA + 0x20), 0x1234, 32) },
+    body: () => a.mov('ebx', mem(0x20, 0, 'fs')), expect: { vector: DONE, rbx: 0x1234 },
   })
   g.probe('SWAPGS', {
-    setup: () => { a.wrmsr(0xc0000101, BigInt(Place.DATA)); a.wrmsr(0xc0000102, BigInt(Place.DATA + 0x100)); a.store(mem(Place.DATA + 0x120), 0x4321, 32) },
+    setup: () => {
+      a.wrmsr(0xc0000101, BigInt(Place.DATA))
+      a.wrmsr(0xc0000102, BigInt(Place.DATA + 0x100))
+      a.store(mem(Place.DATA + 0x120), 0x4321, 32)
+    },
     body: () => { a.db(0x0f, 0x01, 0xf8); a.mov('ebx', mem(0x20, 0, 'gs')) }, expect: { vector: DONE, rbx: 0x4321 },
   })
   g.probe('a load of FS clears its base', {
-    setup: () => a.wrmsr(0xc0000100, 0x123456789abn), body: () => { a.mov('eax', Selector.DATA); a.mov('fs', 'ax'); a.mov('ecx', 0xc0000100); a.db(0x0f, 0x32) },
+    setup: () => a.wrmsr(0xc0000100, 0x123456789abn),
+    body: () => { a.mov('eax', Selector.DATA); a.mov('fs', 'ax'); a.mov('ecx', 0xc0000100); a.db(0x0f, 0x32) },
     expect: { vector: DONE, rax: 0, rdx: 0 },
   })
 }

@@ -129,8 +129,13 @@ function addCached(g: Guest): void {
     },
     expect: { vector: DONE, rbx: 0x12345678, cs: Selector.CODE32, ds: Selector.DATA },
   })
-  g.probe('LMSW sets PE but does not clear it', { setup: () => a.mov('eax', 0), body: () => { a.db(0x0f, 0x01, 0xf0); a.mov('ebx', 'cr0'); a.and('ebx', 0x31) }, expect: { vector: DONE, rbx: 0x31 } })
-  g.probe('64-bit instructions are INC and DEC outside 64-bit mode', { setup: () => a.mov('eax', 5), body: () => a.db(0x48, 0x40, 0x40), expect: { vector: DONE, rax: 6 } })
+  g.probe('LMSW sets PE but does not clear it', {
+    setup: () => a.mov('eax', 0), body: () => { a.db(0x0f, 0x01, 0xf0); a.mov('ebx', 'cr0'); a.and('ebx', 0x31) },
+    expect: { vector: DONE, rbx: 0x31 },
+  })
+  g.probe('64-bit instructions are INC and DEC outside 64-bit mode', {
+    setup: () => a.mov('eax', 5), body: () => a.db(0x48, 0x40, 0x40), expect: { vector: DONE, rax: 6 },
+  })
   g.probe('SWAPGS outside 64-bit mode', { body: () => a.db(0x0f, 0x01, 0xf8), expect: { vector: UD } })
 }
 
@@ -138,17 +143,36 @@ function addCached(g: Guest): void {
 function addRefusals(g: Guest): void {
   const { a } = g
   g.probe('paging with LME but without PAE is refused', {
-    setup: () => { a.mov('eax', 0); a.mov('cr4', 'eax'); a.wrmsr(EFER, 0x100n); a.mov('eax', LONG_TABLES); a.mov('cr3', 'eax'); a.mov('eax', 0x80000031) },
+    setup: () => {
+      a.mov('eax', 0)
+      a.mov('cr4', 'eax')
+      a.wrmsr(EFER, 0x100n)
+      a.mov('eax', LONG_TABLES)
+      a.mov('cr3', 'eax')
+      a.mov('eax', 0x80000031)
+    },
     body: () => a.mov('cr0', 'eax'), expect: { vector: GP, error: 0 }, after: () => a.wrmsr(EFER, 0n),
   })
   g.probe('PDPTEs with reserved bits are refused', {
-    setup: () => { a.store(mem(PAE_TABLES), (PAE_TABLES + 0x1000) | 3, 32); a.mov('eax', PAE_TABLES); a.mov('cr3', 'eax'); a.mov('eax', 0x20); a.mov('cr4', 'eax'); a.mov('eax', 0x80000031) },
+    setup: () => {
+      a.store(mem(PAE_TABLES), (PAE_TABLES + 0x1000) | 3, 32)
+      a.mov('eax', PAE_TABLES)
+      a.mov('cr3', 'eax')
+      a.mov('eax', 0x20)
+      a.mov('cr4', 'eax')
+      a.mov('eax', 0x80000031)
+    },
     body: () => a.mov('cr0', 'eax'), expect: { vector: GP, error: 0 },
     after: () => { a.store(mem(PAE_TABLES), (PAE_TABLES + 0x1000) | 1, 32); a.mov('eax', 0); a.mov('cr4', 'eax') },
   })
   g.probe('PDPTEs are read with CR3, not with each access', {
     setup: () => setControl(a, 0x80010031, 0x20, PAE_TABLES),
-    body: () => { a.store(mem(PAE_TABLES), 0, 32); a.mov('ebx', mem(Place.DATA)); a.mov('ecx', 1); a.store(mem(PAE_TABLES), (PAE_TABLES + 0x1000) | 1, 32) },
+    body: () => {
+      a.store(mem(PAE_TABLES), 0, 32)
+      a.mov('ebx', mem(Place.DATA))
+      a.mov('ecx', 1)
+      a.store(mem(PAE_TABLES), (PAE_TABLES + 0x1000) | 1, 32)
+    },
     expect: { vector: DONE, rcx: 1 }, after: () => setControl(a, 0x31, 0x20, PAE_TABLES),
   })
 }
@@ -178,11 +202,17 @@ function translations(mode: 'legacy' | 'pae' | 'long'): Guest {
     a.store(mem(linear), 0x1111, 32)
   }
   const changes = (name: string, change: () => void, before: () => void = () => undefined): void => {
-    g.probe(name, { setup: () => { before(); fill(); read(); a.mov('ebx', 0) }, body: () => { change(); read() }, expect: { vector: DONE, rbx: 0x2222 }, after: () => cr4(0) })
+    g.probe(name, {
+      setup: () => { before(); fill(); read(); a.mov('ebx', 0) }, body: () => { change(); read() },
+      expect: { vector: DONE, rbx: 0x2222 }, after: () => cr4(0),
+    })
   }
   changes('a write of CR3 forgets', () => { map(two); flush(a) })
   changes('INVLPG forgets', () => { map(two); a.invlpg(mem(linear + 0x123)) })
-  changes('INVLPG forgets global pages', () => { map(two, P | RW | GLOBAL); a.invlpg(mem(linear)) }, () => { cr4(0x80); map(one, P | RW | GLOBAL) })
+  changes('INVLPG forgets global pages', () => {
+    map(two, P | RW | GLOBAL)
+    a.invlpg(mem(linear))
+  }, () => { cr4(0x80); map(one, P | RW | GLOBAL) })
   changes('a change of CR4.PGE forgets global pages', () => { map(two, P | RW | GLOBAL); cr4(0) }, () => cr4(0x80))
   changes('G without CR4.PGE is nothing', () => { map(two, P | RW | GLOBAL); flush(a) }, () => map(one, P | RW | GLOBAL))
   changes('a page that was not there needs no INVLPG', () => { map(two, RW); flush(a); map(two) })
@@ -195,13 +225,16 @@ function translations(mode: 'legacy' | 'pae' | 'long'): Guest {
     a.mov('cr0', 'eax')
   })
   g.probe('a write after a read sets the dirty flag', {
-    setup: () => { fill(); map(one); flush(a); read() }, body: () => { a.mov(mem(linear), 'ebx'); a.mov('ecx', mem(table)); a.and('ecx', 0x60) }, expect: { vector: DONE, rcx: 0x60 },
+    setup: () => { fill(); map(one); flush(a); read() },
+    body: () => { a.mov(mem(linear), 'ebx'); a.mov('ecx', mem(table)); a.and('ecx', 0x60) }, expect: { vector: DONE, rcx: 0x60 },
   })
   g.probe('a read sets the accessed flag alone', {
-    setup: () => { map(one); flush(a) }, body: () => { read(); a.mov('ecx', mem(table)); a.and('ecx', 0x60) }, expect: { vector: DONE, rcx: 0x20 },
+    setup: () => { map(one); flush(a) }, body: () => { read(); a.mov('ecx', mem(table)); a.and('ecx', 0x60) },
+    expect: { vector: DONE, rcx: 0x20 },
   })
   g.probe('a page that became read-only, after INVLPG', {
-    setup: () => { fill(); map(one, P); a.invlpg(mem(linear)) }, body: () => { a.label('read-only'); a.mov(mem(linear), 'ebx') }, expect: { vector: PF, error: 3, rip: at('read-only'), cr2: linear },
+    setup: () => { fill(); map(one, P); a.invlpg(mem(linear)) }, body: () => { a.label('read-only'); a.mov(mem(linear), 'ebx') },
+    expect: { vector: PF, error: 3, rip: at('read-only'), cr2: linear },
   })
   g.probe('a page that became writable needs no INVLPG after the fault', {
     setup: () => { map(one); }, body: () => { a.mov('ebx', 0x3333); a.mov(mem(linear), 'ebx') }, expect: { vector: DONE },

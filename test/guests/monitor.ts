@@ -236,7 +236,9 @@ export class Guest {
     for (const data of [Selector.DATA, Selector.DATA_B, Selector.FAST_CODE32 + 8]) this.gdt(data, flat(Access.DATA, BIG))
     this.gdt(Selector.CODE64, flat(Access.CODE, LONG))
     this.gdt(Selector.USER_CODE32, flat(user(Access.CODE), BIG))
-    for (const data of [Selector.USER_DATA, Selector.USER_DATA_B, Selector.FAST_CODE32 + 24]) this.gdt(data, flat(user(Access.DATA), BIG))
+    for (const data of [
+      Selector.USER_DATA, Selector.USER_DATA_B, Selector.FAST_CODE32 + 24,
+    ]) this.gdt(data, flat(user(Access.DATA), BIG))
     this.gdt(Selector.USER_CODE64, flat(user(Access.CODE), LONG))
     this.gdt(Selector.FAST_CODE32, flat(Access.CODE, BIG))
     this.gdt(Selector.FAST_CODE32 + 16, flat(user(Access.CODE), BIG))
@@ -554,7 +556,9 @@ export class Guest {
     this.saveRegisters32()
     a.mov('eax', mem(Variable.PROBE))
     a.mov(mem('edi', 0), 'eax')
-    for (const [offset, place] of [[0, 4], [4, field('error')], [8, field('rip')], [12, field('selectors')], [16, field('flags')]]) {
+    for (const [offset, place] of [
+      [0, 4], [4, field('error')], [8, field('rip')], [12, field('selectors')], [16, field('flags')],
+    ]) {
       a.mov('eax', mem('esp', offset))
       a.mov(mem('edi', place), 'eax')
     }

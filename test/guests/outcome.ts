@@ -42,7 +42,9 @@ export function judge(guest: Guest, outcome: Outcome): string[] {
     else if (record.probe !== BigInt(n)) lines.push(`${name}: the record is of probe ${record.probe}`)
     else lines.push(...differences(guest, name, expect as Record<string, unknown>, record))
   })
-  if (outcome.records.length > guest.expected.length) lines.push(`${outcome.records.length - guest.expected.length} records too many`)
+  if (outcome.records.length > guest.expected.length) lines.push(
+    `${outcome.records.length - guest.expected.length} records too many`,
+  )
   return lines
 }
 
@@ -53,7 +55,9 @@ function differences(guest: Guest, name: string, expect: Record<string, unknown>
     const value = resolve(guest, wanted)
     const got = record[field]
     const same = field === 'flags' ? ((got ^ value) & mask) === 0n : got === value
-    return same ? [] : [`${name}: ${field} ${hex(got)}, should be ${hex(value)}${field === 'vector' ? ` (${describe(record)})` : ''}`]
+    return same ? [] : [
+      `${name}: ${field} ${hex(got)}, should be ${hex(value)}${field === 'vector' ? ` (${describe(record)})` : ''}`,
+    ]
   })
 }
 
@@ -73,12 +77,16 @@ function resolve(guest: Guest, wanted: unknown): bigint {
 export function compareRuns(guest: Guest, mine: Outcome, other: Outcome, ignored: (probe: string) => readonly string[]): string[] {
   if (mine.ending !== other.ending) return [`ended with ${mine.ending}, there with ${other.ending}`]
   if (mine.ending === 'shutdown') return []
-  const lines = mine.records.length === other.records.length ? [] : [`${mine.records.length} records, there ${other.records.length}`]
+  const lines = mine.records.length === other.records.length ? [] : [
+    `${mine.records.length} records, there ${other.records.length}`,
+  ]
   guest.expected.forEach(({ name }, n) => {
     const [a, b] = [mine.records[n], other.records[n]]
     if (a === undefined || b === undefined) return
     const skipped = ignored(name)
-    const fields = Object.keys(a).filter((field) => !skipped.includes(field) && significant(field, a[field]) !== significant(field, b[field]))
+    const fields = Object.keys(a).filter(
+      (field) => !skipped.includes(field) && significant(field, a[field]) !== significant(field, b[field]),
+    )
     if (fields.length > 0 && !skipped.includes('all')) {
       lines.push(`${name}: ${fields.map((field) => `${field} ${hex(a[field])}, there ${hex(b[field])}`).join('; ')}`)
     }
@@ -87,4 +95,5 @@ export function compareRuns(guest: Guest, mine: Outcome, other: Outcome, ignored
 }
 
 /** Arithmetic flags are other tests' affair, and QEMU never sets RF in the flags that it pushes. */
-const significant = (field: string, value: bigint): bigint => field === 'flags' ? value & ~BigInt(ARITHMETIC_FLAGS | 0x10000) : value
+const significant = (field: string, value: bigint): bigint =>
+  field === 'flags' ? value & ~BigInt(ARITHMETIC_FLAGS | 0x10000) : value

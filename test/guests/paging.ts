@@ -41,7 +41,9 @@ const LONG_MAPPINGS: readonly Mapping[] = [
     name: '4K', linear: LINEAR, offset: 0, entryBytes: 8,
     entries: [entry(Place.TABLES + 0x1008, MIDDLE), entry(MIDDLE, BOTTOM), entry(BOTTOM, FRAME)],
   },
-  { name: '2M', linear: LINEAR, offset: 0, entryBytes: 8, entries: [entry(Place.TABLES + 0x1008, MIDDLE), entry(MIDDLE, FRAME, PS)] },
+  {
+    name: '2M', linear: LINEAR, offset: 0, entryBytes: 8, entries: [entry(Place.TABLES + 0x1008, MIDDLE), entry(MIDDLE, FRAME, PS)],
+  },
   { name: '1G', linear: LINEAR, offset: FRAME, entryBytes: 8, entries: [entry(Place.TABLES + 0x1008, 0, PS)] },
 ]
 const PAE_MAPPINGS: readonly Mapping[] = [
@@ -91,14 +93,18 @@ function judgeAccess({ mapping, leaf, upper, wp, smep, smap, ac, user, access }:
   return denied ? code | 1 : -1
 }
 
+const SMAP_AND_AC = [[false, false], [true, false], [true, true]] as const
+
 /** `compact` leaves out combinations that the page's size has nothing to do with. */
 function* cases(mapping: Mapping, mode: Mode, compact: boolean): Generator<Case> {
   const nxBits = mode === 'legacy' ? [0n] : [0n, NX]
-  const uppers = compact || mapping.entries.length === 1 ? [P | RW | US] : [P | RW | US, P | US, P | RW, ...mode === 'legacy' ? [] : [P | RW | US | NX]]
+  const uppers = compact || mapping.entries.length === 1 ? [P | RW | US] : [
+    P | RW | US, P | US, P | RW, ...mode === 'legacy' ? [] : [P | RW | US | NX],
+  ]
   const accesses: readonly AccessName[] = compact ? ['read', 'write', 'fetch'] : ['read', 'write', 'modify', 'fetch']
   for (const upper of uppers) for (const nx of nxBits) for (const us of [0n, US]) for (const rw of [0n, RW]) {
-    for (const wp of [true, false]) for (const smep of [false, true]) for (const smap of [false, true]) for (const ac of [false, true]) {
-      if (ac && (!smap || compact)) continue
+    for (const wp of [true, false]) for (const smep of [false, true]) for (const [smap, ac] of SMAP_AND_AC) {
+      if (ac && compact) continue
       for (const user of [false, true]) for (const access of accesses) {
         yield { mapping, leaf: P | rw | us | nx, upper, wp, smep, smap, ac, user, access }
       }
@@ -108,7 +114,9 @@ function* cases(mapping: Mapping, mode: Mode, compact: boolean): Generator<Case>
 
 function describe({ mapping, leaf, upper, wp, smep, smap, ac, user, access }: Case): string {
   const bits = (value: bigint): string =>
-    [bit(value, P) ? '' : 'absent', bit(value, US) ? 'user' : 'system', bit(value, RW) ? 'rw' : 'ro', bit(value, NX) ? 'nx' : ''].join(' ')
+    [
+      bit(value, P) ? '' : 'absent', bit(value, US) ? 'user' : 'system', bit(value, RW) ? 'rw' : 'ro', bit(value, NX) ? 'nx' : '',
+    ].join(' ')
   const on = [wp && 'WP', smep && 'SMEP', smap && 'SMAP', ac && 'AC'].filter(Boolean).join(' ')
   return `${mapping.name} leaf ${bits(leaf)}, upper ${bits(upper)}, ${on}: ${user ? 'user' : 'supervisor'} ${access}`
 }

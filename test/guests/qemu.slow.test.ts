@@ -11,7 +11,9 @@ if (!installed) console.log('guests against QEMU: skipped, qemu-system-x86_64 is
 
 describe.skipIf(!installed)('guests do in Tenon what they do in QEMU, but for its known deviations', () => {
   const engine = installed ? engineModule(PROFILE) : undefined
-  it.each(allGuests().filter((guest) => guest.notInQemu === undefined).map((guest) => [guest.name, guest] as const))('%s', async (_, guest) => {
+  it.each(
+    allGuests().filter((guest) => guest.notInQemu === undefined).map((guest) => [guest.name, guest] as const),
+  )('%s', async (_, guest) => {
     const mine = runInTenon(guest, engine!)
     expect(compareRuns(guest, mine, await runInQemu(guest), ignoredFields(guest.name))).toEqual([])
   })

@@ -1,4 +1,4 @@
-/** Segmentation in 32-bit protected mode: loads of segment registers, limits, types, expand-down, null (SDM Vol. 3A chapters 3, 5). */
+/** Segmentation in 32-bit protected mode: loads of segment registers, limits, types, null (SDM Vol. 3A chapters 3 and 5). */
 import { mem } from './assembler.ts'
 import type { Assembler } from './assembler.ts'
 import { Access, Flags, Place, Selector, segment } from './layout.ts'
@@ -167,9 +167,11 @@ const LOADS: readonly (readonly [string, string, number, 0 | 3, number, number])
   ['fs', 'a gate', Test.GATE, 0, GP, Test.GATE], ['gs', 'a TSS', Selector.TSS, 0, GP, Selector.TSS],
   ['ds', 'level 0 with RPL 3', Test.LIMITED | 3, 0, GP, Test.LIMITED], ['ds', 'level 3', Test.USER, 0, 0, 0],
   ['ss', 'level 3', Test.USER, 0, GP, Test.USER], ['ss', 'level 0 with RPL 3', Test.LIMITED | 3, 0, GP, Test.LIMITED],
-  ['ds', 'level 0', Test.LIMITED, 3, GP, Test.LIMITED], ['ds', 'level 3', Test.USER | 3, 3, 0, 0], ['ds', 'level 3 with RPL 0', Test.USER, 3, 0, 0],
+  ['ds', 'level 0', Test.LIMITED, 3, GP, Test.LIMITED], ['ds', 'level 3', Test.USER | 3, 3, 0, 0],
+  ['ds', 'level 3 with RPL 0', Test.USER, 3, 0, 0],
   ['ss', 'level 3 with RPL 0', Test.USER, 3, GP, Test.USER], ['ds', 'level 1', Test.LEVEL1 | 1, 3, GP, Test.LEVEL1],
-  ['ds', 'conforming readable code', Test.CONFORMING, 3, 0, 0], ['es', 'readable code of level 0', Test.READABLE, 3, GP, Test.READABLE],
+  ['ds', 'conforming readable code', Test.CONFORMING, 3, 0, 0],
+  ['es', 'readable code of level 0', Test.READABLE, 3, GP, Test.READABLE],
   ['ds', 'absent of level 0', Test.ABSENT, 3, GP, Test.ABSENT],
 ]
 
@@ -229,7 +231,9 @@ function addAccessed(g: Guest): void {
 
 /** Stacks with limits: pushes, pops, and 16-bit stacks that wrap. */
 function addStacks(g: Guest): void {
-  const onStack = (name: string, selector: number, esp: number, body: (a: Assembler) => void, vector: number, rsp: number): void => {
+  const onStack = (
+    name: string, selector: number, esp: number, body: (a: Assembler) => void, vector: number, rsp: number,
+  ): void => {
     const label = g.a.fresh('stack')
     g.probe(`stacks: ${name}`, {
       setup: (a) => {

@@ -24,7 +24,9 @@ const serialise = (a: Assembler): void => {
 function say(a: Assembler, n: number): void { a.mov('ebx', n) }
 
 /** A probe whose code is in PAGE (aligned anew), because other code lies around that must not change. */
-function inPage(g: Guest, name: string, write: (a: Assembler) => void, ebx: number, more: { setup?: () => void, offset?: number } = {}): void {
+function inPage(
+  g: Guest, name: string, write: (a: Assembler) => void, ebx: number, more: { setup?: () => void, offset?: number } = {},
+): void {
   const { a } = g
   const label = a.fresh('page')
   const start = PAGE + (pages++) * 0x4000 + (more.offset ?? 0)
@@ -69,6 +71,13 @@ function addDirect(g: Guest): void {
     a.sub('ecx', 1)
     a.jcc('ne', top)
   }, 55)
+  addBranches(g)
+}
+
+/** Subroutines and branches that have run before they change. */
+function addBranches(g: Guest): void {
+  const { a } = g
+  const unique = (name: string): string => a.fresh(name)
   const warm = unique('warm')
   inPage(g, 'a subroutine that has run before', () => {
     const over = unique('over')

@@ -10,7 +10,8 @@ const { BIG, PAGES } = Flags
 const FREE = Selector.FREE
 const Own = {
   TASK32: FREE, TASK16: FREE + 8, TASK_GATE: FREE + 16, ABSENT_TSS: FREE + 24, SMALL_TSS: FREE + 32, BUSY_TSS: FREE + 40,
-  ABSENT_CODE: FREE + 48, ABSENT_DATA: FREE + 56, USER_TSS: FREE + 64, ABSENT_GATE: FREE + 72, GATE_TO_DATA: FREE + 80, BEYOND: 0x1000,
+  ABSENT_CODE: FREE + 48, ABSENT_DATA: FREE + 56, USER_TSS: FREE + 64, ABSENT_GATE: FREE + 72, GATE_TO_DATA: FREE + 80,
+  BEYOND: 0x1000,
 } as const
 const TSS32 = Place.DATA
 const TSS16 = Place.DATA + 0x1000
@@ -114,8 +115,10 @@ function addSwitch(g: Guest, name: string, body: (a: Assembler, back: string) =>
       a.label(back)
     },
     expect: {
-      vector: DONE, rip: at(entry, 2), cs: Selector.CODE32, ss: Selector.DATA, rsp: TASK_STACK, flags: EFLAGS | (nested ? Flag.NT : 0),
-      flagsMask: 0x3fffff, rax: 0x1000, rcx: 0x1001, rdx: 0x1002, rbx: 0x1003, rbp: 0x1005, rsi: 0x1006, rdi: 0x1007, ds: Selector.DATA,
+      vector: DONE, rip: at(entry, 2), cs: Selector.CODE32, ss: Selector.DATA, rsp: TASK_STACK,
+      flags: EFLAGS | (nested ? Flag.NT : 0),
+      flagsMask: 0x3fffff, rax: 0x1000, rcx: 0x1001, rdx: 0x1002, rbx: 0x1003, rbp: 0x1005, rsi: 0x1006, rdi: 0x1007,
+      ds: Selector.DATA,
       es: Selector.DATA, fs: 0, gs: Selector.DATA,
     },
     after: () => {
@@ -157,7 +160,8 @@ function addRoundTrip(g: Guest): void {
       a.label(body)
     },
     expect: {
-      vector: DONE, rip: at(body, 2), cs: Selector.CODE32, rsp: Place.STACK0, rbp: 0x1357, rdi: 0x2468, flags: 0x4d7, flagsMask: 0x3fffff,
+      vector: DONE, rip: at(body, 2), cs: Selector.CODE32, rsp: Place.STACK0, rbp: 0x1357, rdi: 0x2468, flags: 0x4d7,
+      flagsMask: 0x3fffff,
     },
     after: () => {
       showLinks(a)
@@ -196,7 +200,8 @@ function addNarrow(g: Guest): void {
   g.probe('JMP to a 16-bit TSS', {
     setup: () => writeTask16(a, entry), body: () => a.farJump(Own.TASK16, 0),
     expect: {
-      vector: DONE, rip: at(entry, 2), cs: Selector.CODE16, ss: Selector.DATA16, ds: Selector.DATA16, es: Selector.DATA16, fs: 0, gs: 0,
+      vector: DONE, rip: at(entry, 2), cs: Selector.CODE16, ss: Selector.DATA16, ds: Selector.DATA16, es: Selector.DATA16, fs: 0,
+      gs: 0,
       flags: EFLAGS, flagsMask: 0x3fffff, rdi: 0x107,
     },
     after: () => restore(a),
@@ -233,7 +238,8 @@ function addNarrow(g: Guest): void {
 function addRefusals(g: Guest): void {
   const { a } = g
   const rows: readonly (readonly [string, number, number, number])[] = [
-    ['absent TSS', Own.ABSENT_TSS, NP, Own.ABSENT_TSS], ['short TSS', Own.SMALL_TSS, TS, Own.SMALL_TSS], ['busy TSS', Own.BUSY_TSS, GP, Own.BUSY_TSS],
+    ['absent TSS', Own.ABSENT_TSS, NP, Own.ABSENT_TSS], ['short TSS', Own.SMALL_TSS, TS, Own.SMALL_TSS],
+    ['busy TSS', Own.BUSY_TSS, GP, Own.BUSY_TSS],
     ['RPL above DPL', Own.TASK32 | 3, GP, Own.TASK32], ['absent task gate', Own.ABSENT_GATE, NP, Own.ABSENT_GATE],
     ['task gate to data', Own.GATE_TO_DATA, GP, Selector.DATA],
   ]
@@ -264,8 +270,10 @@ function addRefusals(g: Guest): void {
 function addBadTasks(g: Guest): void {
   const { a } = g
   const rows: readonly (readonly [string, Partial<Image>, Expectation])[] = [
-    ['CS null', { cs: 0 }, { vector: TS, error: 0 }], ['CS beyond the table', { cs: Own.BEYOND }, { vector: TS, error: Own.BEYOND }],
-    ['CS is data', { cs: Selector.DATA }, { vector: TS, error: Selector.DATA }], ['CS absent', { cs: Own.ABSENT_CODE }, { vector: NP, error: Own.ABSENT_CODE }],
+    ['CS null', { cs: 0 }, { vector: TS, error: 0 }],
+    ['CS beyond the table', { cs: Own.BEYOND }, { vector: TS, error: Own.BEYOND }],
+    ['CS is data', { cs: Selector.DATA }, { vector: TS, error: Selector.DATA }],
+    ['CS absent', { cs: Own.ABSENT_CODE }, { vector: NP, error: Own.ABSENT_CODE }],
     ['LDT is no LDT', { ldt: Selector.DATA }, { vector: TS, error: Selector.DATA }],
   ]
   // A task without a usable stack cannot take its own fault: #TS and its like have a task of their own.
@@ -284,7 +292,8 @@ function addBadTasks(g: Guest): void {
     })
   }
   const stack: readonly (readonly [string, Partial<Image>, number, number])[] = [
-    ['SS null', { ss: 0 }, TS, 0], ['SS absent', { ss: Own.ABSENT_DATA }, SS, Own.ABSENT_DATA], ['SS is code', { ss: Selector.CODE32 }, TS, Selector.CODE32],
+    ['SS null', { ss: 0 }, TS, 0], ['SS absent', { ss: Own.ABSENT_DATA }, SS, Own.ABSENT_DATA],
+    ['SS is code', { ss: Selector.CODE32 }, TS, Selector.CODE32],
     ['SS of level 3', { ss: Selector.USER_DATA }, TS, Selector.USER_DATA & ~3],
     ['DS absent', { ds: Own.ABSENT_DATA }, NP, Own.ABSENT_DATA], ['DS beyond the table', { ds: Own.BEYOND }, TS, Own.BEYOND],
   ]
