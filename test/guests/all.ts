@@ -2,6 +2,7 @@
 import { farTransferGuests } from './far-transfers.ts'
 import { debugGuests } from './debug.ts'
 import { exceptionGuests } from './exceptions.ts'
+import { inspectionGuests } from './inspections.ts'
 import { interruptGuests } from './interrupts.ts'
 import { longModeGuests } from './long-mode.ts'
 import { modeSwitchGuests } from './mode-switches.ts'
@@ -18,6 +19,6 @@ export function allGuests(): Guest[] {
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
     ...exceptionGuests(),
     ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
-    ...modeSwitchGuests(),
+    ...modeSwitchGuests(), ...inspectionGuests(),
   ]
 }

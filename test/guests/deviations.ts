@@ -78,6 +78,10 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
     guest: /long transfers/, probe: /do not count|null DS|null SS at|FS has|SWAPGS|load of FS/, fields: ['cr2'],
     why: 'follows from that',
   },
+  {
+    guest: /inspections long/, probe: /^(LAR|LSL) of access/, fields: ['flags', 'rbx'],
+    why: 'long mode knows 16-bit TSSs and gates',
+  },
   { guest: /self-modifying/, probe: /alias/, fields: ['rax', 'rcx', 'rdx'], why: 'CPUID of another processor' },
   { guest: /interrupts long/, probe: /^NMI arrives|^so the next/, fields: ['ss'], why: 'follows from what is below' },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },

@@ -9,7 +9,13 @@ import { Assembler, at, mem } from './assembler.ts'
 import type { CodeBits, Immediate } from './assembler.ts'
 import type { Machine } from '../../src/vmm/machine.ts'
 import type { Ending } from './outcome.ts'
-import { Access, Flags, Gate, P, PS, Place, RW, Selector, US, Variable, gate, segment } from './layout.ts'
+import { Place, Selector, Variable } from './layout.ts'
+import { writeProtected } from './monitor-protected.ts'
+import { writeReal } from './monitor-real.ts'
+import { DONE, OBSERVED } from './record.ts'
+import { fillTables } from './scene.ts'
+
+export { DONE } from './record.ts'
 
 export type Mode = 'real' | 'protected' | 'legacy' | 'pae' | 'long'
 
@@ -45,11 +51,6 @@ export interface Expectation {
 /** A piece of a guest's memory. */
 export interface Piece { readonly address: number, readonly bytes: Uint8Array }
 
-/** Vector of a probe that ended without an exception, and of an observation. */
-export const DONE = 0x80
-export const OBSERVED = 0x1000
-const NO_ERROR = -1
-
 export interface ProbeOptions {
   readonly setup?: (a: Assembler) => void
   readonly body: (a: Assembler) => void
@@ -75,16 +76,7 @@ export interface GuestOptions {
   readonly cr0?: number
 }
 
-/** Fields of a record, 8 bytes each, in order. */
-export const RECORD_FIELDS = [
-  'probe', 'error', 'rip', 'selectors', 'flags', 'rsp', 'cr2', 'rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'dr6', 'handler',
-  'segments', 'spare1', 'spare2', 'spare3',
-] as const
-export const RECORD_SIZE = RECORD_FIELDS.length * 8
-const field = (name: typeof RECORD_FIELDS[number]): number => RECORD_FIELDS.indexOf(name) * 8
-const ERROR_VECTORS = [8, 10, 11, 12, 13, 14, 17]
-const EFER = 0xc0000080
-const USER_VECTORS = [3, 4, DONE]
+const NO_ERROR = -1
 
 export class Guest {
   readonly a: Assembler
@@ -98,7 +90,7 @@ export class Guest {
   notInQemu?: string
   /** Called with each byte that the guest writes to port 0xe9 in Tenon. */
   onByte?: (value: number, machine: Machine) => void
-  private readonly options: GuestOptions
+  readonly options: GuestOptions
   private readonly words = new Map<number, { value: bigint, size: number }>()
   private built: readonly Piece[] | undefined
 
@@ -107,7 +99,7 @@ export class Guest {
     this.mode = mode
     this.options = options
     this.a = new Assembler(Place.ENTRY, 16)
-    this.fillTables()
+    fillTables(this)
     this.writeEntry()
   }
 
@@ -228,58 +220,6 @@ export class Guest {
 
   // The scene.
 
-  private fillTables(): void {
-    const { LONG, BIG, PAGES } = Flags
-    const flat = (access: number, flags: number): bigint => segment(0, 0xfffff, access, flags | PAGES)
-    const user = (access: number): number => access | 0x60
-    this.gdt(Selector.CODE32, flat(Access.CODE, BIG))
-    for (const data of [Selector.DATA, Selector.DATA_B, Selector.FAST_CODE32 + 8]) this.gdt(data, flat(Access.DATA, BIG))
-    this.gdt(Selector.CODE64, flat(Access.CODE, LONG))
-    this.gdt(Selector.USER_CODE32, flat(user(Access.CODE), BIG))
-    for (const data of [
-      Selector.USER_DATA, Selector.USER_DATA_B, Selector.FAST_CODE32 + 24,
-    ]) this.gdt(data, flat(user(Access.DATA), BIG))
-    this.gdt(Selector.USER_CODE64, flat(user(Access.CODE), LONG))
-    this.gdt(Selector.FAST_CODE32, flat(Access.CODE, BIG))
-    this.gdt(Selector.FAST_CODE32 + 16, flat(user(Access.CODE), BIG))
-    this.gdt(Selector.CODE16, segment(0, 0xffff, Access.CODE))
-    this.gdt(Selector.DATA16, segment(0, 0xffff, Access.DATA))
-    this.gdt(Selector.TSS, segment(Place.TSS, 0x2068, Access.TSS32))
-    this.gdt(Selector.LDT, segment(Place.LDT, 0x7ff, Access.LDT))
-    // No I/O permission map: no port is for level 3.
-    this.poke(Place.TSS + 102, 0xffff, 2)
-    if (this.mode === 'long') this.fillLongTss()
-    else {
-      this.poke(Place.TSS + 4, Place.INNER_STACK, 4)
-      this.poke(Place.TSS + 8, Selector.DATA, 4)
-    }
-    if (this.mode !== 'real' && this.mode !== 'protected') this.fillPageTables()
-    this.poke(Variable.RESULT, this.mode === 'real' ? 0 : this.results, 8)
-  }
-
-  /** Level 0's stack lies lower than the interrupt stack 1 that all of the monitor's gates use. */
-  private fillLongTss(): void {
-    this.poke(Place.TSS + 4, Place.INNER_STACK - 0x4000)
-    this.poke(Place.TSS + 0x24, Place.INNER_STACK)
-  }
-
-  /** The first 16 MiB as they are, the upper 4 of them for user programs too, and the APICs' registers. */
-  private fillPageTables(): void {
-    const { TABLES } = Place
-    if (this.mode === 'legacy') {
-      for (let n = 0; n < 4; n++) this.poke(TABLES + n * 4, BigInt(n << 22) | P | RW | PS | (n === 3 ? US : 0n), 4)
-      this.poke(TABLES + (0xfec00000 / 2 ** 22) * 4, 0xfec00000n | P | RW | PS, 4)
-      return
-    }
-    const pointers = this.mode === 'pae' ? TABLES : TABLES + 0x1000
-    const upper = this.mode === 'pae' ? P : P | RW | US
-    if (this.mode === 'long') this.poke(TABLES, BigInt(pointers) | upper)
-    this.poke(pointers, BigInt(TABLES + 0x2000) | upper)
-    this.poke(pointers + 24, BigInt(TABLES + 0x3000) | upper)
-    for (let n = 0; n < 8; n++) this.poke(TABLES + 0x2000 + n * 8, BigInt(n << 21) | P | RW | PS | (n >= 6 ? US : 0n))
-    for (let n = 0; n < 2; n++) this.poke(TABLES + 0x3000 + (0x1f6 + n) * 8, BigInt(0xfec00000 + n * 2 ** 21) | P | RW | PS)
-  }
-
   private writeEntry(): void {
     const { a } = this
     a.cli()
@@ -289,368 +229,8 @@ export class Guest {
     a.mov('esp', Place.REAL_STACK)
     // CLD, FNINIT.
     a.db(0xfc, 0xdb, 0xe3)
-    if (this.mode === 'real') this.writeReal()
-    else this.writeProtected()
-  }
-
-  private writeReal(): void {
-    const { a } = this
-    a.jmp('start')
-    for (let vector = 0; vector < 256; vector++) {
-      this.poke(vector * 4, a.here & 0xffff, 4)
-      a.push(vector)
-      a.jmp('monitor.catch')
-    }
-    this.writeRealHandler()
-    a.org(Place.CODE16)
-    a.label('start')
-  }
-
-  /** The frame: vector, IP, CS, FLAGS. Results go to ES:DI. */
-  private writeRealHandler(): void {
-    const { a } = this
-    a.label('monitor.catch')
-    a.push('ds')
-    a.push('ax')
-    a.xor('ax', 'ax')
-    a.mov('ds', 'ax')
-    a.mov(mem(Variable.RDI), 'edi')
-    a.pop('ax')
-    a.mov(mem(Variable.RAX), 'eax')
-    a.pop('ax')
-    a.mov(mem(Variable.DS), 'ax')
-    a.pop('ax')
-    this.realRecord(() => {
-      a.mov(mem('di', 4, 'es'), 'ax')
-      for (const [name, offset] of [['rip', 0], ['flags', 4]] as const) this.realStack(name, offset)
-      this.realStack('selectors', 2)
-      a.mov('ax', 'sp')
-      a.add('ax', 6)
-      a.mov(mem('di', field('rsp'), 'es'), 'ax')
-      a.sub('ax', 6)
-      a.mov(mem('di', field('handler'), 'es'), 'ax')
-    })
-    a.xor('ax', 'ax')
-    for (const name of ['ds', 'es', 'ss', 'fs', 'gs']) a.mov(name, 'ax')
-    a.mov('esp', Place.REAL_STACK)
-    this.resume()
-    a.label('monitor.observe')
-    a.mov(mem(Variable.RAX), 'eax')
-    a.mov(mem(Variable.RDI), 'edi')
-    a.mov(mem(Variable.DS), 'ds')
-    this.realRecord(() => {
-      a.mov('ax', OBSERVED)
-      a.mov(mem('di', 4, 'es'), 'ax')
-    })
-    a.mov('edi', mem(Variable.RDI))
-    a.mov('eax', mem(Variable.RAX))
-    a.ret()
-    this.writeRealFinish()
-  }
-
-  private realStack(name: typeof RECORD_FIELDS[number], offset: number): void {
-    const { a } = this
-    a.mov('di', 'sp')
-    a.mov('ax', mem('di', offset, 'ss'))
-    a.mov('di', mem(Variable.RESULT))
-    a.mov(mem('di', field(name), 'es'), 'ax')
-  }
-
-  /** ES:DI points to the record, which `fill` completes; AX is kept until then. ES is 0 afterwards. */
-  private realRecord(fill: () => void): void {
-    const { a } = this
-    a.push('ax')
-    a.mov('ax', 'es')
-    a.push('ax')
-    a.mov('ax', Place.REAL_RESULTS >> 4)
-    a.mov('es', 'ax')
-    a.mov('di', mem(Variable.RESULT))
-    a.pop('ax')
-    a.mov(mem('di', field('segments') + 2, 'es'), 'ax')
-    a.mov('ax', mem(Variable.DS))
-    a.mov(mem('di', field('segments'), 'es'), 'ax')
-    a.mov(mem('di', field('segments') + 4, 'es'), 'fs')
-    a.mov(mem('di', field('segments') + 6, 'es'), 'gs')
-    a.mov(mem('di', field('selectors') + 4, 'es'), 'ss')
-    a.mov(mem('di', field('handler') + 4, 'es'), 'ss')
-    for (const name of ['rbx', 'rcx', 'rdx', 'rsi', 'rbp'] as const) a.mov(mem('di', field(name), 'es'), `e${name.slice(1)}`)
-    a.mov('eax', mem(Variable.RAX))
-    a.mov(mem('di', field('rax'), 'es'), 'eax')
-    a.mov('eax', mem(Variable.RDI))
-    a.mov(mem('di', field('rdi'), 'es'), 'eax')
-    a.mov('eax', 'dr6')
-    a.mov(mem('di', field('dr6'), 'es'), 'eax')
-    a.mov('eax', mem(Variable.PROBE))
-    a.mov(mem('di', 0, 'es'), 'ax')
-    a.mov('eax', -1)
-    a.mov(mem('di', field('error'), 'es'), 'eax')
-    a.pop('ax')
-    fill()
-    a.mov('di', mem(Variable.RESULT))
-    a.add('di', RECORD_SIZE)
-    a.mov(mem(Variable.RESULT), 'di')
-    a.xor('ax', 'ax')
-    a.mov('es', 'ax')
-  }
-
-  private writeRealFinish(): void {
-    const { a } = this
-    a.label('monitor.finish')
-    a.cli()
-    a.mov('cx', mem(Variable.RESULT))
-    a.mov('ax', mem(Variable.DUMP))
-    a.test('ax', 1)
-    a.jcc('e', 'monitor.end')
-    a.mov('ax', Place.REAL_RESULTS >> 4)
-    a.mov('ds', 'ax')
-    a.xor('si', 'si')
-    a.mov('dx', 0xe9)
-    a.db(0xfc, 0xf3, 0x6e)
-    a.label('monitor.end')
-    a.out(0xf4)
-    a.hlt()
-  }
-
-  private writeProtected(): void {
-    const { a } = this
-    a.lgdt(mem('monitor.gdtr'))
-    a.mov('eax', 0x11)
-    a.mov('cr0', 'eax')
-    a.farJump(Selector.CODE32, at('monitor.32'), 32)
-    a.align(8)
-    a.label('monitor.gdtr')
-    a.dw(0xfff)
-    a.dd(Place.GDT)
-    a.label('monitor.idtr')
-    a.dw(0xfff)
-    a.dq(Place.IDT)
-    a.org(Place.CODE)
-    a.use(32)
-    a.label('monitor.32')
-    this.loadData(Selector.DATA)
-    a.mov('esp', Place.STACK0)
-    this.startPaging()
-    a.lidt(mem('monitor.idtr'))
-    a.mov('ax', Selector.TSS)
-    a.ltr('ax')
-    a.jmp('start')
-    this.writeStubs()
-    if (this.bits === 64) this.writeHandler64()
-    else this.writeHandler32()
-    this.writeObserve()
-    this.writeFinish()
-    a.label('start')
-  }
-
-  private loadData(selector: number): void {
-    const { a } = this
-    a.mov('eax', selector)
-    for (const name of ['ds', 'es', 'ss', 'fs', 'gs']) a.mov(name, 'eax'.slice(1))
-  }
-
-  private startPaging(): void {
-    const { a, mode } = this
-    const pae = mode === 'pae' || mode === 'long'
-    const cr4 = (this.options.cr4 ?? 0) | (pae ? 0x20 : 0) | (mode === 'legacy' ? 0x10 : 0)
-    a.mov('eax', cr4)
-    a.mov('cr4', 'eax')
-    if (mode !== 'protected') {
-      a.mov('eax', Place.TABLES)
-      a.mov('cr3', 'eax')
-    }
-    if (pae) a.wrmsr(EFER, mode === 'long' ? 0x901n : 0x800n)
-    a.mov('eax', (mode === 'protected' ? 0x31 : 0x80010031) | (this.options.cr0 ?? 0))
-    a.mov('cr0', 'eax')
-    if (mode !== 'long') return
-    a.farJump(Selector.CODE64, at('monitor.64'))
-    a.use(64)
-    a.label('monitor.64')
-    this.loadData(Selector.DATA)
-    a.mov('rsp', Place.STACK0)
-  }
-
-  private writeStubs(): void {
-    const { a } = this
-    const long = this.bits === 64
-    for (let vector = 0; vector < 256; vector++) {
-      const dpl = USER_VECTORS.includes(vector) || (vector >= 0x30 && vector < 0x40) ? 3 : 0
-      this.idt(vector, gate(Gate.INTERRUPT32, dpl, long ? Selector.CODE64 : Selector.CODE32, a.here, long ? 1 : 0))
-      if (!ERROR_VECTORS.includes(vector)) a.push(-1)
-      a.push(vector)
-      a.jmp('monitor.catch')
-    }
-  }
-
-  private writeHandler64(): void {
-    const { a } = this
-    const at64 = (offset: number, name: typeof RECORD_FIELDS[number], width = 'rax'): void => {
-      a.mov(width, mem('rsp', offset))
-      a.mov(mem('rdi', field(name)), width)
-    }
-    a.label('monitor.catch')
-    this.saveRegisters64()
-    a.mov('eax', mem(Variable.PROBE))
-    a.mov(mem('rdi', 0), 'eax')
-    a.mov('eax', mem('rsp', 0))
-    a.mov(mem('rdi', 4), 'eax')
-    for (const [name, offset] of [['error', 8], ['rip', 16], ['flags', 32], ['rsp', 40]] as const) at64(offset, name)
-    at64(24, 'selectors', 'eax')
-    a.mov('eax', mem('rsp', 48))
-    a.mov(mem('rdi', field('selectors') + 4), 'eax')
-    a.lea('rax', mem('rsp', 16))
-    a.mov(mem('rdi', field('handler')), 'rax')
-    a.mov(mem('rdi', field('handler') + 4), 'ss')
-    this.nextRecord('rdi')
-    this.loadData(Selector.DATA)
-    a.mov('rsp', Place.STACK0)
-    this.resume()
-  }
-
-  /** Goes on with the next probe: no flag set, all registers zero. */
-  private resume(): void {
-    const { a } = this
-    this.loadFlags(2)
-    for (const name of ['eax', 'ecx', 'edx', 'ebx', 'ebp', 'esi', 'edi']) a.mov(name, 0)
-    a.jmpTo(mem(Variable.RESUME))
-  }
-
-  private saveRegisters64(): void {
-    const { a } = this
-    a.mov(mem(Variable.RAX), 'rax')
-    a.mov(mem(Variable.RDI), 'rdi')
-    a.mov('rdi', mem(Variable.RESULT))
-    for (const name of ['rbx', 'rcx', 'rdx', 'rsi', 'rbp'] as const) a.mov(mem('rdi', field(name)), name)
-    a.mov('rax', mem(Variable.RAX))
-    a.mov(mem('rdi', field('rax')), 'rax')
-    a.mov('rax', mem(Variable.RDI))
-    a.mov(mem('rdi', field('rdi')), 'rax')
-    a.mov('rax', 'cr2')
-    a.mov(mem('rdi', field('cr2')), 'rax')
-    a.mov('rax', 'dr6')
-    a.mov(mem('rdi', field('dr6')), 'rax')
-    this.saveSegments('rdi', ['ds', 'es', 'fs', 'gs'])
-  }
-
-  private saveSegments(base: string, names: readonly string[]): void {
-    names.forEach((name) => this.a.mov(mem(base, field('segments') + ['ds', 'es', 'fs', 'gs'].indexOf(name) * 2), name))
-  }
-
-  private nextRecord(pointer: string): void {
-    this.a.add(pointer, RECORD_SIZE)
-    this.a.mov(mem(Variable.RESULT), pointer)
-  }
-
-  /** The frame: vector, error code, EIP, CS, EFLAGS, and ESP and SS where the privilege level changed. */
-  private writeHandler32(): void {
-    const { a } = this
-    a.label('monitor.catch')
-    a.push('ds')
-    a.push('eax')
-    a.mov('eax', Selector.DATA)
-    a.mov('ds', 'ax')
-    a.mov(mem(Variable.RDI), 'edi')
-    a.pop('eax')
-    a.mov(mem(Variable.RAX), 'eax')
-    a.pop('eax')
-    a.mov(mem(Variable.DS), 'eax')
-    this.saveRegisters32()
-    a.mov('eax', mem(Variable.PROBE))
-    a.mov(mem('edi', 0), 'eax')
-    for (const [offset, place] of [
-      [0, 4], [4, field('error')], [8, field('rip')], [12, field('selectors')], [16, field('flags')],
-    ]) {
-      a.mov('eax', mem('esp', offset))
-      a.mov(mem('edi', place), 'eax')
-    }
-    this.saveStack32()
-    a.lea('eax', mem('esp', 8))
-    a.mov(mem('edi', field('handler')), 'eax')
-    a.mov(mem('edi', field('handler') + 4), 'ss')
-    this.nextRecord('edi')
-    this.loadData(Selector.DATA)
-    a.mov('esp', Place.STACK0)
-    this.resume()
-  }
-
-  private saveRegisters32(): void {
-    const { a } = this
-    a.mov('edi', mem(Variable.RESULT))
-    for (const name of ['rbx', 'rcx', 'rdx', 'rsi', 'rbp'] as const) a.mov(mem('edi', field(name)), `e${name.slice(1)}`)
-    a.mov('eax', mem(Variable.RAX))
-    a.mov(mem('edi', field('rax')), 'eax')
-    a.mov('eax', mem(Variable.RDI))
-    a.mov(mem('edi', field('rdi')), 'eax')
-    a.mov('eax', 'cr2')
-    a.mov(mem('edi', field('cr2')), 'eax')
-    a.mov('eax', 'dr6')
-    a.mov(mem('edi', field('dr6')), 'eax')
-    a.mov('eax', mem(Variable.DS))
-    a.mov(mem('edi', field('segments')), 'ax')
-    this.saveSegments('edi', ['es', 'fs', 'gs'])
-  }
-
-  /** From another level ESP and SS are in the frame; from virtual-8086 mode the data segments as well. */
-  private saveStack32(): void {
-    const { a } = this
-    a.lea('eax', mem('esp', 20))
-    a.mov(mem('edi', field('rsp')), 'eax')
-    a.mov(mem('edi', field('selectors') + 4), 'ss')
-    a.mov('eax', mem('esp', 12))
-    a.test('eax', 3)
-    a.jcc('ne', 'monitor.outer')
-    a.mov('eax', mem('esp', 16))
-    a.test('eax', 0x20000)
-    a.jcc('e', 'monitor.inner')
-    for (const [offset, place] of [[28, 2], [32, 0], [36, 4], [40, 6]]) {
-      a.mov('eax', mem('esp', offset))
-      a.mov(mem('edi', field('segments') + place), 'ax')
-    }
-    a.label('monitor.outer')
-    a.mov('eax', mem('esp', 20))
-    a.mov(mem('edi', field('rsp')), 'eax')
-    a.mov('eax', mem('esp', 24))
-    a.mov(mem('edi', field('selectors') + 4), 'eax')
-    a.label('monitor.inner')
-  }
-
-  private writeObserve(): void {
-    const { a } = this
-    const pointer = this.bits === 64 ? 'rdi' : 'edi'
-    const accumulator = this.bits === 64 ? 'rax' : 'eax'
-    a.label('monitor.observe')
-    if (this.bits === 64) this.saveRegisters64()
-    else {
-      a.mov(mem(Variable.RAX), 'eax')
-      a.mov(mem(Variable.RDI), 'edi')
-      a.mov(mem(Variable.DS), 'ds')
-      this.saveRegisters32()
-    }
-    a.mov('eax', mem(Variable.PROBE))
-    a.mov(mem(pointer, 0), 'eax')
-    a.store(mem(pointer, 4), OBSERVED, 32)
-    a.store(mem(pointer, field('error')), -1, 32)
-    a.store(mem(pointer, field('error') + 4), -1, 32)
-    this.nextRecord(pointer)
-    a.mov(accumulator, mem(Variable.RAX))
-    a.mov(pointer, mem(Variable.RDI))
-    a.ret()
-  }
-
-  private writeFinish(): void {
-    const { a } = this
-    a.label('monitor.finish')
-    a.cli()
-    a.mov('eax', mem(Variable.DUMP))
-    a.test('eax', 1)
-    a.jcc('e', 'monitor.end')
-    a.mov('esi', this.results)
-    a.mov('ecx', mem(Variable.RESULT))
-    a.sub('ecx', 'esi')
-    a.mov('edx', 0xe9)
-    a.db(0xfc, 0xf3, 0x6e)
-    a.label('monitor.end')
-    a.out(0xf4)
-    a.hlt()
+    if (this.mode === 'real') writeReal(this)
+    else writeProtected(this)
   }
 }
 

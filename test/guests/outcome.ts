@@ -1,7 +1,7 @@
 /** What a guest left behind: its records, decoded, and how it ended. */
 import type { Address } from './assembler.ts'
 import type { Guest } from './monitor.ts'
-import { RECORD_FIELDS, RECORD_SIZE } from './monitor.ts'
+import { RECORD_FIELDS, RECORD_SIZE } from './record.ts'
 
 /** `exit`: the guest ended itself. `shutdown`: a triple fault. `halted`: it waits for ever. `hung`: it did not end in time. */
 export type Ending = 'exit' | 'shutdown' | 'reset' | 'halted' | 'hung'
