@@ -9,16 +9,17 @@ import { modeSwitchGuests } from './mode-switches.ts'
 import type { Guest } from './monitor.ts'
 import { pagingGuests } from './paging.ts'
 import { realModeGuests } from './real-mode.ts'
+import { refusalGuests } from './refusals.ts'
 import { segmentGuests } from './segments.ts'
 import { selfModifyingGuests } from './self-modifying.ts'
 import { taskGuests } from './tasks.ts'
+import { unitGuests } from './units.ts'
 import { virtual8086Guests } from './virtual-8086.ts'
 
 export function allGuests(): Guest[] {
   return [
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
-    ...exceptionGuests(),
-    ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(), ...virtual8086Guests(),
-    ...modeSwitchGuests(), ...inspectionGuests(),
+    ...exceptionGuests(), ...unitGuests(), ...refusalGuests(), ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(),
+    ...virtual8086Guests(), ...modeSwitchGuests(), ...inspectionGuests(),
   ]
 }

@@ -45,15 +45,15 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
   { guest: /debug/, probe: /keep their fixed bits/, fields: ['rbx', 'dr6'], why: 'bit 12 of DR6 can be set' },
   { guest: /exceptions/, probe: /^LOCK MOV/, fields: ['all'], why: 'LOCK is not refused' },
   {
-    guest: /exceptions/, probe: /^EMMS with|^(MMX|SSE).* with EM and TS/, fields: ['all'],
+    guest: /units/, probe: /^EMMS with|^(MMX|SSE).* with EM and TS/, fields: ['all'],
     why: 'EMMS is not refused, #NM comes before #UD',
   },
   {
-    guest: /exceptions/, probe: /^#MF at|FNSTSW/, fields: ['all'],
+    guest: /units/, probe: /^#MF at|FNSTSW/, fields: ['all'],
     why: 'FDIVP pops although its exception is not masked; no #MF at EMMS',
   },
-  { guest: /exceptions/, probe: /an unmasked SSE division/, fields: ['all'], why: 'SSE exceptions are always masked' },
-  { guest: /exceptions/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
+  { guest: /units/, probe: /an unmasked SSE division/, fields: ['all'], why: 'SSE exceptions are always masked' },
+  { guest: /units/, probe: /^alignment/, fields: ['all'], why: 'there are no alignment checks' },
   {
     guest: /exceptions/, probe: /^double: #UD through an absent/, fields: ['error'],
     why: 'EXT is set for contributory exceptions only',

@@ -33,8 +33,7 @@ export const Place = {
 
 export const Variable = {
   PROBE: Place.VARIABLES, DUMP: Place.VARIABLES + 4, RESUME: Place.VARIABLES + 8, RESULT: Place.VARIABLES + 16,
-  RAX: Place.VARIABLES + 24, RDI: Place.VARIABLES + 32, DS: Place.VARIABLES + 40, FINISH: Place.VARIABLES + 48,
-  TABLE: Place.VARIABLES + 64,
+  RAX: Place.VARIABLES + 24, RDI: Place.VARIABLES + 32, DS: Place.VARIABLES + 40,
 } as const
 
 /** Selectors; those of level 3 have their RPL. SYSCALL, SYSRET, SYSENTER and SYSEXIT need the order. */
