@@ -16,11 +16,6 @@ export interface BuiltEngine {
   readonly loopSize: number
 }
 
-/** Key of the form behind each handler number, for profiling: see `profile.ts`. */
-export function formNames(engine: Engine): Map<number, string> {
-  return new Map([...engine.handlers].map(([key, handler]) => [handler, key]))
-}
-
 export function buildEngineFile(profile: Profile): BuiltEngine & { readonly engine: Engine } {
   const missing = undefinedMnemonics()
   if (missing.length > 0) unreachable(`instructions without semantics: ${missing.join(', ')}`)
