@@ -25,10 +25,6 @@ import { Entry, PageFault, PagingMode, Walker } from './walker.ts'
 export const AccessKind = { READ: 0, WRITE: 1, MODIFY: 3, STACK: 4 } as const
 const WRITES = 1
 
-/** FAULT: recorded in the slot. UNFILLABLE: the instruction must run with `access`, which may fault or find a device. */
-export const FillOutcome = { FAULT: 0, FILLED: 1, UNFILLABLE: 2 } as const
-export type FillOutcome = typeof FillOutcome[keyof typeof FillOutcome]
-
 /** Data breakpoints, as the slow path consults them. */
 export interface DataBreakpoints {
   /** Notes a hit in the pending DR6 bits. */
@@ -88,25 +84,6 @@ export class Mmu implements TranslationObserver {
    */
   access(low: number, high: number, size: number, kind: number): number {
     return this.accessIn(this.words[this.contextWord], low, high, size, kind)
-  }
-
-  /** Fills the TLB for an inline handler's access, if an entry can serve it; touches no device. */
-  fillFor(low: number, high: number, size: number, kind: number): FillOutcome {
-    this.filled = false
-    const context = this.words[this.contextWord]
-    if ((low & PAGE_MASK) + size > PAGE_SIZE || (this.checksAlignment && context === this.userContext)) {
-      return FillOutcome.UNFILLABLE
-    }
-    if (this.longMode && !isCanonical(high)) return this.nonCanonical(kind) as FillOutcome
-    const page = this.translate(context, low, high, kind & WRITES)
-    if (page < 0) return FillOutcome.FAULT
-    const entry = this.frames.entry(page)
-    if ((entry & FrameState.PRESENT) === 0) return FillOutcome.UNFILLABLE
-    if ((kind & WRITES) === 0) this.accessRead(context, low, high, size, page, entry)
-    else if ((entry & (FrameState.WATCHED | FrameState.READ_ONLY)) === 0) {
-      this.fill(context, low, high, this.frames.writableFrame(page), true)
-    }
-    return this.filled ? FillOutcome.FILLED : FillOutcome.UNFILLABLE
   }
 
   /** `access` as another context: implicit supervisor accesses take `supervisorContext`. */
