@@ -1,5 +1,5 @@
 /** Translates planned regions into one WebAssembly module. Runs on any thread: it needs nothing but the plans. */
-import '../semantics/index.ts'
+
 import { Decoder } from '../decode/decoder.ts'
 import { emitMaterialise } from '../semantics/flag-code.ts'
 import { MAXIMUM_POOL_PAGES } from '../interpreter/engine-builder.ts'
