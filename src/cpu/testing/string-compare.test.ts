@@ -9,7 +9,9 @@ function text(content: string, words = false): Uint8Array {
   return bytes
 }
 
-function compare(first: Uint8Array, second: Uint8Array, immediate: number, lengths?: readonly [number, number]): { bits: number; flags: number } {
+function compare(
+  first: Uint8Array, second: Uint8Array, immediate: number, lengths?: readonly [number, number],
+): { bits: number; flags: number } {
   const { bits, flags } = compareStrings(first, second, immediate, lengths)
   return { bits, flags }
 }

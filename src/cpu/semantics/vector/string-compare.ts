@@ -195,8 +195,10 @@ function stageIndex(o: Ops, comparison: Comparison): void {
 /** The bits in XMM0, as they are or widened to masks of elements. */
 function stageMask(o: Ops, comparison: Comparison): void {
   const spread = o.let(v(o, W.i16x8_splat, comparison.result()))
-  const wide = maskOf(o, W.i16x8_eq, spread, words(o, 1, 2, 4, 8, 16, 32, 64, 128))
-  const narrow = maskOf(o, W.i8x16_eq, swizzle(o, spread, bytes(o, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)), bytes(o, 1, 2, 4, 8, 16, 32, 64, 128))
+  const low8 = [1, 2, 4, 8, 16, 32, 64, 128]
+  const wide = maskOf(o, W.i16x8_eq, spread, words(o, ...low8))
+  const halves = swizzle(o, spread, bytes(o, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1))
+  const narrow = maskOf(o, W.i8x16_eq, halves, bytes(o, ...low8))
   const elements = o.select(comparison.bit(Bit.WORDS), wide, narrow)
   const plain: Value = v(o, W.v128_and, spread, doublewords(o, 0xffff, 0, 0, 0))
   o.setXmm(0, o.select(comparison.bit(Bit.SELECTION), elements, plain))
