@@ -2,8 +2,7 @@
 import { aesHelpers } from './aes.ts'
 import { floatHelpers } from './float-helpers.ts'
 import type { HelperTable } from './helper.ts'
-import { compareStrings } from './string-compare.ts'
 
 export type { HelperContext, HelperTable } from './helper.ts'
 
-export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers, compareStrings }
+export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers }
