@@ -127,9 +127,9 @@ export const Block = {
   /** Four 16-byte helper arguments and one 16-byte result. */
   ARGUMENTS: 512,
   RESULT: 576,
-  /** Counters of translated code: how often regions were left, by kind of exit (u64 each), and instructions that they executed (u64). */
-  REGION_EXITS: 640,
-  REGION_INSTRUCTIONS: 704,
+  /** Counters of translated code: how often regions were entered, and instructions that they executed (u64 each). */
+  REGION_ENTRIES: 640,
+  REGION_INSTRUCTIONS: 648,
   /** Scratch for accesses that no TLB entry can serve: see mmu/slow-access.ts. */
   SCRATCH: 1024,
   SCRATCH_SIZE: 1024,
