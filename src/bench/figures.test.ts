@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest'
+import { figures, median } from './figures.ts'
+import { target } from './testing/results.ts'
+
+describe('median', () => {
+  it('is the middle value, or the mean of the middle two', () => {
+    expect(median([9, 1, 10])).toBe(9)
+    expect(median([4, 1, 2, 100])).toBe(3)
+    expect(median([])).toBeUndefined()
+  })
+})
+
+describe('figures', () => {
+  it('has MIPS where instructions are counted', () => {
+    const runs = [{ boot: 2 }, { boot: 2 }, { boot: 8 }]
+    expect(figures(target('a', runs, { boot: 500e6 }), 'boot')).toEqual({ seconds: 2, instructions: 500e6, mips: 250 })
+    expect(figures(target('a', [{ boot: 2 }]), 'boot')).toEqual({ seconds: 2 })
+  })
+
+  it('is nothing without runs', () => {
+    expect(figures(target('a', []), 'boot')).toBeUndefined()
+  })
+})
