@@ -13,8 +13,9 @@ import { chosenWorkloads, readOptions } from './options.ts'
 import type { Options } from './options.ts'
 import { baselines, summary } from './ratios.ts'
 import { formatReport } from './report.ts'
-import { TARGETS } from './targets.ts'
+import { MEMORY_BYTES, TARGETS } from './targets.ts'
 import type { Architecture, GuestFiles, Target, TargetOptions } from './targets.ts'
+import { FILL_MEMORY } from './workloads.ts'
 import type { Workload } from './workloads.ts'
 
 interface Contestant {
@@ -96,11 +97,12 @@ async function compare(folder: string, options: Options): Promise<number> {
   const contestants = await presentTargets(options.targets, workloads)
   if (contestants.length === 0) return 1
   const architectures = [...new Set(contestants.map(({ target }) => target.architecture))]
-  const parts = { packages: new PackageFolder(options.packages), workloads, ...loops && { loops: loops.program } }
+  const all = [...workloads, FILL_MEMORY]
+  const parts = { packages: new PackageFolder(options.packages), workloads: all, ...loops && { loops: loops.program } }
   const { files, kernels } = await writeGuests(folder, architectures, parts)
-  const results = await runAll({ contestants, files, options, guest: { engine: options.engine, workloads, folder } })
-  console.log(`\n${formatReport(results, workloads)}`)
-  const about = { kernels, compiler: loops?.compiler, quick: options.quick, engine: options.engine }
+  const results = await runAll({ contestants, files, options, guest: { engine: options.engine, workloads: all, folder } })
+  console.log(`\n${formatReport(results, workloads, MEMORY_BYTES)}`)
+  const about = { kernels, guestMemoryBytes: MEMORY_BYTES, compiler: loops?.compiler, quick: options.quick, engine: options.engine }
   if (options.json !== undefined) await writeFile(options.json, toJson(results, workloads, about))
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0
 }

@@ -5,6 +5,8 @@ import { target } from './testing/results.ts'
 const SHELL = [{ name: 'awk', title: 'awk', suite: 'shell' as const }, { name: 'gzip', title: 'gzip', suite: 'shell' as const }]
 const LOOPS = [{ name: 'sieve', title: 'sieve', suite: 'loops' as const }]
 
+const RAM = 256 * 1024 ** 2
+
 describe('formatReport', () => {
   it('has a table for each suite, with ratios, their means and instructions', () => {
     const results = [
@@ -12,7 +14,7 @@ describe('formatReport', () => {
       target('tenon', [{ boot: 6, awk: 8, gzip: 2, sieve: 8 }], { boot: 3e9, sieve: 4e9 }),
       target('qemu', [{ boot: 2, awk: 2, gzip: 2, sieve: 4 }]),
     ]
-    expect(formatReport(results, [...SHELL, ...LOOPS]).split('\n')).toEqual([
+    expect(formatReport(results, [...SHELL, ...LOOPS], RAM).split('\n')).toEqual([
       '                                 tenon    qemu  instructions',
       'to user space   6.00 s (3.00) 500 MIPS  2.00 s       3,000 M',
       'awk                      8.00 s (4.00)  2.00 s             -',
@@ -28,13 +30,13 @@ describe('formatReport', () => {
   })
 
   it('does without a baseline, and without runs', () => {
-    const text = formatReport([target('tenon', [{ boot: 6 }]), target('v86', [])], [])
+    const text = formatReport([target('tenon', [{ boot: 6 }]), target('v86', [])], [], RAM)
     expect(text.split('\n').slice(0, 2)).toEqual(['                tenon', 'to user space  6.00 s'])
-    expect(formatReport([target('v86', [])], []).split('\n').slice(0, 2)).toEqual(['               v86', 'to user space    -'])
+    expect(formatReport([target('v86', [])], [], RAM).split('\n').slice(0, 2)).toEqual(['               v86', 'to user space    -'])
   })
 
   it('has the largest resident set where the host tells it', () => {
     const results = [{ ...target('tenon', []), runs: [{ seconds: { boot: 1 }, instructions: {}, peakMemoryBytes: 300 * 1024 ** 2 }] }]
-    expect(formatReport(results, [])).toContain('peak memory    300 MiB')
+    expect(formatReport(results, [], RAM).split('\n').slice(2, 4)).toEqual(['peak memory             300 MiB', 'beyond the guest\'s RAM   44 MiB'])
   })
 })

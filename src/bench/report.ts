@@ -10,13 +10,13 @@ type Row = Pick<Workload, 'name' | 'title' | 'suite'>
  * The results as text: a table for each suite, with one line for each workload and one column for each target that can run it. The
  * ratios are to the times of the baselines in the same runs: above 1 is slower.
  */
-export function formatReport(results: readonly TargetResult[], workloads: readonly Row[]): string {
+export function formatReport(results: readonly TargetResult[], workloads: readonly Row[], guestMemoryBytes: number): string {
   const bases = baselines(results)
   const shell = ofSuite(workloads, 'shell')
   const loops = ofSuite(workloads, 'loops')
   const booted = withAny(results, [{ name: 'boot' }])
   const parts = [
-    [...booted.length === 0 ? [] : suiteTable(booted, [{ name: 'boot', title: 'to user space' }], shell, bases, memoryRows(booted))],
+    [...booted.length === 0 ? [] : suiteTable(booted, [{ name: 'boot', title: 'to user space' }], shell, bases, memoryRows(booted, guestMemoryBytes))],
     [...loops.length === 0 ? [] : suiteTable(withAny(results, loops), [], loops, bases, [])],
     [note(bases)],
   ]
@@ -66,10 +66,12 @@ function millions(instructions: number | undefined): string {
   return instructions === undefined ? '-' : `${Math.round(instructions / 1e6).toLocaleString('en')} M`
 }
 
-/** None where the host does not tell. */
-function memoryRows(results: readonly TargetResult[]): string[][] {
+/** The largest resident set, and what of it is not the guest's own; no rows where the host does not tell. */
+function memoryRows(results: readonly TargetResult[], guestMemoryBytes: number): string[][] {
   const peaks = results.map(({ runs }) => median(runs.flatMap(run => run.peakMemoryBytes ?? [])))
-  return peaks.some(peak => peak !== undefined) ? [['peak memory', ...peaks.map(mebibytes)]] : []
+  if (peaks.every(peak => peak === undefined)) return []
+  const beyond = peaks.map(peak => peak && peak - guestMemoryBytes)
+  return [['peak memory', ...peaks.map(mebibytes)], ['beyond the guest\'s RAM', ...beyond.map(mebibytes)]]
 }
 
 function mebibytes(bytes: number | undefined): string {

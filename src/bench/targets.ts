@@ -45,7 +45,8 @@ export interface TargetOptions {
 }
 
 const MEMORY_MEBIBYTES = 256
-const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
+/** The guest's RAM. */
+export const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
 const COMMAND_LINE = 'console=ttyS0 quiet loglevel=1 panic=-1'
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))

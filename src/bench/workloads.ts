@@ -43,6 +43,20 @@ export function shellWorkloads(isQuick: boolean): Workload[] {
   return [...textWorkloads(sizes), ...processWorkloads(sizes)].map(each => ({ ...each, suite: 'shell' }))
 }
 
+/**
+ * Writes to all of the guest's memory that is left, so that the host has given all of it: what a target takes beyond that is its own.
+ * For the end of a run, and not for the report's times.
+ */
+export const FILL_MEMORY: Workload = {
+  name: 'fill-memory',
+  title: 'fill all memory',
+  suite: 'shell',
+  prepare: 'mkdir -p /tmp/fill && mount -t tmpfs -o size=100% none /tmp/fill',
+  script: 'dd if=/dev/zero of=/tmp/fill/file bs=1M count=$(awk \'/MemAvailable/ { print int($2 / 1024) - 8 }\' /proc/meminfo) 2>/dev/null',
+  verify: 'awk \'/MemFree/ { print $2 < 32768 ? "filled" : $2 " kB free" }\' /proc/meminfo; umount /tmp/fill',
+  answer: 'filled',
+}
+
 type ShellWorkload = Omit<Workload, 'suite'>
 
 /** Programs that work on much data. */
