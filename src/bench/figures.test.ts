@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { figures, median } from './figures.ts'
+import { figures, median, peakMemory } from './figures.ts'
+import type { TargetResult } from './figures.ts'
 import { target } from './testing/results.ts'
 
 describe('median', () => {
@@ -19,5 +20,14 @@ describe('figures', () => {
 
   it('is nothing without runs', () => {
     expect(figures(target('a', []), 'boot')).toBeUndefined()
+  })
+})
+
+describe('peakMemory', () => {
+  it('is of the runs that filled the guest\'s memory', () => {
+    const run = (seconds: Record<string, number>, peakMemoryBytes: number): TargetResult['runs'][number] => ({ seconds, instructions: {}, peakMemoryBytes })
+    const runs = [run({ 'boot': 1, 'fill-memory': 1 }, 300), run({ boot: 1 }, 100)]
+    expect(peakMemory({ runs })).toBe(300)
+    expect(peakMemory({ runs: [runs[1]] })).toBeUndefined()
   })
 })

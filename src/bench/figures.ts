@@ -1,4 +1,5 @@
 import type { Run } from './measure.ts'
+import { FILL_MEMORY } from './workloads.ts'
 
 /** A target's runs and what they come to. */
 export interface TargetResult {
@@ -33,4 +34,9 @@ export function figures({ runs }: Pick<TargetResult, 'runs'>, workload: string):
   const instructions = of('instructions')
   if (seconds === undefined) return undefined
   return { seconds, ...instructions !== undefined && { instructions, mips: instructions / seconds / 1e6 } }
+}
+
+/** The median of the largest resident sets of those runs in which the guest had all of its memory. */
+export function peakMemory({ runs }: Pick<TargetResult, 'runs'>): number | undefined {
+  return median(runs.filter(({ seconds }) => seconds[FILL_MEMORY.name] !== undefined).flatMap(run => run.peakMemoryBytes ?? []))
 }

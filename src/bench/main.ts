@@ -50,6 +50,7 @@ interface Course {
 /** One boot of each target in turn, so that what else the host does falls on all alike. */
 async function runAll(course: Course): Promise<Result[]> {
   const { contestants, options: { runs } } = course
+  for (const { target } of contestants) await target.prepare?.()
   const results = contestants.map(({ target: { name, architecture }, version }): Result => ({ name, version, architecture, runs: [], failures: [] }))
   for (let round = 1; round <= runs; round++) {
     for (const [index, { target }] of contestants.entries()) await runOne(course, target, results[index], `run ${round} of ${runs}, ${target.name}`)

@@ -1,4 +1,4 @@
-import { figures, median } from './figures.ts'
+import { figures, peakMemory } from './figures.ts'
 import type { TargetResult } from './figures.ts'
 import { SUITES } from './workloads.ts'
 import type { Suite, Workload } from './workloads.ts'
@@ -48,6 +48,6 @@ export function summary(result: TargetResult, bases: readonly TargetResult[], wo
     medians: Object.fromEntries(names.map(name => [name, figures(result, name)])),
     ratios: Object.fromEntries(names.map(name => [name, ratios(result, bases, name)])),
     geometricMeans: Object.fromEntries(SUITES.map(suite => [suite, meanRatios(result, bases, ofSuite(workloads, suite))])),
-    peakMemoryBytes: median(result.runs.flatMap(run => run.peakMemoryBytes ?? [])),
+    peakMemoryBytes: peakMemory(result),
   }
 }

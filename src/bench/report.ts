@@ -1,4 +1,4 @@
-import { figures, median } from './figures.ts'
+import { figures, peakMemory } from './figures.ts'
 import type { TargetResult } from './figures.ts'
 import { baselines, meanRatios, ofSuite, ratios } from './ratios.ts'
 import type { Ratios } from './ratios.ts'
@@ -68,7 +68,7 @@ function millions(instructions: number | undefined): string {
 
 /** The largest resident set, and what of it is not the guest's own; no rows where the host does not tell. */
 function memoryRows(results: readonly TargetResult[], guestMemoryBytes: number): string[][] {
-  const peaks = results.map(({ runs }) => median(runs.flatMap(run => run.peakMemoryBytes ?? [])))
+  const peaks = results.map(peakMemory)
   if (peaks.every(peak => peak === undefined)) return []
   const beyond = peaks.map(peak => peak && peak - guestMemoryBytes)
   return [['peak memory', ...peaks.map(mebibytes)], ['beyond the guest\'s RAM', ...beyond.map(mebibytes)]]

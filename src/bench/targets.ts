@@ -4,9 +4,11 @@ import { createRequire } from 'node:module'
 import { release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { TenonError } from '../base/errors.ts'
 import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
 import { runWorkloads } from './image/init-script.ts'
+import { MARKER } from './markers.ts'
 import type { GuestCommand } from './measure.ts'
 import type { Suite, Workload } from './workloads.ts'
 
@@ -29,6 +31,8 @@ export interface Target {
   readonly isDefault: boolean
   /** Resolves with its version, or undefined if it is not installed. */
   version(): Promise<string | undefined>
+  /** Called once before its first run. Throws TenonError. */
+  prepare?(): Promise<void>
   /** What it can run. */
   readonly suites: readonly Suite[]
   command(guest: GuestFiles, options: TargetOptions): GuestCommand
@@ -51,6 +55,7 @@ const COMMAND_LINE = 'console=ttyS0 quiet loglevel=1 panic=-1'
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 const TENON_GUEST = fromHere('guests/tenon.js')
+const COMMAND = fromHere('../cli/main.js')
 const ENGINE = fromHere('../engine.wasm')
 const V86_GUEST = fromHere('guests/v86.js')
 
@@ -58,6 +63,7 @@ const V86_GUEST = fromHere('guests/v86.js')
 export const TARGETS: readonly Target[] = [
   { name: 'native', architecture: 'amd64', isDefault: true, suites: ['loops'], version: nativeVersion, command: nativeCommand },
   tenon('tenon', 'amd64', true),
+  { name: 'tenon-run', architecture: 'amd64', isDefault: true, suites: ['shell'], version: tenonVersion, prepare: fetchImage, command: tenonRun },
   qemu('qemu', 'amd64', true),
   { name: 'v86', architecture: 'i386', isDefault: true, suites: ['shell'], version: v86Version, command: v86Command },
   tenon('tenon-i386', 'i386', false),
@@ -84,13 +90,30 @@ function tenon(name: string, architecture: Architecture, isDefault: boolean): Ta
     name,
     architecture,
     isDefault,
-    version: async () => existsSync(ENGINE) ? packageVersion('../../package.json') : undefined,
+    version: tenonVersion,
     suites: suitesOf(architecture),
     command: ({ kernel, initrd }, { engine }) => {
       const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES }
       return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], environment: { TENON_ENGINE: engine }, reports: true }
     },
   }
+}
+
+async function tenonVersion(): Promise<string | undefined> {
+  return existsSync(ENGINE) ? packageVersion('../../package.json') : undefined
+}
+
+/** What a user waits for: `tenon run` with an image that is in the cache, from its start to the first line of the guest's command. */
+function tenonRun(_guest: GuestFiles, { engine }: TargetOptions): GuestCommand {
+  const script = `echo ${MARKER} user-space; echo ${MARKER} done`
+  return { program: process.execPath, args: [COMMAND, 'run', '--', 'sh', '-c', script], environment: { TENON_ENGINE: engine }, reports: false }
+}
+
+/** The first start, which may have to fetch. Throws TenonError BENCH_GUEST_FAILED. */
+async function fetchImage(): Promise<void> {
+  await promisify(execFile)(process.execPath, [COMMAND, 'run', '--', 'true']).catch((cause: Error) => {
+    throw new TenonError('BENCH_GUEST_FAILED', `tenon run does not start: ${cause.message}`, { cause })
+  })
 }
 
 function qemu(name: string, architecture: Architecture, isDefault: boolean): Target {
