@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { figures, median, peakMemory } from './figures.ts'
-import type { TargetResult } from './figures.ts'
+import type { Run } from './measure.ts'
 import { target } from './testing/results.ts'
 
 describe('median', () => {
@@ -25,7 +25,7 @@ describe('figures', () => {
 
 describe('peakMemory', () => {
   it('is of the runs that filled the guest\'s memory', () => {
-    const run = (seconds: Record<string, number>, peakMemoryBytes: number): TargetResult['runs'][number] => ({ seconds, instructions: {}, peakMemoryBytes })
+    const run = (seconds: Run['seconds'], peakMemoryBytes: number): Run => ({ seconds, instructions: {}, peakMemoryBytes })
     const runs = [run({ 'boot': 1, 'fill-memory': 1 }, 300), run({ boot: 1 }, 100)]
     expect(peakMemory({ runs })).toBe(300)
     expect(peakMemory({ runs: [runs[1]] })).toBeUndefined()

@@ -25,7 +25,8 @@ interface Contestant {
 
 /** The targets that were asked for, that are here, and that can run any of the workloads. */
 async function presentTargets(wanted: readonly string[] | undefined, workloads: readonly Workload[]): Promise<Contestant[]> {
-  const isOfUse = ({ suites, name }: Target): boolean => workloads.some(({ suite }) => suites.includes(suite)) || (workloads.length === 0 && name !== 'native')
+  const isOfUse = ({ suites }: Target): boolean =>
+    workloads.some(({ suite }) => suites.includes(suite)) || (workloads.length === 0 && suites.includes('shell'))
   const present: Contestant[] = []
   for (const target of TARGETS.filter(({ name, isDefault }) => wanted?.includes(name) ?? isDefault).filter(isOfUse)) {
     const version = await target.version()
@@ -53,14 +54,17 @@ async function runAll(course: Course): Promise<Result[]> {
   for (const { target } of contestants) await target.prepare?.()
   const results = contestants.map(({ target: { name, architecture }, version }): Result => ({ name, version, architecture, runs: [], failures: [] }))
   for (let round = 1; round <= runs; round++) {
-    for (const [index, { target }] of contestants.entries()) await runOne(course, target, results[index], `run ${round} of ${runs}, ${target.name}`)
+    for (const [index, { target }] of contestants.entries()) {
+      await runOne(course, target, results[index], `run ${round} of ${runs}, ${target.name}`)
+    }
   }
   return results
 }
 
 async function runOne({ files, options, guest }: Course, target: Target, { runs, failures }: Result, title: string): Promise<void> {
   try {
-    const run = await measure(target.command(files.get(target.architecture)!, guest), { timeoutSeconds: options.timeout, workloads: guest.workloads })
+    const command = target.command(files.get(target.architecture)!, guest)
+    const run = await measure(command, { timeoutSeconds: options.timeout, workloads: guest.workloads })
     runs.push(run)
     console.log(`${title}: ${Object.entries(run.seconds).map(([name, seconds]) => `${name} ${seconds.toFixed(2)}`).join(', ')}`)
   } catch (error) {

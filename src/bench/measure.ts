@@ -65,7 +65,8 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
       options.onMarker?.(marker)
     })
     const peakMemoryBytes = await peakMemory(child)
-    return { seconds: { ...times.spans, ...checkedTimes(own, times.spans) }, instructions: instructions.spans, ...peakMemoryBytes !== undefined && { peakMemoryBytes } }
+    const seconds = { ...times.spans, ...checkedTimes(own, times.spans) }
+    return { seconds, instructions: instructions.spans, ...peakMemoryBytes !== undefined && { peakMemoryBytes } }
   } finally {
     child.kill('SIGKILL')
   }

@@ -15,9 +15,10 @@ export function formatReport(results: readonly TargetResult[], workloads: readon
   const shell = ofSuite(workloads, 'shell')
   const loops = ofSuite(workloads, 'loops')
   const booted = withAny(results, [{ name: 'boot' }])
+  const boot = [{ name: 'boot', title: 'to user space' }]
   const parts = [
-    [...booted.length === 0 ? [] : suiteTable(booted, [{ name: 'boot', title: 'to user space' }], shell, bases, memoryRows(booted, guestMemoryBytes))],
-    [...loops.length === 0 ? [] : suiteTable(withAny(results, loops), [], loops, bases, [])],
+    booted.length === 0 ? [] : suiteTable(booted, boot, shell, bases, memoryRows(booted, guestMemoryBytes)),
+    loops.length === 0 ? [] : suiteTable(withAny(results, loops), [], loops, bases, []),
     [note(bases)],
   ]
   return parts.filter(lines => lines.length > 0).map(lines => lines.join('\n')).join('\n\n')

@@ -63,7 +63,10 @@ const V86_GUEST = fromHere('guests/v86.js')
 export const TARGETS: readonly Target[] = [
   { name: 'native', architecture: 'amd64', isDefault: true, suites: ['loops'], version: nativeVersion, command: nativeCommand },
   tenon('tenon', 'amd64', true),
-  { name: 'tenon-run', architecture: 'amd64', isDefault: true, suites: ['shell'], version: tenonVersion, prepare: fetchImage, command: tenonRun },
+  {
+    name: 'tenon-run', architecture: 'amd64', isDefault: true, suites: ['shell'],
+    version: tenonVersion, prepare: fetchImage, command: tenonRun,
+  },
   qemu('qemu', 'amd64', true),
   { name: 'v86', architecture: 'i386', isDefault: true, suites: ['shell'], version: v86Version, command: v86Command },
   tenon('tenon-i386', 'i386', false),
@@ -106,7 +109,8 @@ async function tenonVersion(): Promise<string | undefined> {
 /** What a user waits for: `tenon run` with an image that is in the cache, from its start to the first line of the guest's command. */
 function tenonRun(_guest: GuestFiles, { engine }: TargetOptions): GuestCommand {
   const script = `echo ${MARKER} user-space; echo ${MARKER} done`
-  return { program: process.execPath, args: [COMMAND, 'run', '--', 'sh', '-c', script], environment: { TENON_ENGINE: engine }, reports: false }
+  const args = [COMMAND, 'run', '--', 'sh', '-c', script]
+  return { program: process.execPath, args, environment: { TENON_ENGINE: engine }, reports: false }
 }
 
 /** The first start, which may have to fetch. Throws TenonError BENCH_GUEST_FAILED. */

@@ -22,7 +22,8 @@ describe.skipIf(!canRun)('the loops', () => {
     const workloads = loopWorkloads(true)
     const environment = { PATH: `${folder}:${process.env.PATH}` }
     const script = runWorkloads(workloads, folder).join('\n')
-    const { seconds } = await measure({ program: '/bin/sh', args: ['-c', script], environment, reports: false }, { timeoutSeconds: 60, workloads })
+    const command = { program: '/bin/sh', args: ['-c', script], environment, reports: false }
+    const { seconds } = await measure(command, { timeoutSeconds: 60, workloads })
     expect(Object.keys(seconds)).toEqual(workloads.map(({ name }) => name))
     expect(Object.values(seconds).every(value => value > 0.001)).toBe(true)
   })
