@@ -19,6 +19,7 @@ const runners = [
   new SlicedRunner('outlined handlers', outlined, 1000),
   new SlicedRunner('inline handlers', inlineEngine(), 3),
   new SlicedRunner('fused pairs', fusedEngine((limit) => random.below(limit)), 1000),
+  new SlicedRunner('translated', outlined, 1000, 1),
 ]
 
 /** What differs in the first program of a range that runs differently; '' if all agree. */
@@ -37,6 +38,7 @@ describe('engines agree on random programs', () => {
     expect(firstDisagreement(first, first + CHUNK)).toBe('')
   }, TIMEOUT)
 
+  it('some of them translated', () => { console.log(runners.map(r => r.name + ' ' + r.regions + ' ' + r.retired)) })
   it('which run a good deal of them before the end', () => {
     expect(Math.min(...runners.map((runner) => runner.retired))).toBeGreaterThan(PROGRAMS * 15)
   })

@@ -2,6 +2,7 @@
 import { HELPERS } from '../../src/cpu/helpers.ts'
 import { Interpreter, Stop } from '../../src/cpu/interpreter/interpreter.ts'
 import { features } from '../../src/cpu/isa/rows.ts'
+import { ImmediateCompiler } from '../../src/cpu/translator/compiler.ts'
 import { gpa } from '../../src/base/addresses.ts'
 import { readArithmeticFlags, writeArithmeticFlags } from '../../src/cpu/state/flags.ts'
 import { Slot } from '../../src/cpu/state/layout.ts'
@@ -31,13 +32,13 @@ abstract class Runner {
   private readonly data: Uint8Array[]
   private readonly code = new Uint8Array(CODE_SIZE)
 
-  constructor(name: string, engine: WebAssembly.Module) {
+  constructor(name: string, engine: WebAssembly.Module, threshold?: number) {
     const { machine } = this
     this.name = name
     this.data = machine.dataFrames().map((frame) => machine.pool.u8.subarray(frame, frame + PAGE))
     this.interpreter = new Interpreter({
       processor: machine.cpu, pool: machine.pool, frames: machine.frames, module: engine, helpers: HELPERS, features: features(),
-      arenaSize: 1 << 20,
+      arenaSize: 1 << 20, ...threshold === undefined ? {} : { compiler: new ImmediateCompiler(features()), threshold },
     })
   }
 
@@ -46,6 +47,7 @@ abstract class Runner {
 
   run(program: Program): Result {
     this.load(program)
+    if (this.interpreter.translator !== undefined) this.interpreter.flush()
     for (let n = 0; this.advance() !== Stop.EXCEPTION; n++) if (n > MAXIMUM_SLICES) throw new Error(`${this.name}: the program does not end, at ${this.machine.state.rip.toString(16)}`)
     this.machine.cpu.mmu.abandonSlowStores()
     return this.result()
@@ -90,10 +92,13 @@ export class SteppingRunner extends Runner {
 /** As a machine runs: from decoded traces, in slices. */
 export class SlicedRunner extends Runner {
   private readonly slice: number
-  constructor(name: string, engine: WebAssembly.Module, slice: number) {
-    super(name, engine)
+  constructor(name: string, engine: WebAssembly.Module, slice: number, threshold?: number) {
+    super(name, engine, threshold)
     this.slice = slice
   }
+
+  /** Regions that were translated. */
+  get regions(): number { return this.interpreter.translator?.statistics.installed ?? 0 }
 
   protected advance(): number { return this.interpreter.execute(this.slice) }
 }

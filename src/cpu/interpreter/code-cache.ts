@@ -14,7 +14,7 @@ import type { CodeWatcher, FrameMap } from '../../machine/frame-map.ts'
 import type { Mmu } from '../mmu/mmu.ts'
 import type { CodeContext } from './code-context.ts'
 import { MAXIMUM_CONTEXTS } from './code-context.ts'
-import { NO_ERROR_CODE, Pseudo, RECORD_SIZE, Record } from './record.ts'
+import { NO_ERROR_CODE, PSEUDO_COUNT, Pseudo, RECORD_SIZE, Record } from './record.ts'
 import { Flow } from './record-writer.ts'
 import type { RecordWriter } from './record-writer.ts'
 
@@ -33,13 +33,30 @@ interface Trace {
   limit: number
 }
 
-interface CodePage {
+export interface CodePage {
   readonly page: number
   readonly context: CodeContext
   /** Pool address of the page's frame. */
   readonly frame: number
   readonly entries: Map<number, number>
   readonly traces: Trace[]
+}
+
+/**
+ * Whoever translates hot code. With it, every place that can be jumped to begins with a *door*: a record that counts executions, and
+ * later leads into a translation.
+ */
+export interface HotCode {
+  /** Executions of a door in a page before it is hot. */
+  threshold(page: CodePage): number
+  /** The instruction is never translated, so that what follows it needs a door. */
+  isInterpreted(instruction: Instruction): boolean
+  /** Whether code of this context is translated at all. */
+  translates(context: CodeContext): boolean
+  /** The page's code was overwritten; its records are STALE. */
+  pageDropped(page: CodePage): void
+  /** All records are gone. */
+  flushed(): void
 }
 
 /** Where a lookup stands: the instruction pointer and its linear address, as halves. */
@@ -69,6 +86,8 @@ export class CodeCache implements CodeWatcher {
   private next: number
   /** Instruction pointer of the page being decoded: its linear address without CS.base (low half, signed). */
   private ripPage = 0
+  /** Set by whoever translates hot code, before anything is decoded. */
+  hotCode: HotCode | undefined
   /** Instructions decoded since the start, pages dropped because their code was overwritten, and arena flushes. */
   readonly statistics = { decoded: 0, invalidated: 0, flushed: 0 }
 
@@ -100,6 +119,7 @@ export class CodeCache implements CodeWatcher {
     this.byPage.clear()
     this.next = this.arena
     this.statistics.flushed++
+    this.hotCode?.flushed()
   }
 
   /**
@@ -111,9 +131,88 @@ export class CodeCache implements CodeWatcher {
     const codePage = this.codePage(place.page, context)
     const known = codePage.entries.get(place.offset)
     if (known !== undefined && this.u16[known >>> 1] !== Pseudo.STALE) return known
-    const record = this.findInTraces(codePage, place.offset) || this.decodeTrace(codePage, place)
+    const inner = this.findInTraces(codePage, place.offset)
+    const record = inner === 0 ? this.decodeTrace(codePage, place) : this.doorTo(codePage, inner, place.offset)
     if (record !== 0) codePage.entries.set(place.offset, record)
     return record
+  }
+
+  /** As `find`, but the instruction's record itself and not the door before it. */
+  findBehindDoor(place: CodePlace, context: CodeContext): number {
+    const inner = this.findInTraces(this.codePage(place.page, context), place.offset)
+    if (inner !== 0) return inner
+    const record = this.find(place, context)
+    return record !== 0 && this.isDoor(record) ? record + RECORD_SIZE : record
+  }
+
+  /** Whether the place was jumped to before, in a page that has not changed since. */
+  isKnown(codePage: CodePage, offset: number): boolean { return codePage.entries.has(offset) }
+
+  /** The page's code in a context; it is watched from now on. */
+  codePage(page: number, context: CodeContext): CodePage {
+    const key = pageKey(page, context)
+    const known = this.pages.get(key)
+    if (known !== undefined) return known
+    const frame = this.frames.watchCode(page)
+    const codePage: CodePage = { page, context, frame, entries: new Map(), traces: [] }
+    this.pages.set(key, codePage)
+    const siblings = this.byPage.get(page)
+    if (siblings === undefined) this.byPage.set(page, [codePage])
+    else siblings.push(codePage)
+    return codePage
+  }
+
+  /** The page's code in a context, if any was decoded. */
+  knownPage(page: number, context: CodeContext): CodePage | undefined { return this.pages.get(pageKey(page, context)) }
+
+  /** Whether a page's code is still what it was when `codePage` was made. */
+  isCurrent(codePage: CodePage): boolean { return this.pages.get(pageKey(codePage.page, codePage.context)) === codePage }
+
+  /** Bytes of a page that were used: if they are overwritten, the page is dropped. */
+  noteRange(codePage: CodePage, start: number, end: number): void {
+    codePage.traces.push({ start, end, first: 0, last: 0, limit: 0 })
+  }
+
+  /** Decodes the instruction at an offset into `instruction`; its length, or a DecodeFailure. The next page is not looked at. */
+  decodeInto(instruction: Instruction, codePage: CodePage, offset: number): number {
+    return this.decoder.decode(this.u8, codePage.frame + offset, codePage.frame + PAGE_SIZE, codePage.context.codeSize, instruction)
+  }
+
+  /** The same for an instruction that goes on in another page. */
+  decodeAcross(instruction: Instruction, first: CodePage, second: CodePage, offset: number): number {
+    const head = PAGE_SIZE - offset
+    this.crossing.set(this.u8.subarray(first.frame + offset, first.frame + PAGE_SIZE))
+    this.crossing.set(this.u8.subarray(second.frame, second.frame + 15), head)
+    return this.decoder.decode(this.crossing, 0, head + 15, first.context.codeSize, instruction)
+  }
+
+  /** A copy of a page's bytes. */
+  copyPage(frame: number): Uint8Array { return this.u8.slice(frame, frame + PAGE_SIZE) }
+
+  private isDoor(record: number): boolean {
+    const handler = this.u16[record >>> 1]
+    return handler === Pseudo.COUNT || handler === Pseudo.ENTER
+  }
+
+  /** A door for a record in the middle of a trace; the record itself where nothing is translated. */
+  private doorTo(codePage: CodePage, inner: number, offset: number): number {
+    const door = this.next
+    const at = this.writeDoor(door, offset, codePage)
+    if (at === door) return inner
+    this.writePseudo(at, Pseudo.GOTO, offset)
+    this.i32[(at + Record.LINK) >> 2] = inner
+    this.next = at + RECORD_SIZE
+    codePage.traces.push({ start: 0, end: 0, first: door, last: door, limit: this.next })
+    return door
+  }
+
+  /** Writes a door at `at`, if there are doors; returns the place for the next record. */
+  private writeDoor(at: number, offset: number, codePage: CodePage): number {
+    const { hotCode } = this
+    if (hotCode === undefined || !hotCode.translates(codePage.context)) return at
+    this.writePseudo(at, Pseudo.COUNT, offset)
+    this.i32[(at + Record.LINK) >> 2] = hotCode.threshold(codePage)
+    return at + RECORD_SIZE
   }
 
   /** Links the branch that a LINK record stands for, or turns the record into a GOTO, and returns the target's record (0: fault). */
@@ -164,8 +263,13 @@ export class CodeCache implements CodeWatcher {
     return this.mmu.translateFetch(next.low, next.high) === expected
   }
 
-  /** Makes one record STALE. */
-  retire(record: number): void { this.u16[record >>> 1] = Pseudo.STALE }
+  /** A CHECK_CROSSING record, and the door before it, whose second page is another one now. */
+  retireCrossing(check: number): void {
+    this.retire(check)
+    if (this.isDoor(check - RECORD_SIZE)) this.retire(check - RECORD_SIZE)
+  }
+
+  private retire(record: number): void { this.u16[record >>> 1] = Pseudo.STALE }
 
   codeWritten(_frame: number, offset: number, length: number, page: number): void {
     const codePages = this.byPage.get(page)
@@ -177,6 +281,7 @@ export class CodeCache implements CodeWatcher {
     this.byPage.delete(page)
     this.frames.unwatchCode(page)
     this.statistics.invalidated++
+    for (const codePage of codePages) this.hotCode?.pageDropped(codePage)
   }
 
   private drop(codePage: CodePage): void {
@@ -186,26 +291,13 @@ export class CodeCache implements CodeWatcher {
     this.pages.delete(pageKey(codePage.page, codePage.context))
   }
 
-  private codePage(page: number, context: CodeContext): CodePage {
-    const key = pageKey(page, context)
-    const known = this.pages.get(key)
-    if (known !== undefined) return known
-    const frame = this.frames.watchCode(page)
-    const codePage: CodePage = { page, context, frame, entries: new Map(), traces: [] }
-    this.pages.set(key, codePage)
-    const siblings = this.byPage.get(page)
-    if (siblings === undefined) this.byPage.set(page, [codePage])
-    else siblings.push(codePage)
-    return codePage
-  }
-
   /** An instruction inside a trace that was decoded from an earlier entry. */
   private findInTraces(codePage: CodePage, offset: number): number {
     for (const trace of codePage.traces) {
       if (offset < trace.start || offset >= trace.end) continue
       for (let record = trace.first; record < trace.last; record += RECORD_SIZE) {
         const handler = this.u16[record >>> 1]
-        if (handler > Pseudo.RAISE && this.u16[(record + Record.PAGE_OFFSET) >>> 1] === offset) return record
+        if (handler >= PSEUDO_COUNT && this.u16[(record + Record.PAGE_OFFSET) >>> 1] === offset) return record
       }
     }
     return 0
@@ -215,28 +307,48 @@ export class CodeCache implements CodeWatcher {
     const { context, frame } = codePage
     const trace: Trace = { start: place.offset, end: place.offset, first: this.next, last: this.next, limit: this.next }
     const branches: number[] = []
-    let at = this.next
+    let at = this.writeDoor(this.next, place.offset, codePage)
     let offset = place.offset
     let flow: number = Flow.NEXT
+    let innerDoor = 0
     for (let count = 0; count < MAXIMUM_TRACE && offset < PAGE_SIZE; count++) {
-      if (count > 0 && codePage.entries.has(offset)) break
+      if (count > 0 && innerDoor === 0 && codePage.entries.has(offset)) break
       const length = this.decodeAt(frame, offset, context)
       if (length <= 0) {
         if (count > 0) break
         if (length === DecodeFailure.TRUNCATED) return this.decodeCrossingTrace(codePage, place)
       }
+      innerDoor = 0
       flow = this.writeOne(at, offset, length, context)
       if (length > 0 && this.isNearBranch(offset, context)) branches.push(at)
       if (length > 0) this.fuse(at, trace.first)
       at += RECORD_SIZE
       offset += Math.max(length, 1)
       if (flow === Flow.AWAY || flow === Flow.BARRIER) break
+      if (length > 0 && this.hotCode?.isInterpreted(this.instruction)) {
+        innerDoor = at
+        at = this.writeInnerDoor(at, offset, codePage)
+        if (at === innerDoor) innerDoor = 0
+      }
+    }
+    if (innerDoor !== 0) {
+      // Nothing stands behind it.
+      at = innerDoor
+      codePage.entries.delete(offset)
     }
     trace.last = at
     trace.end = offset
     at = this.writeEnd(at, offset, flow)
     this.finish(codePage, trace, branches, at)
     return trace.first
+  }
+
+  /** A door in a trace, behind an instruction that is never translated. */
+  private writeInnerDoor(at: number, offset: number, codePage: CodePage): number {
+    if (offset >= PAGE_SIZE || codePage.entries.has(offset)) return at
+    const next = this.writeDoor(at, offset, codePage)
+    if (next !== at) codePage.entries.set(offset, at)
+    return next
   }
 
   private decodeAt(frame: number, offset: number, context: CodeContext): number {
@@ -313,7 +425,7 @@ export class CodeCache implements CodeWatcher {
     let at = end
     for (const branch of branches) {
       const target = this.i32[(branch + Record.IMMEDIATE) >> 2]
-      const known = codePage.entries.get(target) ?? this.findWithin(trace, target)
+      const known = codePage.entries.get(target) ?? (this.hotCode === undefined ? this.findWithin(trace, target) : 0)
       if (known !== 0) this.i32[(branch + Record.LINK) >> 2] = known
       else {
         this.writeLink(at, target, branch)
@@ -338,18 +450,19 @@ export class CodeCache implements CodeWatcher {
     const nextPage = this.nextPage(place)
     if (nextPage < 0) return 0
     const { context, frame } = codePage
-    const check = this.next
+    const first = this.next
+    const check = this.writeDoor(first, place.offset, codePage)
     const at = check + RECORD_SIZE
     const length = this.decodeCrossing(frame, place.offset, nextPage, context)
-    const trace: Trace = { start: place.offset, end: PAGE_SIZE, first: check, last: at, limit: at }
+    const trace: Trace = { start: place.offset, end: PAGE_SIZE, first, last: at, limit: at }
     this.writePseudo(check, Pseudo.CHECK_CROSSING, place.offset)
     this.i32[(check + Record.DISPLACEMENT) >> 2] = nextPage
     const flow = this.writeOne(at, place.offset, length, context)
     const branches = length > 0 && this.isNearBranch(place.offset, context) ? [at] : []
     this.finish(codePage, trace, branches, this.writeEnd(at + RECORD_SIZE, place.offset + Math.max(length, 1), flow))
     const second = this.codePage(nextPage, context)
-    second.traces.push({ start: 0, end: place.offset + Math.max(length, 1) - PAGE_SIZE, first: check, last: check, limit: at })
-    return check
+    second.traces.push({ start: 0, end: place.offset + Math.max(length, 1) - PAGE_SIZE, first, last: first, limit: at })
+    return first
   }
 
   private decodeCrossing(frame: number, offset: number, nextPage: number, context: CodeContext): number {
@@ -404,5 +517,5 @@ function fusedPairs(triples: Uint16Array): ReadonlyMap<number, number> {
 /** A 64-bit sum, as halves. */
 export function addToLinear(low: number, high: number, by: number): { low: number; high: number } {
   const sum = (low >>> 0) + by
-  return { low: sum | 0, high: sum >= 2 ** 32 ? (high + 1) | 0 : high }
+  return { low: sum | 0, high: sum >= 2 ** 32 ? (high + 1) | 0 : sum < 0 ? (high - 1) | 0 : high }
 }

@@ -23,7 +23,8 @@ export interface TranslatedPlace extends Place { readonly local: number; loaded?
 export const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load }
 export const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store }
 
-const FIELDS: Record<FieldName, { offset: number; size: Size }> = {
+/** Where the fields are in the slot. */
+export const SLOT_FIELDS: Record<FieldName, { offset: number; size: Size }> = {
   MXCSR: { offset: Slot.MXCSR, size: 32 },
   FCW: { offset: Slot.FCW, size: 16 },
   FSW: { offset: Slot.FSW, size: 16 },
@@ -152,9 +153,9 @@ export abstract class EmitterBase extends Ops {
   setReg(register: number, size: OperandSize, value: Value): void { this.stageGeneral(this.cpuValue, Slot.GPR + register * 8, size, value) }
   xmm(register: number): Value { return this.slotValue(Slot.YMM + register * 32, 128) }
   setXmm(register: number, value: Value): void { this.stageStore(this.cpuValue, 128, value, Slot.YMM + register * 32) }
-  field(name: FieldName): Value { return this.slotValue(FIELDS[name].offset, FIELDS[name].size) }
+  field(name: FieldName): Value { return this.slotValue(SLOT_FIELDS[name].offset, SLOT_FIELDS[name].size) }
   setField(name: FieldName, value: Value): void {
-    const { offset, size } = FIELDS[name]
+    const { offset, size } = SLOT_FIELDS[name]
     this.stageStore(this.cpuValue, size, this.fit(value, carrier(size)), offset)
   }
 }

@@ -15,6 +15,7 @@
 import { unreachable } from '../../base/errors.ts'
 import { emitMaterialise } from '../semantics/flag-code.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
+import { MAXIMUM_REGIONS, emitDispatcher } from '../translator/dispatcher.ts'
 import { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { InterpreterOps } from './emitter.ts'
@@ -58,6 +59,8 @@ export interface Engine {
 }
 
 export const MAXIMUM_POOL_PAGES = 65536
+/** Index of the table that holds translated regions; the first holds the handlers. */
+const REGION_TABLE = 1
 
 export function buildEngine(description: EngineDescription): Engine {
   return new EngineBuilder(description).build()
@@ -68,6 +71,8 @@ class EngineBuilder {
   private readonly module = new ModuleBuilder()
   private readonly functions: EngineFunctions
   private readonly checkCrossing: number
+  private readonly validateRegion: number
+  private readonly resolveExit: number
   private readonly refused: string[] = []
   private readonly outlinedByCode = new Map<string, number>()
   private readonly helpers: string[] = []
@@ -82,6 +87,8 @@ class EngineBuilder {
     const lookup = module.importFunction('env', 'lookup', [I32, I32], [I32])
     const checkSegment = module.importFunction('env', 'checkSegment', [I32, I32, I32], [I32])
     this.checkCrossing = module.importFunction('env', 'checkCrossing', [I32], [I32])
+    this.validateRegion = module.importFunction('env', 'validateRegion', [I32], [])
+    this.resolveExit = module.importFunction('env', 'resolveExit', [I32, I32], [I32])
     const helperNumber = (name: string): number => {
       const known = this.helpers.indexOf(name)
       return known >= 0 ? known : this.helpers.push(name) - 1
@@ -100,12 +107,13 @@ class EngineBuilder {
     const inlineCount = firstFused + fused.length
     const outlinedNumber = (form: Form): number => inlineCount + distinct.indexOf(outlinedOf(form))
     const table = [
-      ...this.emitPseudoHandlers(),
+      ...this.emitPseudoHandlers(REGION_TABLE),
       ...inline.map(outlinedOf),
       ...fused.map(([first]) => outlinedOf(first)),
       ...distinct,
     ]
     this.module.table(table.length)
+    this.module.table(MAXIMUM_REGIONS, 'regions')
     this.module.element(0, table)
     const loopSize = this.emitLoop(inline, fused)
     const outlined = this.description.forms.map((form): [string, number] => [form.key, outlinedNumber(form)])
@@ -170,7 +178,7 @@ class EngineBuilder {
   }
 
   /** Outlined functions of the pseudo handlers, by number. */
-  private emitPseudoHandlers(): number[] {
+  private emitPseudoHandlers(regionTable: number): number[] {
     const leaveWith = (code: number): number => {
       const f = this.module.function([I32, I32, I32], [I32])
       f.get(0).i32(code).memory(W.i32_store, Slot.EXIT_CODE).i32(0)
@@ -184,6 +192,9 @@ class EngineBuilder {
     handlers[Pseudo.CHECK_CROSSING] = this.emitCheckCrossing()
     handlers[Pseudo.RAISE] = this.emitRaise()
     handlers[Pseudo.STOP] = leaveWith(ExitCode.BUDGET)
+    handlers[Pseudo.COUNT] = leaveWith(ExitCode.HOT)
+    const { validateRegion, resolveExit } = this
+    handlers[Pseudo.ENTER] = emitDispatcher(this.module, { lookup: this.functions.lookup, validateRegion, resolveExit }, regionTable).index
     return handlers
   }
 
@@ -265,9 +276,14 @@ class LoopEmitter {
     f.get(this.cpu).i32(ExitCode.BUDGET).memory(W.i32_store, Slot.EXIT_CODE)
     f.end()
     this.storeFlags()
-    f.get(this.cpu).get(this.account).get(this.record).op(W.i32_sub).memory(W.i32_store, Slot.BUDGET)
+    this.storeBudget()
     f.get(this.record)
     return f.code.length
+  }
+
+  /** What is left, times RECORD_SIZE. */
+  private storeBudget(): void {
+    this.f.get(this.cpu).get(this.account).get(this.record).op(W.i32_sub).memory(W.i32_store, Slot.BUDGET)
   }
 
   /** One block a handler, the dispatch innermost. Pseudo handlers that are not inline share the slow path. */
@@ -289,6 +305,8 @@ class LoopEmitter {
     const ops = new InterpreterOps(site, this.functions)
     f.end()
     this.emitGoto()
+    f.end()
+    this.emitDoor()
     for (const samples of forms) {
       f.end()
       ops.emitForm(samples)
@@ -319,14 +337,25 @@ class LoopEmitter {
     f.get(this.target).set(this.record).br(this.loop)
   }
 
-  /** The outlined handler: flags go through memory, because it may read and write them. */
+  /** Counts a door's executions; it stands for no instruction. */
+  private emitDoor(): void {
+    const { f } = this
+    f.get(this.record).get(this.record).memory(W.i32_load, Record.LINK).i32(1).op(W.i32_sub).tee(this.left).memory(W.i32_store, Record.LINK)
+    f.get(this.left).op(W.i32_eqz).brIf(this.slow)
+    f.get(this.account).i32(RECORD_SIZE).op(W.i32_add).set(this.account)
+    f.get(this.record).i32(RECORD_SIZE).op(W.i32_add).set(this.record).br(this.loop)
+  }
+
+  /** The outlined handler: flags go through memory, because it may read and write them, and so does what is left: it may run a region. */
   private emitDefault(): void {
     const { f } = this
     this.storeFlags()
+    this.storeBudget()
     // The handler's number is kept: an instruction that overwrites its own page makes its record stale.
     f.get(this.cpu).get(this.record).get(this.context).get(this.record).memory(W.i32_load16_u, Record.HANDLER).tee(this.left)
     f.callIndirect(this.module.type([I32, I32, I32], [I32])).set(this.target)
     this.loadState()
+    f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).get(this.record).op(W.i32_add).set(this.account)
     f.get(this.target).op(W.i32_eqz).brIf(this.exit)
     // A pseudo handler counts nothing.
     f.get(this.account).get(this.record).op(W.i32_sub)
@@ -355,5 +384,5 @@ class LoopEmitter {
   }
 }
 
-/** Straight on into the next page is rare enough for the slow path, as are the others; only GOTO is inline. */
-const isSlowPseudo = (handler: number): boolean => handler < PSEUDO_COUNT && handler !== Pseudo.GOTO
+/** Straight on into the next page is rare enough for the slow path, as are the others; only GOTO and doors that count are inline. */
+const isSlowPseudo = (handler: number): boolean => handler < PSEUDO_COUNT && handler !== Pseudo.GOTO && handler !== Pseudo.COUNT

@@ -22,6 +22,9 @@ import { ACCESS_KIND_SHIFT } from './site.ts'
 import { FORMS_SECTION, HELPERS_SECTION, decodeHelpers, decodeTables } from './engine-image.ts'
 import { JumpCache } from './jump-cache.ts'
 import { RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
+import { ExitKind, EXIT_KIND_MASK, RegionExit } from '../translator/exits.ts'
+import type { RegionCompiler } from '../translator/compiler.ts'
+import { Translator } from '../translator/translator.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records take 32 bytes each; a boot of Linux decodes about half a million instructions. */
@@ -49,6 +52,10 @@ export interface InterpreterParts {
   /** CPUID features whose encodings exist. */
   readonly features: ReadonlySet<string>
   readonly arenaSize?: number
+  /** Translates hot code; without it everything is interpreted. */
+  readonly compiler?: RegionCompiler
+  /** Executions before code counts as hot. */
+  readonly threshold?: number
 }
 
 type RunFunction = (cpu: number, record: number, budget: number) => number
@@ -60,6 +67,7 @@ export class Interpreter {
   private readonly jumps: JumpCache
   private readonly contexts = new CodeContexts()
   private readonly runRecords: RunFunction
+  readonly translator: Translator | undefined
   private readonly stepArea: number
   private context: CodeContext
   /** Slot.RIP was set on the way out: the record that was left says nothing. */
@@ -81,18 +89,27 @@ export class Interpreter {
     const tables = decodeTables(customSection(module, FORMS_SECTION))
     const arenaSize = parts.arenaSize ?? DEFAULT_ARENA_SIZE
     this.stepArea = pool.allocateRun(1)
+    const writer = new RecordWriter(pool.buffer, state.slot, tables)
     this.cache = new CodeCache({
       decoder: new Decoder(parts.features),
-      writer: new RecordWriter(pool.buffer, state.slot, tables),
+      writer,
       frames, mmu: processor.mmu, fused: tables.fused, buffer: pool.buffer,
       arena: pool.allocateRun(arenaSize >>> 12), arenaSize,
     })
     this.context = this.contexts.current(state)
-    this.runRecords = this.instantiate(module, pool, parts.helpers)
+    const { run, regions } = this.instantiate(module, pool, parts.helpers)
+    this.runRecords = run as RunFunction
+    if (parts.compiler === undefined) return
+    this.translator = new Translator({
+      state, pool, cache: this.cache, writer, mmu: processor.mmu, compiler: parts.compiler, table: regions as WebAssembly.Table,
+      threshold: parts.threshold,
+    })
+    this.cache.hotCode = this.translator
   }
 
   /** Runs up to about `budget` instructions (a slice never ends inside one straight line). */
   execute(budget: number): StopCode {
+    this.translator?.poll()
     this.enterContext()
     let record = this.lookupHere()
     let left = budget * RECORD_SIZE
@@ -110,7 +127,15 @@ export class Interpreter {
       if (exit === ExitCode.BUDGET) return Stop.BUDGET
       left = this.remaining
       if (left <= 0) return Stop.BUDGET
-      record = exit === ExitCode.LINK ? this.followLink(record) : this.lookupStale(record)
+      record = this.mend(exit, record)
+    }
+  }
+
+  private mend(exit: number, record: number): number {
+    switch (exit) {
+      case ExitCode.LINK: return this.followLink(record)
+      case ExitCode.HOT: return this.noteHot(record)
+      default: return this.lookupStale(record)
     }
   }
 
@@ -135,7 +160,7 @@ export class Interpreter {
     this.context = this.contexts.current(this.state)
   }
 
-  private instantiate(module: WebAssembly.Module, pool: Pool, named: InterpreterParts['helpers']): RunFunction {
+  private instantiate(module: WebAssembly.Module, pool: Pool, named: InterpreterParts['helpers']): Record<string, unknown> {
     const helpers = decodeHelpers(customSection(module, HELPERS_SECTION)).map((name) => named[name] ?? unreachable(`no helper is called ${name}`))
     const { processor } = this
     const { mmu } = processor
@@ -149,8 +174,10 @@ export class Interpreter {
       checkSegment: (segment: number, offset: number, word: number): number =>
         Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
+      validateRegion: (door: number): void => this.translator?.validate(door >>> 0),
+      resolveExit: (exit: number, header: number): number => this.resolveExit(exit >>> 0, header >>> 0),
     }
-    return new WebAssembly.Instance(module, { env }).exports.run as RunFunction
+    return new WebAssembly.Instance(module, { env }).exports
   }
 
   /** A helper may have made an interrupt possible (STI, POPF, a device's register): it is delivered before the next instruction. */
@@ -182,7 +209,8 @@ export class Interpreter {
     const code = this.exitCode
     let executed = (given - this.remaining) >> RECORD_SHIFT
     if (this.pointerIsSet) {
-      if (state.u16[record >>> 1] !== Pseudo.GOTO_PAGE) executed++
+      const handler = state.u16[record >>> 1]
+      if (handler !== Pseudo.GOTO_PAGE && handler !== Pseudo.ENTER) executed++
     } else if (code === ExitCode.RESYNC) executed++
     else this.setRipFrom(record)
     this.executed += executed
@@ -270,8 +298,29 @@ export class Interpreter {
     return record === 0 ? this.fail(low, high, ExitCode.EXCEPTION) : record
   }
 
+  /** A door asks for a translation; the interpreter goes on meanwhile. */
+  private noteHot(door: number): number {
+    if (this.locate(this.ripLow, this.ripHigh)) this.translator?.request(door >>> 0, this.place, this.context)
+    return door
+  }
+
+  /** The record to go on from after a region was left by an exit that says where in its own pages. */
+  private resolveExit(exit: number, header: number): number {
+    const { state } = this
+    const anchor = this.translator?.anchorOf(header) ?? unreachable('an exit without a translator')
+    const at = state.i32[(exit >>> 2) + RegionExit.AT]
+    const target = addToLinear(anchor.low, anchor.high, at)
+    if (this.cache.full) return this.fail(target.low, target.high, ExitCode.STALE)
+    if (!this.locate(target.low, target.high)) return this.fail(target.low, target.high, ExitCode.EXCEPTION)
+    const isHere = (state.u32[(exit >>> 2) + RegionExit.KIND] & EXIT_KIND_MASK) === ExitKind.HERE
+    const record = isHere ? this.cache.findBehindDoor(this.place, this.context) : this.cache.find(this.place, this.context)
+    if (record === 0) return this.fail(target.low, target.high, ExitCode.EXCEPTION)
+    state.u32[(exit >>> 2) + RegionExit.RECORD] = record
+    return record
+  }
+
   private lookupStale(record: number): number {
-    if (this.state.u16[record >>> 1] === Pseudo.CHECK_CROSSING) this.cache.retire(record >>> 0)
+    if (this.state.u16[record >>> 1] === Pseudo.CHECK_CROSSING) this.cache.retireCrossing(record >>> 0)
     return this.lookupHere()
   }
 

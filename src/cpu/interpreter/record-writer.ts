@@ -47,6 +47,7 @@ interface RowPlan {
   readonly protectedOnly: boolean
 }
 
+const CALLS = new Set(['CALL', 'CALL_INDIRECT'])
 const AWAY = new Set(['JMP', 'JMP_INDIRECT', 'CALL', 'CALL_INDIRECT', 'RET'])
 
 export class RecordWriter {
@@ -69,6 +70,7 @@ export class RecordWriter {
 
   flow(instruction: Instruction): number { return this.plans[instruction.row].flow }
   branches(instruction: Instruction): boolean { return this.plans[instruction.row].branches }
+  isCall(instruction: Instruction): boolean { return CALLS.has(rows[instruction.row].mnemonic) }
 
   /** Vector of the exception that stands in for the instruction in this context, or 0. */
   refusal(instruction: Instruction, context: CodeContext): number {
@@ -82,6 +84,14 @@ export class RecordWriter {
       default: return 0
     }
   }
+
+  /** A number for the instruction's form, below `formCount`; the same for branches inside and out of their page. */
+  formOf(instruction: Instruction): number {
+    const plan = this.plans[instruction.row]
+    const address = plan.addresses ? addressClass(instruction, plan.viaModRm) : AddressClass.NONE
+    return plan.base + this.shape(instruction, plan, address, 0)
+  }
+  get formCount(): number { return this.handlers.length }
 
   /**
    * Writes the record at `at`. `offset` is the instruction's place in its page, `target` where its branch goes, relative to the page.

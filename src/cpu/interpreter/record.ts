@@ -48,7 +48,23 @@ export const Pseudo = {
   RAISE: 5,
   /** The end of a single step. */
   STOP: 6,
+  /** A door: counts LINK down, and asks for a translation when it comes to zero. The next record is the instruction that it stands before. */
+  COUNT: 7,
+  /** A door into a translated region: see DoorRecord. */
+  ENTER: 8,
 } as const
-export const PSEUDO_COUNT = 7
+export const PSEUDO_COUNT = 9
+
+/** Fields of an ENTER record. */
+export const DoorRecord = {
+  /** Distance of the door's page from the region's anchor, in pages (i32). */
+  DELTA: 12,
+  /** Number of the entry (u32). */
+  ENTRY: 16,
+  /** Address of the region's header (u32): see translator/exits.ts. */
+  HEADER: 20,
+  /** Position of the region's function in the table (u32). */
+  FUNCTION: 24,
+} as const
 
 export const NO_ERROR_CODE = 0xffffffff

@@ -79,6 +79,9 @@ export const Slot = {
   REPEATS: 984,
   /** Instruction pointer at which INTERRUPT_SHADOW counts (u64). */
   SHADOW_RIP: 992,
+  /** Change whenever the mapping of translated code may have changed: of any, and of any in global pages (u32). */
+  CODE_GENERATION: 1000,
+  GLOBAL_CODE_GENERATION: 1004,
 } as const
 
 /** Offsets in the block. Segment caches: ES CS SS DS FS GS LDTR TR, 16 bytes each: selector u16, attributes u16, limit u32, unused. */
@@ -176,4 +179,6 @@ export const ExitCode = {
   HALT: 6,
   /** Shutdown: a triple fault. */
   SHUTDOWN: 7,
+  /** A door has counted to zero; the record is the door. */
+  HOT: 8,
 } as const

@@ -72,6 +72,7 @@ export class FunctionBody {
   readonly parameters: readonly ValueTypeCode[]
   readonly code = new ByteWriter()
   private readonly localTypes: ValueTypeCode[] = []
+  private front: FunctionBody | undefined
   /** Open blocks; branch targets are named by the depth at which they were opened. */
   depth = 0
 
@@ -141,9 +142,12 @@ export class FunctionBody {
     return this
   }
 
+  /** Puts code, which declares no locals of its own, before all that was emitted here. */
+  insertFront(front: FunctionBody): void { this.front = front }
+
   /** The body as it stands in the code section: locals, then code, then `end`. */
   encode(): Uint8Array {
-    const out = new ByteWriter(this.code.length + 64)
+    const out = new ByteWriter(this.code.length + 512)
     const runs: [number, ValueTypeCode][] = []
     for (const type of this.localTypes) {
       const last = runs.at(-1)
@@ -152,6 +156,7 @@ export class FunctionBody {
     }
     out.unsigned(runs.length)
     for (const [count, type] of runs) { out.unsigned(count); out.byte(type) }
+    if (this.front !== undefined) out.bytes(this.front.code.view())
     out.bytes(this.code.view())
     out.byte(W.end)
     return out.view()
@@ -167,7 +172,7 @@ export class FunctionBody {
 
 interface Import { module: string; name: string; kind: number; descriptor: number[] }
 
-/** A module: imports first, then functions, one table at most, exports. */
+/** A module: imports first, then functions, tables, exports. */
 export class ModuleBuilder {
   private readonly types: string[] = []
   private readonly typeBytes: number[][] = []
@@ -175,7 +180,7 @@ export class ModuleBuilder {
   private importedFunctions = 0
   private readonly functions: { body: FunctionBody; type: number }[] = []
   private readonly exports: { name: string; kind: number; index: number }[] = []
-  private tableSize = 0
+  private readonly tables: number[] = []
   private readonly customSections: { name: string; content: Uint8Array }[] = []
   private readonly elements: { offset: number; functions: readonly number[] }[] = []
 
@@ -204,7 +209,12 @@ export class ModuleBuilder {
     return body
   }
 
-  table(size: number): void { this.tableSize = size }
+  /** A table of functions; returns its index. Elements are for the first. */
+  table(size: number, exportAs?: string): number {
+    const index = this.tables.push(size) - 1
+    if (exportAs !== undefined) this.exports.push({ name: exportAs, kind: 1, index })
+    return index
+  }
   customSection(name: string, content: Uint8Array): void { this.customSections.push({ name, content }) }
   element(offset: number, functions: readonly number[]): void { this.elements.push({ offset, functions }) }
 
@@ -216,7 +226,7 @@ export class ModuleBuilder {
       for (const { module, name, kind, descriptor } of this.imports) { w.text(module); w.text(name); w.byte(kind); w.bytes(descriptor) }
     })
     section(out, 3, this.functions.length, (w) => { for (const { type } of this.functions) w.unsigned(type) })
-    section(out, 4, this.tableSize > 0 ? 1 : 0, (w) => { w.byte(0x70); w.byte(0); w.unsigned(this.tableSize) })
+    section(out, 4, this.tables.length, (w) => { for (const size of this.tables) { w.byte(0x70); w.byte(0); w.unsigned(size) } })
     section(out, 7, this.exports.length, (w) => {
       for (const { name, kind, index } of this.exports) { w.text(name); w.byte(kind); w.unsigned(index) }
     })

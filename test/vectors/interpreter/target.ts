@@ -1,6 +1,7 @@
 /** The interpreter as an engine for the vectors: one processor and one built engine for all of them. */
 import { HELPERS } from '../../../src/cpu/helpers.ts'
 import { Interpreter, Stop } from '../../../src/cpu/interpreter/interpreter.ts'
+import { ImmediateCompiler } from '../../../src/cpu/translator/compiler.ts'
 import { features, rows } from '../../../src/cpu/isa/rows.ts'
 import { Slot } from '../../../src/cpu/state/layout.ts'
 import { CODE_SIZE, DATA_SIZE } from '../environment.ts'
@@ -24,6 +25,7 @@ const repeatable = new Set(rows.filter((row) => row.attributes.repeat !== undefi
 export class InterpreterTarget implements VectorTarget {
   readonly name: string
   private readonly lazyFlags: boolean
+  private readonly translated: boolean
   private readonly machine = new VectorMachine()
   private readonly interpreter: Interpreter
   private readonly code: Uint8Array[]
@@ -31,10 +33,14 @@ export class InterpreterTarget implements VectorTarget {
   private readonly before = new Uint8Array(DATA_SIZE)
   private readonly outcome = { state: new BigUint64Array(WORDS), exception: undefined as Exception | undefined, data: new Uint8Array(DATA_SIZE) }
 
-  /** With `lazyFlags` the arithmetic flags are given as an instruction leaves them, where one can. */
-  constructor(name: string, engine: WebAssembly.Module, options: { readonly lazyFlags: boolean }) {
+  /**
+   * With `lazyFlags` the arithmetic flags are given as an instruction leaves them, where one can; with `translated` each instruction
+   * runs as a region of its own, if it can be translated.
+   */
+  constructor(name: string, engine: WebAssembly.Module, options: { readonly lazyFlags: boolean; readonly translated?: boolean }) {
     this.name = name
     this.lazyFlags = options.lazyFlags
+    this.translated = options.translated === true
     const { machine } = this
     const page = (frame: number): Uint8Array => machine.pool.u8.subarray(frame, frame + PAGE)
     this.code = machine.codeFrames().map(page)
@@ -42,9 +48,12 @@ export class InterpreterTarget implements VectorTarget {
     for (const bytes of this.code) bytes.fill(INT3)
     this.interpreter = new Interpreter({
       processor: machine.cpu, pool: machine.pool, frames: machine.frames, module: engine, helpers: HELPERS, features: features(),
-      arenaSize: 1 << 20,
+      arenaSize: 1 << 20, ...this.translated ? { compiler: new ImmediateCompiler(features()), threshold: 1 } : {},
     })
   }
+
+  /** Regions that were made. */
+  get regions(): number { return this.interpreter.translator?.statistics.installed ?? 0 }
 
   run(vector: Vector): Outcome {
     this.load(vector)
@@ -75,6 +84,10 @@ export class InterpreterTarget implements VectorTarget {
 
   private execute(vector: Vector): number {
     const { interpreter, machine } = this
+    if (this.translated && !repeatable.has(vector.row)) {
+      interpreter.flush()
+      return interpreter.execute(1)
+    }
     let stop = interpreter.step()
     if (!repeatable.has(vector.row)) return stop
     const start = vector.initial[Word.RIP]

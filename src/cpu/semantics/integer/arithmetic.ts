@@ -83,8 +83,8 @@ define('CMPXCHG', 'rw,r', (o) => {
   o.flags('SUB', o.size, accumulator, destination)
   // A failed exchange writes the accumulator, a successful one the destination; what is not written keeps its high half.
   o.setReg(0, 64, o.select(equal, o.reg(0, 64), merged(o, o.reg(0, 64), destination, o.size)))
-  if (o.isMemory(0)) o.wr(0, o.select(equal, source, destination))
-  else o.wr(0, o.select(equal, merged(o, o.rd(0, 64), source, o.size), o.rd(0, 64)), 64)
+  if (o.isMemory(0) || o.size !== 32) o.wr(0, o.select(equal, source, destination))
+  else o.wr(0, o.select(equal, o.extend(source, false), o.rd(0, 64)), 64)
 })
 
 /** `value` written to the low `size` bits of a 64-bit register that holds `old`. */

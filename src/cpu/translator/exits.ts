@@ -1,0 +1,52 @@
+/**
+ * The tables behind a region, in the pool: a header, and one entry for each place where the region can be left. They are written by the
+ * translator and read by the dispatcher (dispatcher.ts), which is WebAssembly.
+ */
+
+/** Offsets in the header. */
+export const RegionHeader = {
+  /** What the word at GENERATION_ADDRESS was when the mapping was last checked (u32). */
+  GENERATION: 0,
+  GENERATION_ADDRESS: 4,
+  /** Linear address of the anchor for which it was checked (u64). */
+  BASE: 8,
+  /** Bit n is set if page n of the region is mapped as it was when the region was made (u32). */
+  VALID: 16,
+  /** 1 if it was checked for user mode, 0 for supervisor mode (u32). */
+  USER: 20,
+  /** Number of the region (u32). */
+  ID: 24,
+  SIZE: 32,
+} as const
+
+/** Words of an exit. */
+export const RegionExit = {
+  /** The instruction pointer, relative to the anchor (i32). Unused where the region stores it. */
+  AT: 0,
+  /** Lazy flags: their kind word, or FLAGS_DYNAMIC where the region stored it (u32). */
+  FLAGS: 1,
+  /** Kind in the low three bits; RECORD_SIZE times the instructions of the block that were not executed above them (u32). */
+  KIND: 2,
+  /** Address of the record to go on from, 0 while it is not known (u32). */
+  RECORD: 3,
+} as const
+export const EXIT_WORDS = 4
+export const EXIT_SIZE = EXIT_WORDS * 4
+
+/** The flag words in the slot are as the rest of the engine expects them. */
+export const FLAGS_DYNAMIC = -1
+
+export const ExitKind = {
+  /** The interpreter is to do the instruction at AT: a TLB miss, an exception, a rare case, an instruction that is not translated. */
+  HERE: 0,
+  /** Goes on at AT, in a page of the region that is known to be mapped. */
+  DOOR: 1,
+  /** Goes on at AT, wherever that is. */
+  FAR: 2,
+  /** Goes on at Slot.RIP. */
+  INDIRECT: 3,
+  /** Goes on at AT, in a page of the region that was not mapped when that was last checked. */
+  UNMAPPED: 4,
+} as const
+export type ExitKindCode = (typeof ExitKind)[keyof typeof ExitKind]
+export const EXIT_KIND_MASK = 7

@@ -1,0 +1,251 @@
+/**
+ * Emits a region as one WebAssembly function: (cpu, context, base, entry, left, valid) -> number of the exit it was left by.
+ *
+ * Control flow is structured from the dominator tree (Ramsey, "Beyond Relooper", 2022): a block that several forward edges lead to ends
+ * a Wasm block, a loop header begins a Wasm loop, any other block stands where its only predecessor branches to it. Registers live in
+ * locals; `left` is the slice's budget times RECORD_SIZE, counted down at the start of each block.
+ */
+import { RECORD_SIZE } from '../interpreter/record.ts'
+import { Slot } from '../state/layout.ts'
+import { FunctionBody } from '../wasm/assembler.ts'
+import { ValueType, W } from '../wasm/opcodes.ts'
+import { ExitList } from './exit-list.ts'
+import { ExitKind, FLAGS_DYNAMIC } from './exits.ts'
+import type { ExitKindCode } from './exits.ts'
+import { DISPATCH, FlowGraph } from './flow-graph.ts'
+import { Parameter } from './operations-base.ts'
+import type { FlagState } from './operations-flags.ts'
+import { RegionOps } from './operations.ts'
+import type { Departure } from './operations.ts'
+import type { RegionPlan, TranslatedRegion } from './plan.ts'
+import type { CodeBlock, RegionCode } from './region-code.ts'
+import { returnSites } from './return-sites.ts'
+
+const { I32 } = ValueType
+
+export class RegionEmitter {
+  private readonly plan: RegionPlan
+  private readonly code: RegionCode
+  private readonly graph: FlowGraph
+  private readonly f: FunctionBody
+  private readonly exits = new ExitList()
+  private readonly o: RegionOps
+  /** For each block that returns, the blocks it may return to. */
+  private readonly returns: ReadonlyMap<number, readonly number[]>
+  /** Depths of Wasm blocks that end at a block, of loops that begin with one, and of the dispatch loop. */
+  private readonly labels = new Map<number, number>()
+  private readonly loops = new Map<number, number>()
+  private readonly entryNumbers: ReadonlyMap<number, number>
+
+  constructor(plan: RegionPlan, code: RegionCode, f: FunctionBody, materialise: number) {
+    this.plan = plan
+    this.code = code
+    this.f = f
+    this.returns = returnSites(code)
+    this.graph = new FlowGraph(code.blocks.map((block, number) => this.successorsOf(block, number)), this.entriesOf())
+    this.entryNumbers = new Map(this.graph.entries.map((block, number) => [block, number]))
+    f.depth = 1
+    this.o = new RegionOps(f, this.exits, materialise)
+  }
+
+  emit(): TranslatedRegion {
+    this.emitTree(DISPATCH)
+    this.f.op(W.unreachable)
+    this.f.end()
+    this.emitEpilogue()
+    this.f.insertFront(this.prologue())
+    const { blocks } = this.code
+    return {
+      id: this.plan.id,
+      entries: this.graph.entries.map((block) => blocks[block].at),
+      exits: this.exits.encode(),
+      instructions: blocks.reduce((sum, block) => sum + block.instructions.length, 0),
+    }
+  }
+
+  // The graph.
+
+  private successorsOf(block: CodeBlock, number: number): number[] {
+    const known = (at: number | undefined): number[] => (at === undefined ? [] : this.code.numbers.get(at) ?? []) as number[]
+    const found = (at: number | undefined): number[] => [known(at)].flat()
+    switch (block.leaves) {
+      case 'jump': case 'call': return found(block.target)
+      case 'branch': return [...new Set([...found(block.target), ...found(block.end)])]
+      case 'return': return [...this.returns.get(number) ?? []]
+      case 'indirect': return []
+      case 'next': return found(block.end)
+    }
+  }
+
+  /** The first block, those that the interpreter comes back to, loops, and whatever nothing else leads to. */
+  private entriesOf(): number[] {
+    const { blocks, numbers } = this.code
+    const backwards = blocks.flatMap((block) => {
+      const target = block.target === undefined ? undefined : numbers.get(block.target)
+      return target !== undefined && blocks[target].at <= block.at && block.leaves !== 'call' ? [target] : []
+    })
+    const afterCalls = blocks.flatMap((block) => (block.leaves === 'call' || block.leaves === 'indirect' ? [numbers.get(block.end) ?? []] : [])).flat()
+    return [0, ...this.plan.resumed, ...backwards, ...afterCalls]
+  }
+
+  // Structure.
+
+  private emitTree(node: number): void {
+    const merges = this.graph.dominated(node).filter((block) => this.graph.isMerge(block)).reverse()
+    const loops = node === DISPATCH ? this.graph.loopsThroughDispatch : this.graph.isLoopHeader(node)
+    if (!loops) return this.emitWithin(node, merges)
+    if (node !== DISPATCH) this.o.makeFlagsDynamic()
+    this.f.loop()
+    this.loops.set(node, this.f.depth)
+    this.emitWithin(node, merges)
+    this.f.op(W.unreachable).end()
+    this.f.op(W.unreachable)
+  }
+
+  private emitWithin(node: number, merges: readonly number[]): void {
+    if (merges.length === 0) return node === DISPATCH ? this.emitDispatch() : this.emitBlock(node)
+    const [outermost, ...rest] = merges
+    this.f.block()
+    this.labels.set(outermost, this.f.depth)
+    this.emitWithin(node, rest)
+    this.f.end()
+    this.labels.delete(outermost)
+    this.o.flagState = undefined
+    this.emitTree(outermost)
+  }
+
+  private emitDispatch(): void {
+    const { f, graph } = this
+    const depths = graph.entries.map((block) => this.labels.get(block) ?? 0)
+    if (depths.length === 1) f.br(depths[0])
+    else f.get(Parameter.ENTRY).brTable(depths.slice(1).length === 0 ? depths : depths, depths[0])
+  }
+
+  // Blocks.
+
+  private emitBlock(number: number): void {
+    const { f, o } = this
+    const block = this.code.blocks[number]
+    const count = block.instructions.length
+    f.get(Parameter.LEFT).i32(count * RECORD_SIZE).op(W.i32_sub).set(Parameter.LEFT)
+    let departure: Departure = { kind: 'next' }
+    block.instructions.forEach((placed, index) => {
+      this.checkCrossing(placed.at, placed.at + placed.instruction.length - 1, count - index)
+      departure = o.emitInstruction(placed, count - index)
+    })
+    this.emitDeparture(number, block, departure)
+  }
+
+  private emitDeparture(number: number, block: CodeBlock, departure: Departure): void {
+    const { f, o } = this
+    const from = block.instructions[block.instructions.length - 1].at
+    switch (departure.kind) {
+      case 'next': return this.goTo(number, from, block.end)
+      case 'jump': return this.goTo(number, from, block.target ?? block.end)
+      case 'branch': {
+        const flags: FlagState = o.flagState
+        departure.taken.emit(f)
+        f.if()
+        this.goTo(number, from, block.target ?? block.end)
+        f.else()
+        o.flagState = flags
+        this.goTo(number, from, block.end)
+        f.end()
+        f.op(W.unreachable)
+        return
+      }
+      case 'indirect': return this.goIndirect(number, from, block, departure)
+    }
+  }
+
+  private goIndirect(number: number, from: number, block: CodeBlock, departure: Departure & { kind: 'indirect' }): void {
+    const { f, o } = this
+    const flags = o.flagState
+    for (const site of this.returns.get(number) ?? []) {
+      const { at } = this.code.blocks[site]
+      departure.target.emit(f)
+      f.get(Parameter.BASE).i64(BigInt(at)).op(W.i64_add).op(W.i64_eq).if()
+      this.goTo(number, from, at)
+      f.end()
+      o.flagState = flags
+    }
+    f.get(Parameter.CPU)
+    departure.target.emit(f)
+    f.memory(W.i64_store, Slot.RIP)
+    this.leave(block.end, ExitKind.INDIRECT)
+  }
+
+  /** Goes on at an address, from an instruction in the page of `from`. */
+  private goTo(number: number, from: number, at: number): void {
+    const { f, graph, code } = this
+    const to = code.numbers.get(at)
+    if (to === undefined) return this.leave(at, code.pageOf(at) >= 0 && at >> 12 === from >> 12 ? ExitKind.DOOR : ExitKind.FAR)
+    if (at >> 12 !== from >> 12) this.requirePage(at, at, ExitKind.UNMAPPED, 0)
+    if (graph.isBackEdge(number, to)) {
+      this.prepareLoop(at)
+      f.br(this.loops.get(to) ?? 0)
+    } else if (graph.viaDispatch(number, to)) {
+      this.prepareLoop(at)
+      f.i32(this.entryNumbers.get(to) ?? 0).set(Parameter.ENTRY)
+      f.br(this.loops.get(DISPATCH) ?? 0)
+    } else if (graph.isMerge(to)) {
+      this.o.makeFlagsDynamic()
+      f.br(this.labels.get(to) ?? 0)
+    } else this.emitTree(to)
+  }
+
+  /** Before an edge back: the slice may be over. */
+  private prepareLoop(at: number): void {
+    const { f } = this
+    this.o.makeFlagsDynamic()
+    f.i32(this.exits.add(at, ExitKind.DOOR, FLAGS_DYNAMIC, 0)).set(this.o.exitLocal)
+    f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIf(this.o.exitDepth)
+  }
+
+  private leave(at: number, kind: ExitKindCode): void {
+    this.f.i32(this.exits.add(at, kind, this.flags, 0)).set(this.o.exitLocal).br(this.o.exitDepth)
+  }
+
+  private get flags(): number { return this.o.exitFlags }
+
+  /** An instruction that goes on in the next page is only what it was planned as while that page is mapped. */
+  private checkCrossing(at: number, last: number, notExecuted: number): void {
+    if (at >> 12 !== last >> 12) this.requirePage(last, at, ExitKind.HERE, notExecuted)
+  }
+
+  private requirePage(needed: number, at: number, kind: ExitKindCode, notExecuted: number): void {
+    const { f } = this
+    f.i32(this.exits.add(at, kind, this.flags, notExecuted)).set(this.o.exitLocal)
+    f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIf(this.o.exitDepth)
+  }
+
+  // Entry and exit.
+
+  private prologue(): FunctionBody {
+    const { o } = this
+    const f = new FunctionBody(0, [])
+    for (const [register, local] of o.general) f.get(Parameter.CPU).memory(W.i64_load, Slot.GPR + register * 8).set(local)
+    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, Slot.YMM + register * 32).set(local)
+    const { kind, a, b, override } = o.flagLocals
+    f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_KIND).set(kind)
+    f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_A).set(a)
+    f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_B).set(b)
+    f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_OVERRIDE).set(override)
+    return f.block()
+  }
+
+  private emitEpilogue(): void {
+    const { f, o } = this
+    for (const register of o.writtenGeneral) f.get(Parameter.CPU).get(o.general.get(register) ?? 0).memory(W.i64_store, Slot.GPR + register * 8)
+    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, Slot.YMM + register * 32)
+    const { kind, a, b, override } = o.flagLocals
+    f.get(Parameter.CPU).get(kind).memory(W.i32_store, Slot.FLAG_KIND)
+    f.get(Parameter.CPU).get(a).memory(W.i64_store, Slot.FLAG_A)
+    f.get(Parameter.CPU).get(b).memory(W.i64_store, Slot.FLAG_B)
+    f.get(Parameter.CPU).get(override).memory(W.i32_store, Slot.FLAG_OVERRIDE)
+    f.get(Parameter.CPU).get(Parameter.LEFT).memory(W.i32_store, Slot.BUDGET)
+    f.get(o.exitLocal)
+  }
+}
+
+export const REGION_RESULTS = [I32] as const

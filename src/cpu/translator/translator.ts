@@ -1,0 +1,250 @@
+/**
+ * The translator of one vCPU: notices hot doors, has regions formed and compiled, leads their doors into them, and takes them away when
+ * their code changes.
+ */
+import { PAGE_SIZE } from '../../base/addresses.ts'
+import type { Instruction } from '../decode/instruction.ts'
+import type { Pool } from '../../machine/pool.ts'
+import { addToLinear } from '../interpreter/code-cache.ts'
+import type { CodeCache, CodePage, CodePlace, HotCode } from '../interpreter/code-cache.ts'
+import type { CodeContext } from '../interpreter/code-context.ts'
+import { DoorRecord, Pseudo, Record } from '../interpreter/record.ts'
+import type { RecordWriter } from '../interpreter/record-writer.ts'
+import type { Mmu } from '../mmu/mmu.ts'
+import { Slot } from '../state/layout.ts'
+import type { VcpuState } from '../state/vcpu-state.ts'
+import type { CompiledRegions, RegionCompiler } from './compiler.ts'
+import { MAXIMUM_REGIONS } from './dispatcher.ts'
+import { RegionHeader } from './exits.ts'
+import type { TranslatedRegion } from './plan.ts'
+import { RegionFormer } from './region-former.ts'
+import type { FormedRegion } from './region-former.ts'
+import { Translatable } from './translatable.ts'
+
+/** Executions of a door before it is hot. */
+const THRESHOLD = 300
+/** A door that was asked for and is not translated counts on from here. */
+const NEVER = 0xffffffff
+/** Pages whose code was overwritten this often are left to the interpreter. */
+const MAXIMUM_CHANGES = 16
+/** So many plans wait for the compiler at most. */
+const MAXIMUM_PENDING = 64
+
+export interface TranslatorParts {
+  readonly state: VcpuState
+  readonly pool: Pool
+  readonly cache: CodeCache
+  readonly writer: RecordWriter
+  readonly mmu: Mmu
+  readonly compiler: RegionCompiler
+  /** The engine's table of regions. */
+  readonly table: WebAssembly.Table
+  readonly threshold?: number
+}
+
+interface Region {
+  readonly id: number
+  readonly formed: FormedRegion
+  readonly translated: TranslatedRegion
+  /** Position in the table, and the header's address; its run of pages. */
+  readonly position: number
+  readonly header: number
+  readonly runPages: number
+  /** Doors that lead into it. */
+  readonly doors: number[]
+}
+
+export class Translator implements HotCode {
+  /** For `--stats` and tests. */
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, instructions: 0, validations: 0, resolved: 0 }
+  private readonly parts: TranslatorParts
+  private readonly former: RegionFormer
+  private readonly translatable: Translatable
+  private readonly thresholdOfNew: number
+  private readonly waiting = new Map<number, FormedRegion>()
+  private readonly regions = new Map<number, Region>()
+  private readonly byPage = new Map<CodePage, Set<Region>>()
+  /** How often code of a guest-physical page was overwritten. */
+  private readonly changes = new Map<number, number>()
+  private readonly freePositions: number[] = []
+  private nextPosition = 0
+  private nextId = 1
+  /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
+  private readonly linearPages = new Set<number>()
+
+  constructor(parts: TranslatorParts) {
+    this.parts = parts
+    this.thresholdOfNew = parts.threshold ?? THRESHOLD
+    this.translatable = new Translatable(parts.writer)
+    this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
+    parts.mmu.tlb.listeners.push((scope, low, high, shift) => {
+      if (scope === 'page' && shift === 12 && !this.linearPages.has(pageNumber(low, high))) return
+      this.bump(Slot.CODE_GENERATION)
+      if (scope !== 'non-global') this.bump(Slot.GLOBAL_CODE_GENERATION)
+    })
+    this.bump(Slot.CODE_GENERATION)
+    this.bump(Slot.GLOBAL_CODE_GENERATION)
+  }
+
+  // What the code cache asks.
+
+  threshold(page: CodePage): number { return (this.changes.get(page.page) ?? 0) > MAXIMUM_CHANGES ? NEVER : this.thresholdOfNew }
+  isInterpreted(instruction: Instruction): boolean { return !this.translatable.has(instruction) }
+  translates(context: CodeContext): boolean { return context.codeSize === 64 }
+
+  pageDropped(page: CodePage): void {
+    this.changes.set(page.page, (this.changes.get(page.page) ?? 0) + 1)
+    for (const region of [...this.byPage.get(page) ?? []]) this.remove(region)
+  }
+
+  flushed(): void {
+    for (const region of [...this.regions.values()]) this.remove(region)
+    this.waiting.clear()
+    this.linearPages.clear()
+    this.changes.clear()
+  }
+
+  // Hot doors.
+
+  /** A door has counted to zero: asks for a region that begins there. */
+  request(door: number, place: CodePlace, context: CodeContext): void {
+    const { state, compiler } = this.parts
+    state.u32[(door + Record.LINK) >>> 2] = NEVER
+    this.statistics.requested++
+    if (compiler.pending >= MAXIMUM_PENDING) {
+      state.u32[(door + Record.LINK) >>> 2] = this.thresholdOfNew
+      return
+    }
+    const formed = this.former.form(this.nextId, place, context)
+    if (formed === undefined) {
+      this.statistics.refused++
+      return
+    }
+    this.nextId++
+    this.waiting.set(formed.plan.id, formed)
+    compiler.submit(formed.plan)
+    this.poll()
+  }
+
+  /** Installs what has been compiled. To be called between slices. */
+  poll(): void {
+    for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
+  }
+
+  private install({ module, regions }: CompiledRegions): void {
+    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.parts.pool.memory } })
+    regions.forEach((translated, position) => {
+      const formed = this.waiting.get(translated.id)
+      this.waiting.delete(translated.id)
+      // Its code may have changed in the meantime.
+      if (formed === undefined || !formed.codePages.every((page) => this.parts.cache.isCurrent(page))) this.statistics.discarded++
+      else this.add(formed, translated, exports[String(position)] as CallableFunction)
+    })
+  }
+
+  private add(formed: FormedRegion, translated: TranslatedRegion, code: CallableFunction): void {
+    const position = this.freePositions.pop() ?? this.nextPosition++
+    if (position >= MAXIMUM_REGIONS) {
+      this.nextPosition = MAXIMUM_REGIONS
+      this.statistics.discarded++
+      return
+    }
+    const { pool, table } = this.parts
+    const runPages = Math.ceil((RegionHeader.SIZE + translated.exits.length * 4) / PAGE_SIZE)
+    const header = pool.allocateRun(runPages)
+    const region: Region = { id: translated.id, formed, translated, position, header, runPages, doors: [] }
+    this.writeTables(region)
+    table.set(position, code)
+    this.regions.set(region.id, region)
+    for (const page of formed.codePages) {
+      const known = this.byPage.get(page) ?? new Set()
+      this.byPage.set(page, known.add(region))
+    }
+    translated.entries.forEach((at, entry) => this.openDoor(region, at, entry))
+    this.statistics.installed++
+    this.statistics.instructions += translated.instructions
+  }
+
+  private writeTables({ header, translated, formed, id }: Region): void {
+    const { state } = this.parts
+    state.u32.fill(0, header >>> 2, (header + RegionHeader.SIZE) >>> 2)
+    const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
+    state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
+    state.u32[(header + RegionHeader.ID) >>> 2] = id
+    state.i32.set(translated.exits, (header + RegionHeader.SIZE) >>> 2)
+  }
+
+  /** Leads the door at an address of a region, if there is one that counts, to its entry. */
+  private openDoor(region: Region, at: number, entry: number): void {
+    const delta = at >> 12
+    const index = region.formed.plan.pages.findIndex((page) => page.delta === delta)
+    const door = region.formed.codePages[index].entries.get(at & (PAGE_SIZE - 1))
+    const { u16, u32, i32 } = this.parts.state
+    if (door === undefined || u16[door >>> 1] !== Pseudo.COUNT) return
+    u16[door >>> 1] = Pseudo.ENTER
+    i32[(door + DoorRecord.DELTA) >>> 2] = delta
+    u32[(door + DoorRecord.ENTRY) >>> 2] = entry
+    u32[(door + DoorRecord.HEADER) >>> 2] = region.header
+    u32[(door + DoorRecord.FUNCTION) >>> 2] = region.position
+    region.doors.push(door)
+  }
+
+  private remove(region: Region): void {
+    const { state, pool, table } = this.parts
+    for (const door of region.doors) {
+      const leadsHere = state.u16[door >>> 1] === Pseudo.ENTER && state.u32[(door + DoorRecord.HEADER) >>> 2] === region.header
+      if (!leadsHere) continue
+      state.u16[door >>> 1] = Pseudo.COUNT
+      state.u32[(door + Record.LINK) >>> 2] = this.thresholdOfNew
+    }
+    for (const page of region.formed.codePages) {
+      const known = this.byPage.get(page)
+      known?.delete(region)
+      if (known?.size === 0) this.byPage.delete(page)
+    }
+    table.set(region.position, null)
+    this.freePositions.push(region.position)
+    pool.freeRun(region.header, region.runPages)
+    this.regions.delete(region.id)
+    this.statistics.removed++
+  }
+
+  // What the dispatcher asks.
+
+  /** Finds out which pages of the region behind a door are mapped as they were when it was formed. */
+  validate(door: number): void {
+    const { state, mmu } = this.parts
+    const { u32, i32 } = state
+    this.statistics.validations++
+    const header = u32[(door + DoorRecord.HEADER) >>> 2]
+    const region = this.regions.get(u32[(header + RegionHeader.ID) >>> 2])
+    if (region === undefined) return
+    const page = (state.slot + Slot.RIP_PAGE) >>> 2
+    const anchor = addToLinear(i32[page], i32[page + 1], -i32[(door + DoorRecord.DELTA) >>> 2] * PAGE_SIZE)
+    let valid = 0
+    region.formed.plan.pages.forEach(({ delta }, index) => {
+      const linear = addToLinear(anchor.low, anchor.high, delta * PAGE_SIZE)
+      this.linearPages.add(pageNumber(linear.low, linear.high))
+      if (mmu.translateFetch(linear.low, linear.high) === region.formed.codePages[index].page) valid |= 1 << index
+    })
+    u32[(header + RegionHeader.VALID) >>> 2] = valid
+    i32[(header + RegionHeader.BASE) >>> 2] = anchor.low
+    i32[(header + RegionHeader.BASE + 4) >>> 2] = anchor.high
+    u32[(header + RegionHeader.USER) >>> 2] = Number(state.slotU32(Slot.CONTEXT) === mmu.userContext)
+    u32[(header + RegionHeader.GENERATION) >>> 2] = u32[u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] >>> 2]
+  }
+
+  /** Where the instruction of an exit is: its distance from the anchor. */
+  anchorOf(header: number): { low: number; high: number } {
+    const { i32 } = this.parts.state
+    return { low: i32[(header + RegionHeader.BASE) >>> 2], high: i32[(header + RegionHeader.BASE + 4) >>> 2] }
+  }
+
+  private bump(generation: number): void {
+    const { state } = this.parts
+    state.setSlotU32(generation, (state.slotU32(generation) + 1) >>> 0)
+  }
+}
+
+const pageNumber = (low: number, high: number): number => (high & 0xffff) * 2 ** 20 + (low >>> 12)
+
