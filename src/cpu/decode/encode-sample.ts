@@ -2,12 +2,13 @@
  * The decoder's inverse, for enumerating instruction forms and for test vectors: one encoding of a row with a given operand size
  * and operand shape, and with random registers, displacements and immediates.
  */
+import { unreachable } from '../../base/errors.ts'
 import type { OpcodePattern } from '../isa/opcode.ts'
 import { parseOpcode } from '../isa/opcode.ts'
 import type { Row } from '../isa/row.ts'
 import type { CodeSize, OperandSize } from './instruction.ts'
-import { operandSize, sizeClassOf } from './operand-size.ts'
-import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, rowFlags } from './row-flags.ts'
+import { SizeClass, operandSize, sizeClassOf } from './operand-size.ts'
+import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, rowFlags, SIZE_SHIFT } from './row-flags.ts'
 
 /**
  * What the ModRM operand is: a register (also for rows without one), or memory at a base register, at a base and an index, at a
@@ -60,10 +61,12 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
   const opcode = pattern.opcode + encodeOpcodeBits(draft)
   if (!encodeOperand(draft)) return null
   encodeImmediate(draft)
+  const addressPrefix = addressSize === request.codeSize ? [] : [0x67]
+  if (pattern.vex !== undefined) return Uint8Array.from([...request.prefixes ?? [], ...addressPrefix, ...vexBytes(draft), opcode, ...draft.tail])
   const rexBytes = request.codeSize === 64 && (draft.rex !== 0 || request.random() % 8 === 0) ? [0x40 | draft.rex] : []
   return Uint8Array.from([
     ...request.prefixes ?? [],
-    ...addressSize === request.codeSize ? [] : [0x67],
+    ...addressPrefix,
     ...size.toggled ? [0x66] : [],
     ...mandatoryPrefix(pattern),
     ...rexBytes,
@@ -71,6 +74,19 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
     opcode,
     ...draft.tail,
   ])
+}
+
+const VEX_PREFIXES: readonly string[] = ['NP', '66', 'F3', 'F2']
+
+/** A VEX prefix of two bytes where that is enough, half of the time. */
+function vexBytes({ pattern, flags, rex, request: { codeSize, random } }: Draft): number[] {
+  const { length, w } = pattern.vex ?? unreachable('no VEX')
+  const register = (flags & RowFlag.VVVV) === 0 ? 0 : random() % (codeSize === 64 ? 16 : 8)
+  const l = length === undefined ? random() % 2 : Number(length === 256)
+  const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
+  if (pattern.map === 1 && (rex & 11) === 0 && w !== 1 && random() % 2 === 0) return [0xc5, (~rex & 4) << 5 | last]
+  const wide = w ?? ((flags >> SIZE_SHIFT & 7) === SizeClass.FIXED ? random() & 1 : rex >> 3)
+  return [0xc4, (~rex & 7) << 5 | pattern.map, wide << 7 | last]
 }
 
 /** The operand size prefixes that give the size asked for; null if none do. */

@@ -79,9 +79,10 @@ function formatOperand(spec: OperandSpec, instruction: Instruction, rip?: bigint
     case 'M': case 'O': return formatMemory(instruction, bits)
     case 'X': return `${pointer(bits)}${SEGMENTS[instruction.segment]}:[${generalRegister(6, instruction.addressSize, true)}]`
     case 'Y': return `${pointer(bits)}es:[${generalRegister(7, instruction.addressSize, true)}]`
-    case 'V': return `xmm${instruction.reg}`
-    case 'U': return `xmm${instruction.rm}`
-    case 'W': return isMemory ? formatMemory(instruction, bits) : `xmm${instruction.rm}`
+    case 'V': return vectorRegister(instruction.reg, bits)
+    case 'U': return vectorRegister(instruction.rm, bits)
+    case 'H': return vectorRegister(instruction.vvvv, bits)
+    case 'W': return isMemory ? formatMemory(instruction, bits) : vectorRegister(instruction.rm, bits)
     case 'P': return `mm${instruction.reg}`
     case 'N': return `mm${instruction.rm}`
     case 'Q': return isMemory ? formatMemory(instruction, bits) : `mm${instruction.rm}`
@@ -103,8 +104,12 @@ function generalRegister(register: number, bits: number, rex: boolean): string {
   return ({ 32: 'e', 64: 'r' }[bits] ?? '') + LEGACY_REGISTERS[register]
 }
 
+function vectorRegister(register: number, bits: number): string {
+  return `${bits === 256 ? 'y' : 'x'}mm${register}`
+}
+
 function pointer(bits: number): string {
-  const name = { 8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword' }[bits]
+  const name = { 8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword', 256: 'ymmword' }[bits]
   return name === undefined ? '' : `${name} ptr `
 }
 

@@ -37,6 +37,8 @@ export class Instruction {
   mod = 3
   reg = 0
   rm = 0
+  /** The register in VEX.vvvv. */
+  vvvv = 0
   /** Low four bits of the opcode where the row has +cc. */
   condition = 0
   /** Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. */

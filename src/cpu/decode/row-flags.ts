@@ -29,6 +29,8 @@ export const RowFlag = {
   /** With REX.W, or REX.B, `alternates` has the row to use. */
   ALTERNATE_W: 1 << 12,
   ALTERNATE_B: 1 << 13,
+  /** VEX.vvvv names an operand; where it does not it must be all ones. */
+  VVVV: 1 << 14,
 } as const
 
 /** Bits 16 to 19 of a row's flags: an ImmediateKind. Bits 20 to 22: a SizeClass. */
@@ -67,6 +69,7 @@ function registerFlags(specs: readonly OperandSpec[]): number {
     | (any('D') ? RowFlag.DEBUG_REGISTER : 0)
     | (any('SP') ? RowFlag.SHORT_REG : 0)
     | (any('QN') || methods.has('ST') ? RowFlag.SHORT_RM : 0)
+    | (any('H') ? RowFlag.VVVV : 0)
     | (memory.length === 1 && memory[0].method === 'Y' ? RowFlag.ES_ONLY : 0)
 }
 

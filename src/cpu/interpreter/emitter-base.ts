@@ -20,8 +20,8 @@ export type KnownProducer = { kind: FlagKindName; size: OperandSize; a: Value; b
 /** A place that remembers its local and, for LOCK, what was loaded from it. */
 export interface TranslatedPlace extends Place { readonly local: number; loaded?: Value }
 
-export const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load }
-export const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store }
+export const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load, 256: W.v128_load }
+export const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store, 256: W.v128_store }
 
 /** Where the fields are in the slot. */
 export const SLOT_FIELDS: Record<FieldName, { offset: number; size: Size }> = {

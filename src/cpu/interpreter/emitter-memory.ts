@@ -3,6 +3,7 @@ import { unreachable } from '../../base/errors.ts'
 import { AccessKind } from '../mmu/mmu.ts'
 import type { OperandSize } from '../decode/instruction.ts'
 import { operandBits } from '../isa/operands.ts'
+import { requiresAlignment } from '../isa/row.ts'
 import { carrier } from '../semantics/ops.ts'
 import type { Place, Size, Value } from '../semantics/ops.ts'
 import { Block, Context, Segment, Slot } from '../state/layout.ts'
@@ -55,11 +56,22 @@ export abstract class MemoryEmitter extends EmitterBase {
     if (this.isMmx(n)) this.stageStore(address, 16, this.i32(0xffff), offset + 8)
   }
 
+  rdHigh(n: number): Value {
+    if (!this.isMemory(n)) return this.loadAt(this.registerPlace(n).address, 128, 16)
+    return this.let(this.loadAt(this.operandPlace(n, 256).address, 128, 16))
+  }
+
+  wrHigh(n: number, value: Value): void {
+    if (!this.isMemory(n)) return this.stageStore(this.registerPlace(n).address, 128, value, 16)
+    this.storesMemory = true
+    this.stageStore(this.operandPlace(n, 256).address, 128, value, 16)
+  }
+
   touch(n: number): void { if (this.isMemory(n)) this.operandPlace(n, this.defaultSize(n)) }
 
   protected defaultSize(n: number): Size { return this.isMmx(n) ? 64 : this.operandSize(n) }
   protected isMmx(n: number): boolean { return 'PQN'.includes(this.operands[n].method) && !this.isMemory(n) }
-  protected isVector(n: number): boolean { return 'VWUPQN'.includes(this.operands[n].method) }
+  protected isVector(n: number): boolean { return 'VWUHPQN'.includes(this.operands[n].method) }
 
   /** Where a register operand is: fixed registers are at constant offsets of the slot, others where the record says. */
   protected registerPlace(n: number): { address: Value; offset: number } {
@@ -67,6 +79,7 @@ export abstract class MemoryEmitter extends EmitterBase {
     switch (spec.method) {
       case 'register': return { address: this.cpuValue, offset: Slot.GPR + (spec.register ?? 0) * 8 }
       case 'G': case 'V': case 'P': return { address: this.recordField(Record.REG, W.i32_load16_u), offset: 0 }
+      case 'H': return { address: this.recordField(Record.VVVV, W.i32_load16_u), offset: 0 }
       case 'E': case 'R': case 'Z': case 'W': case 'U': case 'Q': case 'N':
         return { address: this.recordField(Record.RM, W.i32_load16_u), offset: 0 }
       default: return unreachable(`${this.sample.row.mnemonic}: operand ${n} is no register`)
@@ -101,7 +114,7 @@ export abstract class MemoryEmitter extends EmitterBase {
     if (address === AddressClass.BASE || address === AddressClass.INDEX) return this.offset(n)
     const access = this.writes(n) ? 'write' : 'read'
     const size = this.operandSize(n)
-    return this.segmentedData(this.let(this.offset(n)), size <= 128 && size > 0 ? size : 8, access)
+    return this.segmentedData(this.let(this.offset(n)), size <= 256 && size > 0 ? size : 8, access)
   }
 
   protected writes(n: number): boolean {
@@ -174,12 +187,13 @@ export abstract class MemoryEmitter extends EmitterBase {
 
   // Memory.
 
-  protected operandPlace(n: number, size: Size): TranslatedPlace {
+  protected operandPlace(n: number, part: Size): TranslatedPlace {
     const known = this.places.get(n)
     if (known !== undefined) return known
+    const size = this.operandSize(n) === 256 ? 256 : part
     const linear = this.let(this.linear(n))
-    if (size === 128 && this.isVector(n) && this.sample.row.attributes.unaligned !== true) {
-      this.raiseIf(this.ne(this.and(linear, this.i64(15)), this.i64(0)), 13, 0)
+    if (size >= 128 && this.isVector(n) && requiresAlignment(this.sample.row)) {
+      this.raiseIf(this.ne(this.and(linear, this.i64(size / 8 - 1)), this.i64(0)), 13, 0)
     }
     const access = this.sample.definition.access[n]
     const place = this.place(linear, size, access === 'rw' ? 'modify' : access === 'w' ? 'write' : 'read')

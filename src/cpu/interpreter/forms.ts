@@ -127,6 +127,7 @@ function placeName(operand: OperandSpec, sample: FormSample, shape: Shape): stri
     case 'G': return `reg${bits}`
     case 'V': return `x${bits}`
     case 'U': return `xm${bits}`
+    case 'H': return `xv${bits}`
     case 'P': return `mmreg${bits}`
     case 'N': return `mm${bits}`
     case 'X': case 'Y': return `${operand.method}${bits}`

@@ -1,6 +1,7 @@
 /** The opcode table: every encoding that the processor knows. A row's index here is `Instruction.row`. */
 import { oneByteRows } from './one-byte.ts'
 import { packedIntegerRows } from './packed-integer.ts'
+import { avxFloatRows } from './avx-float.ts'
 import type { Row } from './row.ts'
 import { sseRows } from './sse.ts'
 import { systemRows } from './system.ts'
@@ -10,6 +11,7 @@ import { x87Rows } from './x87.ts'
 
 export const rows: readonly Row[] = [
   ...oneByteRows, ...twoByteRows, ...systemRows, ...x87Rows, ...packedIntegerRows, ...sseRows, ...threeByteRows,
+  ...avxFloatRows,
 ]
 
 /** The distinct operand lists of each mnemonic (`ADD` has `Eb,Gb`, `Ev,Gv`, ...): what its semantics function has to deal with. */

@@ -63,6 +63,9 @@ export abstract class Ops extends Values {
   abstract rd(n: number, size?: Size): Value
   /** Writes operand `n` (staged). 32-bit general registers clear their high half; parts of a vector register leave the rest. */
   abstract wr(n: number, value: Value, size?: Size): void
+  /** Bits 128 to 255 of vector operand `n` of 256 bits, of which `rd` and `wr` have the rest; a register may be written so in any case. */
+  abstract rdHigh(n: number): Value
+  abstract wrHigh(n: number, value: Value): void
   /** Translates memory operand `n` for a write now, so that nothing after can fault. No effect on a register. */
   abstract touch(n: number): void
   /** Effective address of memory operand `n`: without the segment base (`LEA`), or linear. */
@@ -145,7 +148,7 @@ export abstract class Ops extends Values {
   /** As `choose` where `rare` hardly ever applies: an engine need not have it at hand. */
   abstract chooseCommon(condition: Value, type: ValueTypeCode, common: () => Value, rare: () => Value): Value
   /**
-   * Calls a TypeScript helper now, with up to four arguments (I32, I64 or V128). A helper that changes state comes after everything
+   * Calls a TypeScript helper now, with up to eight arguments (I32, I64 or V128). A helper that changes state comes after everything
    * that can fault. If it reports a fault nothing is committed.
    */
   abstract helper(name: string, args: readonly Value[], options?: HelperOptions): Value

@@ -1,5 +1,7 @@
 /** Where this decoder and iced-x86 differ on purpose, in one place. */
 import iced from 'iced-x86'
+import { isVex } from '../../isa/row.ts'
+import { rows } from '../../isa/rows.ts'
 import type { Description } from './oracle.ts'
 
 const { DecoderOptions, Mnemonic } = iced
@@ -50,10 +52,14 @@ for (const [name, value] of Object.entries(Mnemonic)) {
   if (typeof value === 'number') NAMES.set(value, name.toLowerCase())
 }
 
+/** Mnemonics that have rows with a VEX prefix. */
+const OUR_VEX = new Set(rows.filter(isVex).map((row) => row.mnemonic.split('_')[0].toLowerCase()))
+
 /** True for what iced decodes and this decoder calls invalid. */
 export function isIcedsAlone(instruction: iced.Instruction): boolean {
-  if (instruction.encoding !== iced.EncodingKind.Legacy) return true
   const name = NAMES.get(instruction.mnemonic)!
+  if (instruction.encoding === iced.EncodingKind.VEX) return !OUR_VEX.has(name)
+  if (instruction.encoding !== iced.EncodingKind.Legacy) return true
   return MISSING.has(name) || (ONLY_64.has(name) && instruction.codeSize !== iced.CodeSize.Code64)
 }
 
