@@ -67,7 +67,7 @@ export function undefinedX87(mnemonic: string): bigint {
 export function toleranceOf(mnemonic: string): Tolerance | undefined {
   if (/^F(SIN|COS|SINCOS|PTAN|2XM1|YL2X|YL2XP1|PATAN)$/.test(mnemonic)) return { kind: 'extended', amount: 2 }
   // Relative error at most 1.5 * 2^-12 of the true value each, so of each other at most 3 * 2^-12.
-  return /^R(CP|SQRT)[PS]S$/.test(mnemonic) ? { kind: 'single', amount: -10 } : undefined
+  return /^V?R(CP|SQRT)[PS]S$/.test(mnemonic) ? { kind: 'single', amount: -10 } : undefined
 }
 
 interface Exemption {

@@ -31,6 +31,7 @@ export function counts(encoding: Encoding): Readonly<Record<CodeSize, number>> {
   if (row.attributes.only64) return { 64: 64, 32: 2, 16: 0 }
   if (row.attributes.invalid64) return { 64: 0, 32: 80, 16: 32 }
   if (pattern.span === 16) return { 64: 192, 32: 32, 16: 16 }
+  if (pattern.vex !== undefined) return { 64: 48, 32: 2, 16: 1 }
   if (isX87(encoding)) return { 64: 80, 32: 6, 16: 2 }
   if (operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type)) || row.mnemonic.startsWith('CVT')) return { 64: 120, 32: 3, 16: 1 }
   if (operands.some((spec) => 'VWU'.includes(spec.method))) return { 64: 48, 32: 2, 16: 1 }
@@ -49,7 +50,7 @@ export function candidate(row: Row, mode: CodeSize, turn: number, seed: number):
   const draft = new Draft(encoding, random, choose(encoding, mode, turn, random), seed)
   draft.state[Word.RFLAGS] |= BigInt(random.u32() & 0x8d5)
   if (usesX87(encoding)) randomX87(draft)
-  if (floatWidth(draft) !== 0) draft.setWord(Word.MXCSR, BigInt(mxcsr(random)))
+  if (floatWidth(draft) !== 0 || draft.mnemonic.startsWith('VCVT')) draft.setWord(Word.MXCSR, BigInt(mxcsr(random)))
   before[row.mnemonic]?.(draft)
   if (wantsMemory(draft, turn)) placeOperand(draft)
   fillOperands(draft)
@@ -62,12 +63,16 @@ function choose(encoding: Encoding, mode: CodeSize, turn: number, random: Random
   const sizes = operandSizes(encoding, mode)
   const operandSize = sizes[turn % sizes.length]
   const choice: MutableChoice = {
-    mode, operandSize, addressSize: mode, reg: 0, rm: 0, condition: turn % 16, immediate: 0n, immediate2: random.below(65536),
+    mode, operandSize, addressSize: mode, reg: 0, rm: 0, vvvv: 0, ignored: 0, condition: turn % 16, immediate: 0n, immediate2: random.below(65536),
     prefixes: [], rex: mode === 64 && random.oneIn(4),
   }
   choice.immediate = integer(random, immediateBits(encoding, choice))
   choice.reg = chooseRegister(encoding, mode, 'GVPSCD', random)
   choice.rm = chooseRm(encoding, mode, random)
+  if (encoding.pattern.vex !== undefined) {
+    choice.vvvv = random.below(mode === 64 ? 16 : 8)
+    choice.ignored = random.below(256)
+  }
   return choice
 }
 

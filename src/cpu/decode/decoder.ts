@@ -56,8 +56,9 @@ export class Decoder {
   private segmentPrefix = -1
   private opcode = 0
   private modrm = 0
-  /** VEX.vvvv, -1 without VEX. */
-  private vvvv = -1
+  private vvvv = 0
+  /** A VEX prefix that is not allowed here. Like a LOCK prefix it is found out after the whole instruction was read. */
+  private illegalVex = false
 
   /** Only encodings of these features (see `features()` in isa/rows.ts) are valid. */
   constructor(features: ReadonlySet<string>) {
@@ -97,7 +98,8 @@ export class Decoder {
     this.addressPrefix = false
     this.repeatPrefix = 0
     this.segmentPrefix = -1
-    this.vvvv = -1
+    this.vvvv = 0
+    this.illegalVex = false
   }
 
   /** Reads the prefixes and the first opcode byte. Of a group the last one counts; REX counts only right before the opcode. */
@@ -151,20 +153,23 @@ export class Decoder {
 
   /** Reads the VEX prefix and the opcode. Outside 64-bit mode its register bits have no effect, and W none on operand sizes. */
   private findVexRow(table: OpcodeTable, codeSize: CodeSize, into: Instruction): number {
-    if (this.rex !== 0 || this.operandPrefix !== 0 || this.repeatPrefix !== 0 || into.lock) return INVALID_ROW
+    this.illegalVex = this.rex !== 0 || this.operandPrefix !== 0 || this.repeatPrefix !== 0 || into.lock
     const three = this.opcode === 0xc4
     const first = this.u8()
     const last = three ? this.u8() : first & 0x7f
     const map = three ? first & 31 : 1
     if (this.short || map === 0 || map > 3) return INVALID_ROW
     const long = codeSize === 64
+    this.rex = 0
+    this.operandPrefix = 0
+    this.repeatPrefix = 0
     if (long) this.rex = last >> 4 & 8 | ~first >> 5 & (three ? 7 : 4)
     this.vvvv = ~last >> 3 & (long ? 15 : 7)
     this.opcode = this.u8()
     const column = VEX_COLUMNS[last & 3]
     const row = this.rowAt(table, vexBlock(last >> 2 & 1, last >> 7) * 4096 + map * 1024 + column * 256 + this.opcode)
-    if (row === INVALID_ROW || (table.flags[row] & RowFlag.VVVV) !== 0) return row
-    return (last & 0x78) === 0x78 ? row : INVALID_ROW
+    if (row !== INVALID_ROW && (table.flags[row] & RowFlag.VVVV) === 0 && (last & 0x78) !== 0x78) this.illegalVex = true
+    return row
   }
 
   private column(): number {
@@ -204,7 +209,7 @@ export class Decoder {
   private readOperands(flags: number, into: Instruction): void {
     into.mod = 3
     into.reg = 0
-    into.vvvv = Math.max(this.vvvv, 0)
+    into.vvvv = this.vvvv
     into.rm = (flags & RowFlag.OPCODE_REGISTER) !== 0 ? this.opcode & 7 | (this.rex & 1) << 3 : 0
     into.base = -1
     into.index = -1
@@ -295,8 +300,9 @@ export class Decoder {
     this.setImmediate(0, into)
   }
 
-  /** #UD that depends on more than the opcode: LOCK without a memory destination, registers that do not exist. */
+  /** #UD that depends on more than the opcode: prefixes that do not go together, LOCK without a memory destination, unknown registers. */
   private isIllegal(flags: number, into: Instruction): boolean {
+    if (this.illegalVex) return true
     if (into.lock && ((flags & RowFlag.LOCK) === 0 || into.mod === 3)) return true
     if ((flags & (RowFlag.CONTROL_REGISTER | RowFlag.DEBUG_REGISTER)) === 0) return false
     return (flags & RowFlag.DEBUG_REGISTER) !== 0 ? into.reg > 7 : (CONTROL_REGISTERS >> into.reg & 1) === 0

@@ -80,7 +80,7 @@ runs.roundss = immediate => { words[TO] = round32(immediate, words[B], status) }
 runs.roundps = immediate => lanes(4, lane => { words[TO + lane] = round32(immediate, words[B + lane], status) })
 runs.roundsd = immediate => round64(immediate, words, TO, B, status)
 runs.roundpd = immediate => lanes(2, lane => round64(immediate, words, TO + lane * 2, B + lane * 2, status))
-runs.dpps = immediate => dotProduct32(immediate, words, TO, A, B, status)
+runs.dpps = immediate => dotProduct32(immediate, words, TO, A, B, 4, status)
 runs.dppd = immediate => dotProduct64(immediate, words, TO, A, B, status)
 for (const [name, operation] of [['hadd', SseOperation.ADD], ['hsub', SseOperation.SUB]] as const) {
   runs[`${name}ps`] = () => horizontal32(operation, words, TO, A, B, status)

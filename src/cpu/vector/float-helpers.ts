@@ -105,7 +105,7 @@ for (const [name, operation] of [['HADD', SseOperation.ADD], ['HSUB', SseOperati
 }
 addByLane('ADDSUBPS', (words, to, a, b) => addSubtract32(words, to, a, b, status))
 addByLane('ADDSUBPD', (words, to, a, b) => addSubtract64(words, to, a, b, status))
-addByLane('DPPS', (words, to, a, b, c) => dotProduct32(words[c], words, to, a, b, status))
+addPacked('DPPS', (parts) => (words, to, a, b, c) => dotProduct32(words[c], words, to, a, b, parts * 4, status))
 add('DPPD', (words, to, a, b, c) => dotProduct64(words[c], words, to, a, b, status))
 
 // The approximations raise nothing.

@@ -32,6 +32,8 @@ const BY_MXCSR = 4
 
 define('VCVTPS2PH', 'w,r,r', (o) => {
   const f = new FloatLanes(o, 'PS', true)
+  // A page fault comes before what the conversion raises.
+  o.touch(0)
   const source = f.parts(1)
   const immediate = o.let(o.rd(2))
   const nearest = o.or(o.eqz(o.and(immediate, o.i32(3))), o.ne(o.and(immediate, o.i32(BY_MXCSR)), o.i32(0)))
