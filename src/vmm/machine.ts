@@ -6,6 +6,7 @@
  * `run` executes a slice on the caller's thread and comes back; what to do between slices (wait, poll the host, save) is the caller's
  * affair. Nothing here knows threads or wall-clock time.
  */
+import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import { FrameMap } from '../machine/frame-map.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
 import { MappedMemory } from '../machine/mapped-memory.ts'
@@ -45,6 +46,8 @@ export interface MachineConfig {
   readonly wallClock: () => number
   /** 32 random bits, unsigned. */
   readonly random: () => number
+  /** Translates hot code; without it everything is interpreted. */
+  readonly compiler?: RegionCompiler
   /** The trust domain's memory; a pool of its own if there is none. */
   readonly pool?: Pool
 }
@@ -108,7 +111,7 @@ export class Machine {
       interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
       get startTime() { return standing.startTime },
       random: config.random, processorCount: 1,
-    }, config.engine)
+    }, config.engine, config.compiler)
     resetProcessor(this.vcpu.processor)
   }
 

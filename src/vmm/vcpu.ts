@@ -1,5 +1,6 @@
 /** One virtual CPU: a processor and the engine that runs it, in slices. */
 import { Interpreter, Stop } from '../cpu/interpreter/interpreter.ts'
+import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import { HELPERS } from '../cpu/helpers.ts'
 import { PendingEvent, clearSignal, pendingEvents, signal } from '../cpu/system/events.ts'
 import { Processor } from '../cpu/system/processor.ts'
@@ -34,13 +35,14 @@ export class Vcpu implements Stateful<ProcessorState> {
   /** `engine.executed` at the last of them. */
   private executedAtFault = -1
 
-  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module) {
+  /** `compiler`: translates hot code; without it everything is interpreted. */
+  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module, compiler?: RegionCompiler) {
     this.processor = new Processor(environment)
     this.schema = this.processor.schema
     this.version = this.processor.version
     this.engine = new Interpreter({
       processor: this.processor, pool: environment.frames.pool, frames: environment.frames, module,
-      helpers: HELPERS, features: FEATURE_NAMES,
+      helpers: HELPERS, features: FEATURE_NAMES, compiler,
     })
   }
 

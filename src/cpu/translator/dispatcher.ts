@@ -2,7 +2,7 @@
  * Enters translated regions and goes from one to the next, in WebAssembly: the handler of ENTER records. A region says by which exit it
  * was left; the exit's entry (exits.ts) says what that means.
  */
-import { DoorRecord, Pseudo, Record } from '../interpreter/record.ts'
+import { DoorRecord, Pseudo, RECORD_SHIFT, Record } from '../interpreter/record.ts'
 import { Block, Context, Slot } from '../state/layout.ts'
 import type { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
@@ -43,6 +43,7 @@ class Dispatcher {
   private readonly base: number
   private readonly rip: number
   private readonly shift: number
+  private readonly before: number
 
   constructor(module: ModuleBuilder, functions: DispatcherFunctions, table: number) {
     this.module = module
@@ -54,6 +55,7 @@ class Dispatcher {
     this.exit = local32()
     this.word = local32()
     this.target = local32()
+    this.before = local32()
     this.base = this.f.local(I64)
     this.rip = this.f.local(I64)
     this.shift = this.f.local(I64)
@@ -66,6 +68,7 @@ class Dispatcher {
     this.enter()
     this.settleFlags()
     this.settleBudget()
+    this.count()
     this.findTarget()
     f.get(this.target).memory(W.i32_load16_u, Record.HANDLER).i32(Pseudo.ENTER).op(W.i32_eq)
     f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).i32(0).op(W.i32_gt_s).op(W.i32_and).if()
@@ -88,7 +91,7 @@ class Dispatcher {
     f.if().get(this.record).call(this.functions.validateRegion).end()
     f.get(this.cpu).get(this.context).get(this.base)
     f.get(this.record).memory(W.i32_load, DoorRecord.ENTRY)
-    f.get(this.cpu).memory(W.i32_load, Slot.BUDGET)
+    f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).tee(this.before)
     f.get(this.header).memory(W.i32_load, RegionHeader.VALID)
     f.get(this.record).memory(W.i32_load, DoorRecord.FUNCTION)
     f.callIndirect(this.module.type(PARAMETERS, [I32]), this.table)
@@ -114,6 +117,17 @@ class Dispatcher {
     f.get(this.cpu).get(this.cpu).memory(W.i32_load, Slot.BUDGET)
     f.get(this.word).i32(~EXIT_KIND_MASK).op(W.i32_and).op(W.i32_add).memory(W.i32_store, Slot.BUDGET)
     f.get(this.word).i32(EXIT_KIND_MASK).op(W.i32_and).set(this.word)
+  }
+
+  private count(): void {
+    const { f } = this
+    const block = this.target
+    f.get(this.cpu).memory(W.i32_load, Slot.BLOCK).tee(block)
+    f.get(block).memory(W.i64_load, Block.REGION_INSTRUCTIONS)
+    f.get(this.before).get(this.cpu).memory(W.i32_load, Slot.BUDGET).op(W.i32_sub).i32(RECORD_SHIFT).op(W.i32_shr_s).op(W.i64_extend_i32_s)
+    f.op(W.i64_add).memory(W.i64_store, Block.REGION_INSTRUCTIONS)
+    f.get(this.word).i32(3).op(W.i32_shl).get(block).op(W.i32_add).tee(block)
+    f.get(block).memory(W.i64_load, Block.REGION_EXITS).i64(1n).op(W.i64_add).memory(W.i64_store, Block.REGION_EXITS)
   }
 
   private findTarget(): void {

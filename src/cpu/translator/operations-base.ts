@@ -133,7 +133,7 @@ export abstract class RegionBase extends Ops {
     const { f } = this
     f.i32(this.exits.add(this.placed.at, ExitKind.HERE, this.flagWord(), this.notExecuted)).set(this.exitLocal)
     condition.emit(f)
-    f.brIf(this.exitDepth)
+    f.brIfUnlikely(this.exitDepth)
   }
 
   protected exitAlways(): void {

@@ -1,4 +1,5 @@
 /** The instructions of a planned region, decoded, and where each of its blocks can go. */
+import '../semantics/index.ts'
 import { unreachable } from '../../base/errors.ts'
 import { Instruction } from '../decode/instruction.ts'
 import type { Decoder } from '../decode/decoder.ts'

@@ -199,7 +199,7 @@ export class RegionEmitter {
     const { f } = this
     this.o.makeFlagsDynamic()
     f.i32(this.exits.add(at, ExitKind.DOOR, FLAGS_DYNAMIC, 0)).set(this.o.exitLocal)
-    f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIf(this.o.exitDepth)
+    f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIfUnlikely(this.o.exitDepth)
   }
 
   private leave(at: number, kind: ExitKindCode): void {
@@ -216,7 +216,7 @@ export class RegionEmitter {
   private requirePage(needed: number, at: number, kind: ExitKindCode, notExecuted: number): void {
     const { f } = this
     f.i32(this.exits.add(at, kind, this.flags, notExecuted)).set(this.o.exitLocal)
-    f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIf(this.o.exitDepth)
+    f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIfUnlikely(this.o.exitDepth)
   }
 
   // Entry and exit.

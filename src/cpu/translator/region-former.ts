@@ -74,7 +74,7 @@ export class RegionFormer {
   }
 
   private walk(start: number): void {
-    if (this.leaders.has(start)) return
+    if (this.leaders.has(start) || (this.leaders.size > 0 && this.isTranslated(start))) return
     this.leaders.add(start)
     for (let at = start; !this.steps.has(at) && this.steps.size < MAXIMUM_INSTRUCTIONS;) {
       const step = this.stepAt(at)
@@ -102,6 +102,12 @@ export class RegionFormer {
   private isKnown(at: number): boolean {
     const page = this.pageAt(at >> 12)
     return page !== undefined && this.parts.cache.isKnown(page, at & (PAGE_SIZE - 1))
+  }
+
+  /** Another region begins there. */
+  private isTranslated(at: number): boolean {
+    const page = this.pageAt(at >> 12)
+    return page !== undefined && this.parts.cache.isTranslated(page, at & (PAGE_SIZE - 1))
   }
 
   private stepAt(at: number): Step | undefined {

@@ -11,11 +11,11 @@ import type { CodeContext } from '../interpreter/code-context.ts'
 import { DoorRecord, Pseudo, Record } from '../interpreter/record.ts'
 import type { RecordWriter } from '../interpreter/record-writer.ts'
 import type { Mmu } from '../mmu/mmu.ts'
-import { Slot } from '../state/layout.ts'
+import { Block, Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { CompiledRegions, RegionCompiler } from './compiler.ts'
 import { MAXIMUM_REGIONS } from './dispatcher.ts'
-import { RegionHeader } from './exits.ts'
+import { ExitKind, RegionHeader } from './exits.ts'
 import type { TranslatedRegion } from './plan.ts'
 import { RegionFormer } from './region-former.ts'
 import type { FormedRegion } from './region-former.ts'
@@ -64,6 +64,9 @@ export class Translator implements HotCode {
   private readonly waiting = new Map<number, FormedRegion>()
   private readonly regions = new Map<number, Region>()
   private readonly byPage = new Map<CodePage, Set<Region>>()
+  /** Regions, waiting or not, by the places where their blocks begin; and doors in them that have become hot all the same. */
+  private readonly covered = new Map<CodePage, Map<number, number>>()
+  private readonly deferred = new Set<number>()
   /** How often code of a guest-physical page was overwritten. */
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
@@ -86,6 +89,15 @@ export class Translator implements HotCode {
     this.bump(Slot.GLOBAL_CODE_GENERATION)
   }
 
+  /** Instructions that regions executed, and how often they were left, by ExitKind. */
+  counters(): { readonly instructions: number; readonly exits: readonly number[] } {
+    const { state } = this.parts
+    return {
+      instructions: Number(state.blockU64(Block.REGION_INSTRUCTIONS)),
+      exits: Object.values(ExitKind).map((kind) => Number(state.blockU64(Block.REGION_EXITS + kind * 8))),
+    }
+  }
+
   // What the code cache asks.
 
   threshold(page: CodePage): number { return (this.changes.get(page.page) ?? 0) > MAXIMUM_CHANGES ? NEVER : this.thresholdOfNew }
@@ -95,6 +107,7 @@ export class Translator implements HotCode {
   pageDropped(page: CodePage): void {
     this.changes.set(page.page, (this.changes.get(page.page) ?? 0) + 1)
     for (const region of [...this.byPage.get(page) ?? []]) this.remove(region)
+    this.covered.delete(page)
   }
 
   flushed(): void {
@@ -102,19 +115,19 @@ export class Translator implements HotCode {
     this.waiting.clear()
     this.linearPages.clear()
     this.changes.clear()
+    this.covered.clear()
+    this.deferred.clear()
   }
 
   // Hot doors.
 
   /** A door has counted to zero: asks for a region that begins there. */
   request(door: number, place: CodePlace, context: CodeContext): void {
-    const { state, compiler } = this.parts
-    state.u32[(door + Record.LINK) >>> 2] = NEVER
+    const { compiler } = this.parts
     this.statistics.requested++
-    if (compiler.pending >= MAXIMUM_PENDING) {
-      state.u32[(door + Record.LINK) >>> 2] = this.thresholdOfNew
-      return
-    }
+    if (compiler.pending >= MAXIMUM_PENDING) return this.countOn(door, this.thresholdOfNew)
+    if (this.isCovered(door, place, context)) return
+    this.countOn(door, NEVER)
     const formed = this.former.form(this.nextId, place, context)
     if (formed === undefined) {
       this.statistics.refused++
@@ -122,9 +135,47 @@ export class Translator implements HotCode {
     }
     this.nextId++
     this.waiting.set(formed.plan.id, formed)
+    this.cover(formed)
     compiler.submit(formed.plan)
     this.poll()
   }
+
+  /**
+   * Whether a region that is compiled, or will be, has the code already. Then the door leads there, if the region can be entered at
+   * this place, or has to become much hotter.
+   */
+  private isCovered(door: number, place: CodePlace, context: CodeContext): boolean {
+    const page = this.parts.cache.knownPage(place.page, context)
+    const covering = page && this.covered.get(page)?.get(place.offset)
+    if (covering === undefined) return false
+    const region = this.regions.get(covering)
+    if (region !== undefined && this.openDoorAt(region, place)) return true
+    const again = this.deferred.has(door)
+    if (region !== undefined) this.deferred.add(door)
+    if (again) return false
+    this.countOn(door, region === undefined ? this.thresholdOfNew : this.thresholdOfNew * 16)
+    return true
+  }
+
+  private cover({ plan, codePages }: FormedRegion): void {
+    for (const { at } of plan.blocks) {
+      const page = codePages[plan.pages.findIndex(({ delta }) => delta === at >> 12)]
+      const offsets = this.covered.get(page) ?? new Map<number, number>()
+      this.covered.set(page, offsets)
+      if (!offsets.has(at & (PAGE_SIZE - 1))) offsets.set(at & (PAGE_SIZE - 1), plan.id)
+    }
+  }
+
+  private openDoorAt(region: Region, place: CodePlace): boolean {
+    const entry = region.translated.entries.findIndex((at) => {
+      const index = region.formed.plan.pages.findIndex((page) => page.delta === at >> 12)
+      return (at & (PAGE_SIZE - 1)) === place.offset && region.formed.codePages[index].page === place.page
+    })
+    if (entry >= 0) this.openDoor(region, region.translated.entries[entry], entry)
+    return entry >= 0
+  }
+
+  private countOn(door: number, executions: number): void { this.parts.state.u32[(door + Record.LINK) >>> 2] = executions }
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
@@ -206,7 +257,15 @@ export class Translator implements HotCode {
     this.freePositions.push(region.position)
     pool.freeRun(region.header, region.runPages)
     this.regions.delete(region.id)
+    this.uncover(region.formed)
     this.statistics.removed++
+  }
+
+  private uncover({ plan, codePages }: FormedRegion): void {
+    for (const page of codePages) {
+      const offsets = this.covered.get(page)
+      for (const [offset, id] of offsets ?? []) if (id === plan.id) offsets?.delete(offset)
+    }
   }
 
   // What the dispatcher asks.

@@ -73,6 +73,8 @@ export class FunctionBody {
   readonly code = new ByteWriter()
   private readonly localTypes: ValueTypeCode[] = []
   private front: FunctionBody | undefined
+  /** Where in `code` branches stand that are hardly ever taken. */
+  private readonly unlikely: number[] = []
   /** Open blocks; branch targets are named by the depth at which they were opened. */
   depth = 0
 
@@ -122,6 +124,11 @@ export class FunctionBody {
   /** Branches to the block that was opened when `depth` became `target`. */
   br(target: number): this { this.code.byte(W.br); this.code.unsigned(this.depth - target); return this }
   brIf(target: number): this { this.code.byte(W.br_if); this.code.unsigned(this.depth - target); return this }
+  /** As brIf, with the hint that the branch is hardly ever taken (branch hinting proposal, §2). */
+  brIfUnlikely(target: number): this {
+    this.unlikely.push(this.code.length)
+    return this.brIf(target)
+  }
   brTable(targets: readonly number[], otherwise: number): this {
     this.code.byte(W.br_table)
     this.code.unsigned(targets.length)
@@ -148,6 +155,23 @@ export class FunctionBody {
   /** The body as it stands in the code section: locals, then code, then `end`. */
   encode(): Uint8Array {
     const out = new ByteWriter(this.code.length + 512)
+    this.writeLocals(out)
+    if (this.front !== undefined) out.bytes(this.front.code.view())
+    out.bytes(this.code.view())
+    out.byte(W.end)
+    return out.view()
+  }
+
+  /** Offsets of unlikely branches in what `encode` gives. */
+  unlikelyBranches(): number[] {
+    if (this.unlikely.length === 0) return []
+    const head = new ByteWriter()
+    this.writeLocals(head)
+    const before = head.length + (this.front?.code.length ?? 0)
+    return this.unlikely.map((offset) => before + offset)
+  }
+
+  private writeLocals(out: ByteWriter): void {
     const runs: [number, ValueTypeCode][] = []
     for (const type of this.localTypes) {
       const last = runs.at(-1)
@@ -156,10 +180,6 @@ export class FunctionBody {
     }
     out.unsigned(runs.length)
     for (const [count, type] of runs) { out.unsigned(count); out.byte(type) }
-    if (this.front !== undefined) out.bytes(this.front.code.view())
-    out.bytes(this.code.view())
-    out.byte(W.end)
-    return out.view()
   }
 
   private open(opcode: number, type: BlockType): this {
@@ -240,6 +260,7 @@ export class ModuleBuilder {
         for (const index of functions) w.unsigned(index)
       }
     })
+    this.writeHints(out)
     section(out, 10, this.functions.length, (w) => {
       for (const { body } of this.functions) {
         const bytes = body.encode()
@@ -247,16 +268,32 @@ export class ModuleBuilder {
         w.bytes(bytes)
       }
     })
-    for (const { name, content } of this.customSections) {
-      const body = new ByteWriter(content.length + 64)
-      body.text(name)
-      body.bytes(content)
-      out.byte(0)
-      out.unsigned(body.length)
-      out.bytes(body.view())
-    }
+    for (const { name, content } of this.customSections) customSection(out, name, content)
     return out.view()
   }
+
+  /** The hints' section stands before the code. Engines that do not know it pass it over. */
+  private writeHints(out: ByteWriter): void {
+    const hinted = this.functions.map(({ body }) => ({ body, offsets: body.unlikelyBranches() })).filter(({ offsets }) => offsets.length > 0)
+    if (hinted.length === 0) return
+    const content = new ByteWriter(1024)
+    content.unsigned(hinted.length)
+    for (const { body, offsets } of hinted) {
+      content.unsigned(body.index)
+      content.unsigned(offsets.length)
+      for (const offset of offsets) { content.unsigned(offset); content.byte(1); content.byte(0) }
+    }
+    customSection(out, 'metadata.code.branch_hint', content.view())
+  }
+}
+
+function customSection(out: ByteWriter, name: string, content: Uint8Array): void {
+  const body = new ByteWriter(content.length + 64)
+  body.text(name)
+  body.bytes(content)
+  out.byte(0)
+  out.unsigned(body.length)
+  out.bytes(body.view())
 }
 
 function section(out: ByteWriter, id: number, count: number, write: (content: ByteWriter) => void): void {

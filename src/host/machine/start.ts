@@ -1,9 +1,12 @@
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
+import { FEATURE_NAMES } from '../../cpu/system/cpuid.ts'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { Bell, LINES, MachineChannel } from './channel.ts'
 import { HostLine } from './host-line.ts'
 import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
+import type { CompileOrder } from './compile-protocol.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 
 /** A pool is one WebAssembly memory of 4 GiB at most, of which the machine itself needs some. */
@@ -16,18 +19,29 @@ export const startMachine: StartMachine = async options => {
     throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
   }
   const channel = new MachineChannel()
-  const session = new WorkerSession(startWorker(options, channel), channel, options)
+  const compiler = process.env.TENON_ENGINE === 'interpret' ? undefined : startCompiler()
+  const session = new WorkerSession(startWorker(options, channel, compiler?.port), compiler?.worker, channel, options)
   await session.started
   return session
 }
 
-function startWorker(options: MachineOptions, channel: MachineChannel): Worker {
+/** Starts the thread that translates hot code, and gives the port that leads there. */
+function startCompiler(): { readonly worker: Worker, readonly port: MessagePort } {
+  const { port1, port2 } = new MessageChannel()
+  const order: CompileOrder = { port: port1, features: [...FEATURE_NAMES] }
+  const worker = new Worker(new URL('./compile-worker.js', import.meta.url), { name: 'tenon-compiler', workerData: order, transferList: [port1], execArgv: [] })
+  return { worker, port: port2 }
+}
+
+function startWorker(options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, commandLine: options.commandLine, files,
+    compiler,
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
-  const transferList = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
+  const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
+  const transferList = compiler === undefined ? buffers : [...buffers, compiler]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
 }
@@ -43,6 +57,7 @@ class WorkerSession implements MachineSession {
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
   readonly #worker: Worker
+  readonly #compiler: Worker | undefined
   readonly #channel: MachineChannel
   readonly #signal: AbortSignal | undefined
   #settleStart!: { resolve(): void, reject(error: unknown): void }
@@ -50,8 +65,11 @@ class WorkerSession implements MachineSession {
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(worker: Worker, channel: MachineChannel, { serial, signal }: MachineOptions) {
+  constructor(worker: Worker, compiler: Worker | undefined, channel: MachineChannel, { serial, signal }: MachineOptions) {
     this.#worker = worker
+    this.#compiler = compiler
+    // Without it the guest is interpreted, and goes on.
+    compiler?.on('error', () => {})
     this.#channel = channel
     this.#signal = signal
     this.serial = Array.from({ length: LINES }, (_, line) => new HostLine(channel, line, serial[line], () => this.#finishIfDrained()))
@@ -116,6 +134,6 @@ class WorkerSession implements MachineSession {
     this.#signal?.removeEventListener('abort', this.#kill)
     this.serial.forEach(line => line.end())
     // Whether or not it still runs, and within one slice.
-    void this.#worker.terminate().then(() => this.#resolveExit(exit))
+    void Promise.all([this.#worker.terminate(), this.#compiler?.terminate()]).then(() => this.#resolveExit(exit))
   }
 }

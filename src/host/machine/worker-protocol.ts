@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads'
 import type { MachineExit } from './session.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
@@ -8,6 +9,8 @@ export interface WorkerOrder {
   readonly commandLine: string
   /** Whether COM1 to COM4 have owners. */
   readonly owned: readonly boolean[]
+  /** Leads to the thread that translates hot code; without it everything is interpreted. */
+  readonly compiler: MessagePort | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }

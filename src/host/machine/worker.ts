@@ -14,6 +14,7 @@ import { LineBackend } from './line-backend.ts'
 import { runUntilEnd } from './run-loop.ts'
 import type { RunLoopParts } from './run-loop.ts'
 import type { MachineExit } from './session.ts'
+import { WorkerCompiler } from './worker-compiler.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 
 const say = (message: WorkerMessage): void => parentPort!.postMessage(message, [])
@@ -33,6 +34,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const silent = { transmit: () => true, receive: () => -1 }
   const machine = new Machine({
     memory: order.memoryBytes, engine: loadEngine(), serial: lines.map(line => line ?? silent),
+    compiler: order.compiler && new WorkerCompiler(order.compiler),
     hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
   })
   await boot(machine, order)
@@ -49,7 +51,9 @@ async function boot(machine: Machine, order: WorkerOrder): Promise<void> {
 
 function run(parts: RunLoopParts): MachineExit {
   try {
-    return runUntilEnd(parts)
+    const exit = runUntilEnd(parts)
+    if (process.env.TENON_STATS) console.error((parts.machine as any).vcpu.engine.translator?.counters(), (parts.machine as any).vcpu.engine.cache.statistics, (parts.machine as any).vcpu.engine.translator?.statistics, (parts.machine as any).retired, performance.now())
+    return exit
   } catch (error) {
     const { code, message } = explain(error)
     return { reason: 'failed', detail: `${code}: ${message}; ${parts.machine.describe()}` }
