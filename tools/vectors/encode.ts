@@ -140,6 +140,7 @@ export function immediateSize(spec: OperandSpec, choice: Pick<Choice, 'operandSi
   const z = choice.operandSize === 16 ? 2 : 4
   if (spec.method === 'O') return choice.addressSize / 8
   if (spec.method === 'A') return z
+  if (spec.method === 'L') return 1
   if (spec.method !== 'I' && spec.method !== 'J') return 0
   return { b: 1, w: 2, v: choice.operandSize / 8 }[spec.type as string] ?? z
 }

@@ -88,7 +88,7 @@ function operandSizes({ row, sizeRule }: Encoding, mode: CodeSize): readonly (16
 }
 
 function immediateBits({ operands }: Encoding, choice: MutableChoice): number {
-  const sizes = operands.filter((spec) => 'IJ'.includes(spec.method)).map((spec) => immediateSize(spec, choice))
+  const sizes = operands.filter((spec) => 'IJL'.includes(spec.method)).map((spec) => immediateSize(spec, choice))
   return 8 * (sizes[0] ?? 1)
 }
 

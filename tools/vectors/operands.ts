@@ -45,6 +45,7 @@ function fillOperand(draft: Draft, spec: OperandSpec): void {
     case 'register': return setGeneral(draft, spec.register!, spec, size)
     case 'V': return setVector(draft, choice.reg, operandValue(draft, spec, Math.max(size, 16)))
     case 'W': case 'U': return setVector(draft, choice.rm, operandValue(draft, spec, Math.max(size, 16)))
+    case 'L': return setVector(draft, Number(choice.immediate >> 4n) & (draft.mode === 64 ? 15 : 7), operandValue(draft, spec, size))
     case 'H': return setVector(draft, choice.vvvv, operandValue(draft, spec, Math.max(size, 16)))
     case 'P': return setMmx(draft, choice.reg, operandValue(draft, spec, 8))
     case 'Q': case 'N': return setMmx(draft, choice.rm, operandValue(draft, spec, 8))

@@ -2,6 +2,7 @@
 import type { OperandSpec } from '../isa/operands.ts'
 import { operandBits, rowOperands } from '../isa/operands.ts'
 import { rows } from '../isa/rows.ts'
+import { immediateRegister } from './instruction.ts'
 import type { Instruction } from './instruction.ts'
 
 const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g']
@@ -81,6 +82,7 @@ function formatOperand(spec: OperandSpec, instruction: Instruction, rip?: bigint
     case 'Y': return `${pointer(bits)}es:[${generalRegister(7, instruction.addressSize, true)}]`
     case 'V': return vectorRegister(instruction.reg, bits)
     case 'U': return vectorRegister(instruction.rm, bits)
+    case 'L': return vectorRegister(immediateRegister(instruction), bits)
     case 'H': return vectorRegister(instruction.vvvv, bits)
     case 'W': return isMemory ? formatMemory(instruction, bits) : vectorRegister(instruction.rm, bits)
     case 'P': return `mm${instruction.reg}`

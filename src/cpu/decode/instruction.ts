@@ -58,6 +58,11 @@ export class Instruction {
   immediate2 = 0
 }
 
+/** The vector register that bits 4 to 7 of the immediate name (operand method `L`). */
+export function immediateRegister({ immediate, codeSize }: Instruction): number {
+  return immediate >> 4 & (codeSize === 64 ? 15 : 7)
+}
+
 /** What the decoder returns instead of a length. */
 export const DecodeFailure = {
   /** More bytes are needed than were given. */

@@ -74,12 +74,13 @@ function registerFlags(specs: readonly OperandSpec[]): number {
 }
 
 function immediateKind(specs: readonly OperandSpec[]): number {
-  const immediates = specs.filter((spec) => 'IJAO'.includes(spec.method) || spec.method === 'constant')
+  const immediates = specs.filter((spec) => 'IJAOL'.includes(spec.method) || spec.method === 'constant')
   if (immediates.length === 0) return ImmediateKind.NONE
   if (immediates.length === 2) return ImmediateKind.ENTER
   const [{ method, type, signExtended }] = immediates
   if (method === 'O') return ImmediateKind.OFFSET
   if (method === 'A') return ImmediateKind.FAR
+  if (method === 'L') return ImmediateKind.UNSIGNED_8
   if (method === 'constant') return ImmediateKind.ONE
   if (type === 'b') return signExtended || method === 'J' ? ImmediateKind.SIGNED_8 : ImmediateKind.UNSIGNED_8
   return type === 'w' ? ImmediateKind.UNSIGNED_16 : type === 'v' ? ImmediateKind.FULL : ImmediateKind.SIGNED_Z

@@ -71,7 +71,7 @@ export abstract class MemoryEmitter extends EmitterBase {
 
   protected defaultSize(n: number): Size { return this.isMmx(n) ? 64 : this.operandSize(n) }
   protected isMmx(n: number): boolean { return 'PQN'.includes(this.operands[n].method) && !this.isMemory(n) }
-  protected isVector(n: number): boolean { return 'VWUHPQN'.includes(this.operands[n].method) }
+  protected isVector(n: number): boolean { return 'VWUHLPQN'.includes(this.operands[n].method) }
 
   /** Where a register operand is: fixed registers are at constant offsets of the slot, others where the record says. */
   protected registerPlace(n: number): { address: Value; offset: number } {
@@ -80,6 +80,7 @@ export abstract class MemoryEmitter extends EmitterBase {
       case 'register': return { address: this.cpuValue, offset: Slot.GPR + (spec.register ?? 0) * 8 }
       case 'G': case 'V': case 'P': return { address: this.recordField(Record.REG, W.i32_load16_u), offset: 0 }
       case 'H': return { address: this.recordField(Record.VVVV, W.i32_load16_u), offset: 0 }
+      case 'L': return { address: this.recordField(Record.IMMEDIATE_REGISTER, W.i32_load16_u), offset: 0 }
       case 'E': case 'R': case 'Z': case 'W': case 'U': case 'Q': case 'N':
         return { address: this.recordField(Record.RM, W.i32_load16_u), offset: 0 }
       default: return unreachable(`${this.sample.row.mnemonic}: operand ${n} is no register`)

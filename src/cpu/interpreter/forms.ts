@@ -128,6 +128,7 @@ function placeName(operand: OperandSpec, sample: FormSample, shape: Shape): stri
     case 'V': return `x${bits}`
     case 'U': return `xm${bits}`
     case 'H': return `xv${bits}`
+    case 'L': return `xi${bits}`
     case 'P': return `mmreg${bits}`
     case 'N': return `mm${bits}`
     case 'X': case 'Y': return `${operand.method}${bits}`

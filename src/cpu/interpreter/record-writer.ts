@@ -1,4 +1,5 @@
 /** Turns decoded instructions into records: chooses the handler and lays out what it reads. */
+import { immediateRegister } from '../decode/instruction.ts'
 import type { Instruction } from '../decode/instruction.ts'
 import { rowOperands } from '../isa/operands.ts'
 import type { OperandSpec } from '../isa/operands.ts'
@@ -113,8 +114,10 @@ export class RecordWriter {
     u16[half + (Record.REG >> 1)] = this.register(plan.reg, instruction.reg, instruction.rex)
     u16[half + (Record.RM >> 1)] = this.register(plan.rm, instruction.rm, instruction.rex)
     this.writeAddress(half, word, instruction, offset)
-    if (plan.vvvv !== Fill.NONE) u16[half + (Record.VVVV >> 1)] = this.register(plan.vvvv, instruction.vvvv, true)
-    else i32[word + (Record.LINK >> 2)] = instruction.immediate2
+    if (plan.vvvv !== Fill.NONE) {
+      u16[half + (Record.VVVV >> 1)] = this.register(plan.vvvv, instruction.vvvv, true)
+      u16[half + (Record.IMMEDIATE_REGISTER >> 1)] = this.register(Fill.XMM, immediateRegister(instruction), true)
+    } else i32[word + (Record.LINK >> 2)] = instruction.immediate2
     u16[half + (Record.PAGE_OFFSET >> 1)] = offset
     if (plan.branches) this.writeImmediate(word, target, target >> 31)
     else if (plan.offsetInCode) this.writeImmediate(word, instruction.displacement, instruction.displacementHigh)
@@ -212,7 +215,7 @@ function planRow(row: Row, base: number): RowPlan {
 function fillOf(operand: OperandSpec | undefined): FillCode {
   if (operand === undefined) return Fill.NONE
   if ('GERZ'.includes(operand.method)) return operand.type === 'b' ? Fill.GPR8 : Fill.GPR
-  if ('VWUH'.includes(operand.method)) return Fill.XMM
+  if ('VWUHL'.includes(operand.method)) return Fill.XMM
   return 'PQN'.includes(operand.method) ? Fill.MMX : Fill.NUMBER
 }
 

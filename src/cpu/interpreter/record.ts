@@ -26,8 +26,10 @@ export const Record = {
   IMMEDIATE: 16,
   /** A branch inside its page: address of the target's record, or of a LINK record (u32). Else a second immediate. */
   LINK: 24,
-  /** VEX.vvvv's register, of instructions that have no other use for LINK (u16). */
+  /** VEX.vvvv's register, of instructions that then have no other use for LINK (u16). */
   VVVV: 24,
+  /** The register in the immediate's upper half (u16). */
+  IMMEDIATE_REGISTER: 26,
   /** Where the instruction starts in its page (u16). */
   PAGE_OFFSET: 28,
   /** Address of the effective segment's base in the slot; if it is known to be zero Slot.ZERO's, or Slot.STACK_ZERO's for SS (u16). */

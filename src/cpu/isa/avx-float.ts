@@ -1,11 +1,12 @@
 /**
- * AVX over floating-point operands, with fused multiply-add (FMA) and half precision (F16C): SDM Vol. 2D tables A-3 to A-5, the columns
+ * AVX over floating-point operands (moves apart), with fused multiply-add (FMA) and half precision (F16C): SDM Vol. 2D tables A-3 to A-5, the columns
  * with a V before the mnemonic. Scalars ignore the vector length.
  */
 import type { Row } from './row.ts'
 import { row } from './row.ts'
 
 const AVX = { feature: 'AVX' }
+const AVX2 = { feature: 'AVX2' }
 const FMA = { feature: 'FMA' }
 const F16C = { feature: 'F16C' }
 
@@ -63,7 +64,14 @@ function fusedRows(first: number, order: string): Row[] {
   ]
 }
 
+const mixedByRegister = (type: string): string => `${three(type)},L${type}`
+
 export const avxFloatRows: readonly Row[] = [
+  ...lengths('F3.0F.WIG 12', 'VMOVSLDUP', two('ps')),
+  ...halves('F2.0F.WIG 12', 'VMOVDDUP', 'Vpd,Wq', two('pd')),
+  ...packed('14', 'VUNPCKL', three),
+  ...packed('15', 'VUNPCKH', three),
+  ...lengths('F3.0F.WIG 16', 'VMOVSHDUP', two('ps')),
   scalar('F3.0F.WIG 2A', 'VCVTSI2SS', 'Vss,Hss,Ey'),
   scalar('F2.0F.WIG 2A', 'VCVTSI2SD', 'Vsd,Hsd,Ey'),
   scalar('F3.0F.WIG 2C', 'VCVTTSS2SI', 'Gy,Wss'),
@@ -75,6 +83,7 @@ export const avxFloatRows: readonly Row[] = [
   scalar('NP.0F.WIG 2F', 'VCOMISS', two('ss')),
   scalar('66.0F.WIG 2F', 'VCOMISD', two('sd')),
 
+  ...packed('50 reg', 'VMOVMSK', (type) => `Gd,U${type}`),
   ...four('51', 'VSQRT', two),
   ...approximation('52', 'VRSQRT'),
   ...approximation('53', 'VRCP'),
@@ -97,6 +106,7 @@ export const avxFloatRows: readonly Row[] = [
   ...lengths('66.0F.WIG 7D', 'VHSUBPD', three('pd')),
   ...lengths('F2.0F.WIG 7D', 'VHSUBPS', three('ps')),
   ...four('C2', 'VCMP', withImmediate, withImmediate),
+  ...packed('C6', 'VSHUF', withImmediate),
   ...lengths('66.0F.WIG D0', 'VADDSUBPD', three('pd')),
   ...lengths('F2.0F.WIG D0', 'VADDSUBPS', three('ps')),
   ...lengths('66.0F.WIG E6', 'VCVTTPD2DQ', 'Vdq,Wpd'),
@@ -107,6 +117,19 @@ export const avxFloatRows: readonly Row[] = [
   ...lengths('66.0F3A.WIG 09', 'VROUNDPD', 'Vpd,Wpd,Ib'),
   scalar('66.0F3A.WIG 0A', 'VROUNDSS', 'Vss,Hss,Wss,Ib'),
   scalar('66.0F3A.WIG 0B', 'VROUNDSD', 'Vsd,Hsd,Wsd,Ib'),
+  ...lengths('66.0F3A.WIG 0C', 'VBLENDPS', withImmediate('ps')),
+  ...lengths('66.0F3A.WIG 0D', 'VBLENDPD', withImmediate('pd')),
+  ...lengths('66.0F3A.W0 4A', 'VBLENDVPS', mixedByRegister('ps')),
+  ...lengths('66.0F3A.W0 4B', 'VBLENDVPD', mixedByRegister('pd')),
+  ...lengths('66.0F38.W0 0C', 'VPERMILPS', three('ps')),
+  ...lengths('66.0F38.W0 0D', 'VPERMILPD', three('pd')),
+  ...lengths('66.0F3A.W0 04', 'VPERMILPS_IMMEDIATE', 'Vps,Wps,Ib'),
+  ...lengths('66.0F3A.W0 05', 'VPERMILPD_IMMEDIATE', 'Vpd,Wpd,Ib'),
+  ...lengths('66.0F38.W0 18 mem', 'VBROADCASTSS', 'Vps,Mss'),
+  ...lengths('66.0F38.W0 18 reg', 'VBROADCASTSS', 'Vps,Uss', AVX2),
+  row('VEX.256.66.0F38.W0 19 mem', 'VBROADCASTSD', 'Vpd,Msd', AVX),
+  row('VEX.256.66.0F38.W0 19 reg', 'VBROADCASTSD', 'Vpd,Usd', AVX2),
+  row('VEX.256.66.0F38.W0 1A mem', 'VBROADCASTF128', 'Vpd,Mdq', AVX),
   ...lengths('66.0F3A.WIG 40', 'VDPPS', withImmediate('ps')),
   row('VEX.128.66.0F3A.WIG 41', 'VDPPD', withImmediate('pd'), AVX),
 

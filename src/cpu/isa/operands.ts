@@ -7,14 +7,14 @@ import type { Row } from './row.ts'
  * Where an operand is:
  *   - general registers: `E` ModRM.rm or memory, `G` ModRM.reg, `R` ModRM.rm (register only), `Z` opcode, `register` fixed;
  *   - memory: `M` ModRM (memory only), `O` offset in the instruction, `X` DS:rSI, `Y` ES:rDI;
- *   - vector registers: `V` ModRM.reg, `W` ModRM.rm or memory, `U` ModRM.rm (register only), `H` VEX.vvvv; MMX: `P`, `Q`, `N` in the
- *     order of the first three;
+ *   - vector registers: `V` ModRM.reg, `W` ModRM.rm or memory, `U` ModRM.rm (register only), `H` VEX.vvvv, `L` bits 4 to 7 of the
+ *     immediate; MMX: `P`, `Q`, `N` in the order of the first three;
  *   - segment (`S`), control (`C`) and debug (`D`) registers: ModRM.reg; a fixed segment register has `register`;
  *   - x87 stack: `ST`, ModRM.rm or fixed in `register`;
  *   - in the instruction: `I` immediate, `J` relative to the next instruction, `A` far pointer, `constant`.
  */
 export type OperandMethod =
-  | 'E' | 'G' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'H' | 'P' | 'Q' | 'N'
+  | 'E' | 'G' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'H' | 'L' | 'P' | 'Q' | 'N'
   | 'S' | 'C' | 'D' | 'ST' | 'I' | 'J' | 'A' | 'constant'
 
 /**
@@ -57,7 +57,7 @@ const fixedOperands: Readonly<Record<string, OperandSpec>> = {
   M: { method: 'M', type: 'none' },
 }
 
-const METHODS = 'EGRZMOXYVWUHPQNSCDIJA'
+const METHODS = 'EGRZMOXYVWUHLPQNSCDIJA'
 const TYPES = new Set<string>(
   ['b', 'w', 'd', 'q', 'dq', 'v', 'z', 'y', 'p', 'a', 's', 'ps', 'pd', 'x', 'qq', 'ss', 'sd', 't', 'env', 'fsave', 'fx'],
 )
@@ -129,5 +129,5 @@ function isByteOperand(spec: OperandSpec): boolean {
 }
 
 function isVectorOperand(spec: OperandSpec): boolean {
-  return 'VWUHPQN'.includes(spec.method)
+  return 'VWUHLPQN'.includes(spec.method)
 }

@@ -126,7 +126,7 @@ export const Block = {
   PENDING_DEBUG: 428,
   /** Eight 16-byte helper arguments and a result of up to 32 bytes. */
   ARGUMENTS: 512,
-RESULT: 640,
+  RESULT: 640,
   /** Counters of translated code: how often regions were left, by kind of exit (u64 each), and instructions that they executed (u64). */
   REGION_EXITS: 704,
   REGION_INSTRUCTIONS: 768,

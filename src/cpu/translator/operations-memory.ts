@@ -1,4 +1,5 @@
 /** Operands, addresses and memory of translated code: addresses are folded, the TLB's fast path is in line, a miss leaves the region. */
+import { immediateRegister } from '../decode/instruction.ts'
 import type { OperandSize } from '../decode/instruction.ts'
 import { LOADS, STORES } from '../interpreter/emitter-base.ts'
 import { operandBits } from '../isa/operands.ts'
@@ -33,7 +34,7 @@ export abstract class RegionMemory extends RegionBase {
 
   protected defaultSize(n: number): Size { return this.isMmx(n) ? 64 : this.operandSize(n) }
   protected isMmx(n: number): boolean { return 'PQN'.includes(this.operands[n].method) && !this.isMemory(n) }
-  protected isVector(n: number): boolean { return 'VWUHPQN'.includes(this.operands[n].method) }
+  protected isVector(n: number): boolean { return 'VWUHLPQN'.includes(this.operands[n].method) }
 
   rd(n: number, size: Size = this.defaultSize(n)): Value {
     const spec = this.operands[n]
@@ -85,6 +86,7 @@ export abstract class RegionMemory extends RegionBase {
     const { method, register } = this.operands[n]
     if (register !== undefined) return register
     if (method === 'H') return this.instruction.vvvv
+    if (method === 'L') return immediateRegister(this.instruction)
     return 'GVPSCD'.includes(method) ? this.instruction.reg : this.instruction.rm
   }
 

@@ -84,7 +84,7 @@ export function isExtendedPause(bytes: Uint8Array, offset: number, instruction: 
  * 16 bits are used.
  */
 const ANY_REGISTER_SIZE = new Set([
-  'arpl', 'lar', 'lsl', 'lldt', 'ltr', 'verr', 'verw', 'lmsw', 'movmskps', 'movmskpd', 'pmovmskb', 'extractps', 'pextrb', 'pextrw',
+  'arpl', 'lar', 'lsl', 'lldt', 'ltr', 'verr', 'verw', 'lmsw', 'movmskps', 'movmskpd', 'vmovmskps', 'vmovmskpd', 'pmovmskb', 'extractps', 'pextrb', 'pextrw',
   'pinsrb', 'pinsrw',
 ])
 

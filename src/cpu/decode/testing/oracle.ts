@@ -9,7 +9,7 @@ import { rows } from '../../isa/rows.ts'
 import type { Decoder } from '../decoder.ts'
 import { formatMnemonic } from '../format.ts'
 import type { CodeSize } from '../instruction.ts'
-import { Instruction } from '../instruction.ts'
+import { Instruction, immediateRegister } from '../instruction.ts'
 import { ICED_OPTIONS, icedMnemonic, icedRepne, isExtendedPause, isIcedsAlone, sameOperands } from './differences.ts'
 
 const { OpKind, Register } = iced
@@ -104,6 +104,7 @@ function describeOperand(spec: OperandSpec, position: number, instruction: Instr
     case 'Y': return `m${bits} es di${instruction.addressSize}`
     case 'V': return vector(reg, bits)
     case 'U': return vector(rm, bits)
+    case 'L': return vector(immediateRegister(instruction), bits)
     case 'H': return vector(instruction.vvvv, bits)
     case 'W': return isRegister ? vector(rm, bits) : memory()
     case 'P': return `mm${reg}`
