@@ -64,8 +64,9 @@ export function encode(encoding: Encoding, choice: Choice): number[] {
   const low = pattern.span === 8 ? choice.rm & 7 : pattern.span === 16 ? choice.condition : 0
   const opcode = pattern.opcode + low
   const tail = encoding.modRm ? modRmBytes(choice, encoding) : []
-  if (pattern.vex !== undefined) return [...choice.prefixes, ...sizePrefixes(encoding, choice), ...vexPrefix(encoding, choice), opcode, ...tail, ...immediates(encoding, choice)]
-  return [...prefixes, ...rexPrefix(encoding, choice), ...ESCAPES[pattern.map], opcode, ...tail, ...immediates(encoding, choice)]
+  const rest = [opcode, ...tail, ...immediates(encoding, choice)]
+  if (pattern.vex !== undefined) return [...choice.prefixes, ...sizePrefixes(encoding, choice), ...vexPrefix(encoding, choice), ...rest]
+  return [...prefixes, ...rexPrefix(encoding, choice), ...ESCAPES[pattern.map], ...rest]
 }
 
 const VEX_PREFIXES: readonly string[] = ['NP', '66', 'F3', 'F2']
@@ -79,7 +80,8 @@ function vexPrefix({ pattern, operands, sizeRule }: Encoding, choice: Choice): n
   const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
   const low = choice.memory ? choice.memory.base : choice.rm
   const [r, x, b] = [choice.reg > 7, choice.memory !== undefined && choice.memory.index > 7, low > 7 && low < 16].map(Number)
-  if (pattern.map === 1 && x === 0 && b === 0 && w !== 1 && !(sizeRule === 'y' && wide === 1) && (choice.ignored & 4) !== 0) return [0xc5, (r ^ 1) << 7 | last]
+  const canBeShort = pattern.map === 1 && x === 0 && b === 0 && w !== 1 && !(sizeRule === 'y' && wide === 1)
+  if (canBeShort && (choice.ignored & 4) !== 0) return [0xc5, (r ^ 1) << 7 | last]
   return [0xc4, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | pattern.map, wide << 7 | last]
 }
 

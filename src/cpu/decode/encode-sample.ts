@@ -62,7 +62,9 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
   if (!encodeOperand(draft)) return null
   encodeImmediate(draft)
   const addressPrefix = addressSize === request.codeSize ? [] : [0x67]
-  if (pattern.vex !== undefined) return Uint8Array.from([...request.prefixes ?? [], ...addressPrefix, ...vexBytes(draft), opcode, ...draft.tail])
+  if (pattern.vex !== undefined) {
+    return Uint8Array.from([...request.prefixes ?? [], ...addressPrefix, ...vexBytes(draft), opcode, ...draft.tail])
+  }
   const rexBytes = request.codeSize === 64 && (draft.rex !== 0 || request.random() % 8 === 0) ? [0x40 | draft.rex] : []
   return Uint8Array.from([
     ...request.prefixes ?? [],

@@ -1,6 +1,6 @@
 /**
- * AVX over floating-point operands (moves apart), with fused multiply-add (FMA) and half precision (F16C): SDM Vol. 2D tables A-3 to A-5, the columns
- * with a V before the mnemonic. Scalars ignore the vector length.
+ * AVX over floating-point operands (moves apart), with fused multiply-add (FMA) and half precision (F16C): SDM Vol. 2D tables A-3 to
+ * A-5, the columns with a V before the mnemonic. Scalars ignore the vector length.
  */
 import type { Row } from './row.ts'
 import { row } from './row.ts'
@@ -22,7 +22,9 @@ function halves(opcode: string, mnemonic: string, narrow: string, wide: string, 
 
 /** The packed pair of an opcode in map 0F. */
 function packed(opcode: string, mnemonic: string, operands: (type: string) => string): Row[] {
-  return [...lengths(`NP.0F.WIG ${opcode}`, `${mnemonic}PS`, operands('ps')), ...lengths(`66.0F.WIG ${opcode}`, `${mnemonic}PD`, operands('pd'))]
+  return [
+    ...lengths(`NP.0F.WIG ${opcode}`, `${mnemonic}PS`, operands('ps')), ...lengths(`66.0F.WIG ${opcode}`, `${mnemonic}PD`, operands('pd')),
+  ]
 }
 
 const scalar = (opcode: string, mnemonic: string, operands: string, attributes = AVX): Row =>
@@ -50,7 +52,8 @@ function fused(opcode: number, mnemonic: string, kind: 'P' | 'S'): Row[] {
   const make = (w: string, precision: 'S' | 'D'): Row[] => {
     const code = `66.0F38.${w} ${opcode.toString(16).toUpperCase()}`
     const operands = three(`${kind}${precision}`.toLowerCase())
-    return kind === 'P' ? lengths(code, `${mnemonic}P${precision}`, operands, FMA) : [scalar(code, `${mnemonic}S${precision}`, operands, FMA)]
+    const name = mnemonic + kind + precision
+    return kind === 'P' ? lengths(code, name, operands, FMA) : [scalar(code, name, operands, FMA)]
   }
   return [...make('W0', 'S'), ...make('W1', 'D')]
 }

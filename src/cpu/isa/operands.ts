@@ -20,8 +20,8 @@ export type OperandMethod =
 /**
  * What it holds: `b` `w` `d` `q` `dq` 8 to 128 bits; `v` operand size; `z` operand size but at most 32; `y` 32, or 64 when the
  * operand size is 64; `p` far pointer; `a` pair for BOUND; `s` pseudo-descriptor; `ps` `pd` packed (128, or the vector length) and `ss`
- * `sd` scalar floating point; `qq` 256 bits, `x` the vector length; `t` 80 bits; `env` and `fsave` x87 environment and state; `fx` FXSAVE area; `none` an address only, or an area
- * of varying size.
+ * `sd` scalar floating point; `qq` 256 bits, `x` the vector length; `t` 80 bits; `env` and `fsave` x87 environment and state; `fx`
+ * FXSAVE area; `none` an address only, or an area of varying size.
  */
 export type OperandType =
   | 'b' | 'w' | 'd' | 'q' | 'dq' | 'v' | 'z' | 'y' | 'p' | 'a' | 's'

@@ -32,7 +32,10 @@ export function fillWithCandidates(bytes: Uint8Array, stride: number, random: ()
 /** Up to four prefixes, REX among them, and an escape. */
 function randomHead(random: () => number): number[] {
   const prefixes = Array.from({ length: Math.max(0, random() % 8 - 3) }, () => randomPrefix(random))
-  if (random() % 4 === 0) return [...random() % 8 === 0 ? prefixes : prefixes.filter((byte) => VEX_COMPATIBLE.has(byte)), ...randomVex(random)]
+  if (random() % 4 === 0) {
+    const allowed = random() % 8 === 0 ? prefixes : prefixes.filter((byte) => VEX_COMPATIBLE.has(byte))
+    return [...allowed, ...randomVex(random)]
+  }
   const rex = random() % 3 === 0 ? [0x40 | random() % 16] : []
   return [...prefixes, ...rex, ...ESCAPES[random() % ESCAPES.length]]
 }

@@ -131,6 +131,7 @@ const decode = (lanes: 32 | 64, bits: bigint): number => {
   else buffer.setBigUint64(0, bits)
   return lanes === 32 ? buffer.getFloat32(0) : buffer.getFloat64(0)
 }
+const SPECIAL_HALVES = [0n, 1n, 0x8000n, 0x3ffn, 0x400n, 0x7bffn, 0x7c00n, 0xfc00n, 0x7c01n]
 const randomBits = (): bigint => (BigInt(random.next()) << 32n) | BigInt(random.next())
 
 /** Exponents on both sides of what the common case admits, and of where results are denormal or overflow. */
@@ -146,7 +147,8 @@ const SPECIAL = {
 /** A significand of 1 to 2, often with few bits or all of them. */
 function significand(): number {
   const shape = random.below(4)
-  const fraction = shape === 0 ? random.below(16) / 16 : shape === 1 ? 2 ** -random.below(53) : (random.next() * 2 ** 20 + random.below(2 ** 20)) / 2 ** 52
+  const uniform = (random.next() * 2 ** 20 + random.below(2 ** 20)) / 2 ** 52
+  const fraction = shape === 0 ? random.below(16) / 16 : shape === 1 ? 2 ** -random.below(53) : uniform
   return (shape === 3 ? 2 - 2 ** -52 : 1 + fraction) * (random.below(2) === 0 ? 1 : -1)
 }
 
@@ -170,7 +172,7 @@ function related(lanes: 32 | 64, x: bigint, y: bigint): bigint {
 
 function lanesFor(lanes: 16 | 32 | 64, others?: readonly (readonly bigint[])[]): bigint[] {
   return Array.from({ length: 256 / lanes }, (_, n) => {
-    if (lanes === 16) return random.below(4) === 0 ? random.pick([0n, 1n, 0x8000n, 0x3ffn, 0x400n, 0x7bffn, 0x7c00n, 0xfc00n, 0x7c01n]) : BigInt(random.below(0x7c00))
+    if (lanes === 16) return random.below(4) === 0 ? random.pick(SPECIAL_HALVES) : BigInt(random.below(0x7c00))
     return others !== undefined && random.below(3) > 0 ? related(lanes, others[0][n], others[1][n]) : operand(lanes)
   })
 }
@@ -203,19 +205,22 @@ function expected(n: number, { registers, lanes, mxcsr }: Sample): string {
   const { helper, sources, size, resultSize, immediate } = instructions[n]
   const step = helper.endsWith('256') ? 32 : 16
   const at = reference.block + Block.ARGUMENTS
-  sources.forEach((register, position) => set(reference, at + position * step, lanes, registers[register].slice(0, Math.max(size, 64) / lanes)))
+  const count = Math.max(size, 64) / lanes
+  sources.forEach((register, position) => set(reference, at + position * step, lanes, registers[register].slice(0, count)))
   if (immediate !== undefined) reference.u32[(at + sources.length * step) >> 2] = immediate
   reference.setSlotU32(Slot.MXCSR, mxcsr)
   if (vectorHelpers[helper]({ state: reference }) === HelperOutcome.FAULT) {
     return `exception ${reference.slotU32(Slot.EXIT_VECTOR)} ${reference.slotU32(Slot.MXCSR).toString(16)}`
   }
-  if (helper === 'CVTPS2PH256') reference.u64[((reference.block + Block.RESULT) >> 3) + 1] = reference.u64[((reference.block + Block.RESULT) >> 3) + 2]
+  // Its two parts are the halves of one result.
+  const result = (reference.block + Block.RESULT) >> 3
+  if (helper === 'CVTPS2PH256') reference.u64[result + 1] = reference.u64[result + 2]
   return describeOutcome(reference, reference.block + Block.RESULT, resultSize)
 }
 
 function sampleFor({ lanes, helper, sources }: Instruction): Sample {
   const registers = [0, 1, 2].map(() => lanesFor(lanes))
-  if (lanes !== 16 && /^F/.test(helper)) registers[sources[2]] = lanesFor(lanes, [registers[sources[0]], registers[sources[1]]])
+  if (lanes !== 16 && helper.startsWith('F')) registers[sources[2]] = lanesFor(lanes, [registers[sources[0]], registers[sources[1]]])
   return { registers, lanes, mxcsr: random.pick(MXCSR) }
 }
 
@@ -254,7 +259,7 @@ test('fused results on the borders are what softfloat says', () => {
     if (lanes === 16 || !name.startsWith('VF')) return
     for (const operands of BORDERS[lanes]) {
       for (const mxcsr of [0x1f80, 0x1fa0]) {
-        const registers = [0, 1, 2].map((register) => Array.from({ length: 256 / lanes }, () => encode(lanes, operands[sources.indexOf(register)])))
+        const registers = [0, 1, 2].map((register) => Array<bigint>(256 / lanes).fill(encode(lanes, operands[sources.indexOf(register)])))
         const sample: Sample = { registers, lanes, mxcsr }
         expect(`${name} ${operands.join(' ')} ${run(n, sample)}`).toBe(`${name} ${operands.join(' ')} ${expected(n, sample)}`)
       }

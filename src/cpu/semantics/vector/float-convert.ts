@@ -167,7 +167,8 @@ defineUnary('CVTPD2PS', 'PS', (f, source) => {
   // The upper lanes are zero: looked at as the lower ones again.
   const lanes = results.map((result) => o.let(o.shuffle(result, result, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7])))
   const inRange = f.everywhere(...lanes.map((part) => f.both(f.isFinite(part), f.isSafelyNormal(part))))
-  const exact = (): Value => from.both(...results.map((result, n) => from.compare('eq', v(o, W.f64x2_promote_low_f32x4, result), source[n])))
+  const isExact = (result: Value, n: number): Value => from.compare('eq', v(o, W.f64x2_promote_low_f32x4, result), source[n])
+  const exact = (): Value => from.both(...results.map(isExact))
   return narrowed(f, f.commonly(o.and(inRange, from.roundsQuietly(exact)), results, 'CVTPD2PS', source))
 }, '', 'PD')
 

@@ -39,7 +39,8 @@ define('VCVTPS2PH', 'w,r,r', (o) => {
   const nearest = o.or(o.eqz(o.and(immediate, o.i32(3))), o.ne(o.and(immediate, o.i32(BY_MXCSR)), o.i32(0)))
   const inRange = source.map((part) => f.both(f.magnitudeBelow(part, LIMIT),
     f.either(f.isZero(part), f.compare('le', f.number(SMALLEST), f.operate('abs', part)))))
-  const exact = (): Value => f.both(...source.map((part) => v(o, W.i32x4_eq, v(o, W.v128_and, part, doublewords(o, 0x1fff)), doublewords(o, 0))))
+  const dropped = (part: Value): Value => v(o, W.v128_and, part, doublewords(o, 0x1fff))
+  const exact = (): Value => f.both(...source.map((part) => v(o, W.i32x4_eq, dropped(part), doublewords(o, 0))))
   const common = o.and(o.and(nearest, f.everywhere(...inRange)), f.roundsQuietly(exact))
   const halves = f.commonly(common, source.map((part) => toHalf(f, part)), 'CVTPS2PH', [...source, immediate])
   const result = halves.length === 1 ? halves[0] : o.shuffle(halves[0], halves[1], LOW_HALVES)

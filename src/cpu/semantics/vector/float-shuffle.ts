@@ -41,7 +41,9 @@ define('VMOVDDUP', 'w,r', (o) => {
   writeParts(o, 0, readParts(o, 1).map((part) => v(o, W.i64x2_splat, o.low64(part))))
 })
 
-for (const [mnemonic, size, high] of [['UNPCKLPS', 4, false], ['UNPCKHPS', 4, true], ['UNPCKLPD', 8, false], ['UNPCKHPD', 8, true]] as const) {
+for (const [mnemonic, size, high] of [
+  ['UNPCKLPS', 4, false], ['UNPCKHPS', 4, true], ['UNPCKLPD', 8, false], ['UNPCKHPD', 8, true],
+] as const) {
   const lanes = interleaved(size, high, 16)
   defineCombined(mnemonic, (o, a, b) => o.shuffle(a, b, lanes))
 }
@@ -56,7 +58,8 @@ function shuffleSingles(o: Ops, a: Value, b: Value, immediate: () => Value): Val
 
 /** A quadword of each operand; two bits of the immediate for each 128 bits. */
 function shuffleDoubles(o: Ops, a: Value, b: Value, immediate: () => Value, half: number): Value {
-  const choose = (bit: number, of: Value): Value => o.select(o.and(immediate(), o.i32(bit << (2 * half))), lane64(o, of, 1), lane64(o, of, 0))
+  const choose = (bit: number, of: Value): Value =>
+    o.select(o.and(immediate(), o.i32(bit << (2 * half))), lane64(o, of, 1), lane64(o, of, 0))
   return withLane64(o, o.vectorOf64(choose(1, a)), 1, choose(2, b))
 }
 defineCombined('SHUFPS', shuffleSingles, ',r')
