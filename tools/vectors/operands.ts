@@ -100,7 +100,7 @@ function operandValue(draft: Draft, spec: OperandSpec, size: number): Uint8Array
   }
   const width = floatWidth(draft)
   if (width !== 0 && size * 8 >= width) return packedFloats(random, size, width)
-  return mnemonic.startsWith('PCMP') && mnemonic.includes('STR') ? shortString(draft, size) : packedIntegers(random, size)
+  return /^V?PCMP[EI]STR/.test(mnemonic) ? shortString(draft, size) : packedIntegers(random, size)
 }
 
 /** Bytes from a small alphabet with zeros among them, for the string comparisons. */

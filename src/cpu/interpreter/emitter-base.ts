@@ -153,6 +153,7 @@ export abstract class EmitterBase extends Ops {
   setReg(register: number, size: OperandSize, value: Value): void { this.stageGeneral(this.cpuValue, Slot.GPR + register * 8, size, value) }
   xmm(register: number): Value { return this.slotValue(Slot.YMM + register * 32, 128) }
   setXmm(register: number, value: Value): void { this.stageStore(this.cpuValue, 128, value, Slot.YMM + register * 32) }
+  setXmmHigh(register: number, value: Value): void { this.stageStore(this.cpuValue, 128, value, Slot.YMM + register * 32 + 16) }
   field(name: FieldName): Value { return this.slotValue(SLOT_FIELDS[name].offset, SLOT_FIELDS[name].size) }
   setField(name: FieldName, value: Value): void {
     const { offset, size } = SLOT_FIELDS[name]

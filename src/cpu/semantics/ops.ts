@@ -82,6 +82,8 @@ export abstract class Ops extends Values {
   abstract setReg(register: number, size: OperandSize, value: Value): void
   abstract xmm(register: number): Value
   abstract setXmm(register: number, value: Value): void
+  /** Bits 128 to 255 of a YMM register (staged). */
+  abstract setXmmHigh(register: number, value: Value): void
   /** A field of the slot, zero-extended, and its staged write. */
   abstract field(name: FieldName): Value
   abstract setField(name: FieldName, value: Value): void

@@ -223,6 +223,7 @@ export abstract class RegionBase extends Ops {
   xmm(register: number): Value { return this.local(V128, this.vectorLocal(register)) }
   setXmm(register: number, value: Value): void { this.stageVector(register, 128, value) }
 
+  setXmmHigh(register: number, value: Value): void { this.stageVectorHigh(register, value) }
   protected xmmHigh(register: number): Value { return this.local(V128, this.vectorLocal(register + HIGH_HALVES)) }
   protected stageVectorHigh(register: number, value: Value): void { this.stageVector(register + HIGH_HALVES, 128, value) }
 

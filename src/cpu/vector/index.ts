@@ -6,4 +6,5 @@ import { compareStrings } from './string-compare.ts'
 
 export type { HelperContext, HelperTable } from './helper.ts'
 
+export { maskedHelpers } from './masked.ts'
 export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers, compareStrings }

@@ -44,7 +44,7 @@ const HINTS = new Set([
 
 /** iced's names for what the SDM calls otherwise, or for undocumented aliases that have no row of their own. */
 const RENAMED: Readonly<Record<string, string>> = {
-  sal: 'shl', vmgexit: 'vmmcall', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm',
+  sal: 'shl', vmgexit: 'vmmcall', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm', vpcmpestri64: 'vpcmpestri', vpcmpestrm64: 'vpcmpestrm',
 }
 
 const NAMES = new Map<number, string>()
@@ -53,12 +53,17 @@ for (const [name, value] of Object.entries(Mnemonic)) {
 }
 
 /** Mnemonics that have rows with a VEX prefix. */
-const OUR_VEX = new Set(rows.filter(isVex).map((row) => row.mnemonic.split('_')[0].toLowerCase()))
+const OUR_VEX = new Set([...rows.filter(isVex).map((row) => row.mnemonic.split('_')[0].toLowerCase()), 'vmovq', 'vpinsrq', 'vpextrq'])
+
+/** VAES and VPCLMULQDQ, features of their own: 256 bits. */
+function isWideCrypto(instruction: iced.Instruction, name: string): boolean {
+  return /^(vaes|vpclmul)/.test(name) && instruction.op0Register >= iced.Register.YMM0
+}
 
 /** True for what iced decodes and this decoder calls invalid. */
 export function isIcedsAlone(instruction: iced.Instruction): boolean {
   const name = NAMES.get(instruction.mnemonic)!
-  if (instruction.encoding === iced.EncodingKind.VEX) return !OUR_VEX.has(name)
+  if (instruction.encoding === iced.EncodingKind.VEX) return !OUR_VEX.has(icedMnemonic(instruction)) || isWideCrypto(instruction, name)
   if (instruction.encoding !== iced.EncodingKind.Legacy) return true
   return MISSING.has(name) || (ONLY_64.has(name) && instruction.codeSize !== iced.CodeSize.Code64)
 }
@@ -84,7 +89,7 @@ export function isExtendedPause(bytes: Uint8Array, offset: number, instruction: 
  * 16 bits are used.
  */
 const ANY_REGISTER_SIZE = new Set([
-  'arpl', 'lar', 'lsl', 'lldt', 'ltr', 'verr', 'verw', 'lmsw', 'movmskps', 'movmskpd', 'vmovmskps', 'vmovmskpd', 'pmovmskb', 'extractps', 'pextrb', 'pextrw',
+  'arpl', 'lar', 'lsl', 'lldt', 'ltr', 'verr', 'verw', 'lmsw', 'movmskps', 'movmskpd', 'pmovmskb', 'extractps', 'pextrb', 'pextrw',
   'pinsrb', 'pinsrw',
 ])
 
@@ -102,7 +107,7 @@ function normalise({ mnemonic, operands }: Description): readonly string[] {
   // iced leaves ST(0) out of x87 instructions with a memory operand.
   if (operands[0] === 'st0' && operands[1]?.startsWith('m')) return operands.slice(1)
   const withSegment = mnemonic === 'mov' && operands.some((operand) => /^[c-gs]s$/.test(operand))
-  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic)) return operands.map(withoutSize)
+  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic.replace(/^v(?!err|erw)/, ''))) return operands.map(withoutSize)
   return operands
 }
 

@@ -66,9 +66,9 @@ export function transform(o: Ops, operation: (source: Value) => Value): void {
   setVector(o, 0, operation(o.let(vector(o, 1))))
 }
 
-/** Raises #GP for a 16-byte memory operand that is not aligned, where the operand's kind does not say so by itself. */
+/** Raises #GP for a memory operand of 16 or 32 bytes that is not aligned, where the operand's kind does not say so by itself. */
 export function requireAlignment(o: Ops, n: number): void {
-  o.raiseIf(o.ne(o.and(o.linear(n), o.i64(15)), o.i64(0)), GENERAL_PROTECTION, 0)
+  o.raiseIf(o.ne(o.and(o.linear(n), o.i64(o.operandSize(n) / 8 - 1)), o.i64(0)), GENERAL_PROTECTION, 0)
 }
 
 /** Constants with the same lane everywhere, or given lanes. */
