@@ -10,6 +10,7 @@ import { encode, encodingOf, immediateSize } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { after, before } from './hooks.ts'
 import { placeMemory, resolveRip } from './memory.ts'
+import { fillIndices, placeGather } from './gather.ts'
 import { fillOperands, floatWidth, memoryOperand, operandBytes } from './operands.ts'
 import { integer, mxcsr } from './values.ts'
 import { randomX87 } from './x87-state.ts'
@@ -55,6 +56,7 @@ export function candidate(row: Row, mode: CodeSize, turn: number, seed: number):
   if (wantsMemory(draft, turn)) placeOperand(draft)
   fillOperands(draft)
   after[row.mnemonic]?.(draft)
+  fillIndices(draft)
   addPrefixes(draft)
   return draft.discarded ? undefined : finish(draft)
 }
@@ -125,6 +127,7 @@ function wantsMemory(draft: Draft, turn: number): boolean {
 function placeOperand(draft: Draft): void {
   const { encoding } = draft
   if (encoding.operands.some((spec) => spec.method === 'O')) return placeOffset(draft)
+  if (encoding.row.attributes.gathers === true) return placeGather(draft)
   const operand = memoryOperand(draft)!
   const size = operandBytes(draft, operand)
   const area = /^XSAVE|^XRSTOR/.test(draft.mnemonic) ? 576 : size
@@ -193,10 +196,10 @@ function finish(draft: Draft): Candidate | undefined {
   return draft.discarded || bytes.length > 16 ? undefined : { draft, code, stopByInt3: stopsByInt3(encoding.row, code) }
 }
 
-/** TF would disturb these: a repeated instruction traps after each iteration, PUSHF shows TF, loading SS delays the trap. */
+/** TF would disturb these: a repeated instruction traps after each iteration, a gather may do so after each element, PUSHF shows TF, loading SS delays the trap. */
 export function stopsByInt3(row: Row, code: Uint8Array): boolean {
   const repeated = row.attributes.repeat !== undefined && prefixesOf(code).some((byte) => byte === 0xf2 || byte === 0xf3)
-  return repeated || /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(row.mnemonic) || row.mnemonic.endsWith('_SREG')
+  return repeated || row.attributes.gathers === true || /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(row.mnemonic) || row.mnemonic.endsWith('_SREG')
 }
 
 function prefixesOf(code: Uint8Array): Uint8Array {

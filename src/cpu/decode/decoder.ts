@@ -56,6 +56,7 @@ export class Decoder {
   private segmentPrefix = -1
   private opcode = 0
   private modrm = 0
+  private sib = 0
   private vvvv = 0
   /** A VEX prefix that is not allowed here. Like a LOCK prefix it is found out after the whole instruction was read. */
   private illegalVex = false
@@ -232,6 +233,7 @@ export class Decoder {
     into.mod = modrm >> 6
     if (into.addressSize === 16) this.readAddress16(into)
     else this.readAddress(into)
+    if ((flags & RowFlag.VSIB) !== 0) this.indexByVector(into)
     if (this.segmentPrefix < 0 && (into.base === 4 || into.base === 5)) into.segment = SS
   }
 
@@ -247,9 +249,20 @@ export class Decoder {
     else if (into.mod === 2 || absolute) this.setDisplacement(this.i32(), into)
   }
 
+  /** VSIB (SDM Vol. 2A §2.3.12): SIB is needed, and names another register than ModRM and VEX.vvvv do. */
+  private indexByVector(into: Instruction): void {
+    if ((this.modrm & 7) !== 4 || into.addressSize === 16) {
+      this.illegalVex = true
+      return
+    }
+    into.index = this.sib >> 3 & 7 | (this.rex & 2) << 2
+    into.scale = this.sib >> 6
+    if (into.index === into.reg || into.index === into.vvvv || into.reg === into.vvvv) this.illegalVex = true
+  }
+
   /** Base, index and scale; true if a 32-bit displacement takes the base's place. */
   private readSib(into: Instruction): boolean {
-    const sib = this.u8()
+    const sib = this.sib = this.u8()
     const index = sib >> 3 & 7 | (this.rex & 2) << 2
     if (index !== 4) {
       into.index = index

@@ -39,6 +39,8 @@ interface Draft {
   readonly addressSize: 16 | 32 | 64
   rex: number
   readonly tail: number[]
+  /** Vector registers that a gather's other operands must not be. */
+  readonly taken: number[]
 }
 
 const REX_R = 4
@@ -57,7 +59,7 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
   const addressSize = request.addressSize ?? request.codeSize
   const size = sizePrefixes(row, pattern, request)
   if (size === null || !isAddressSize(request.codeSize, addressSize)) return null
-  const draft: Draft = { request, pattern, flags: rowFlags(row, pattern), addressSize, rex: size.wide ? 8 : 0, tail: [] }
+  const draft: Draft = { request, pattern, flags: rowFlags(row, pattern), addressSize, rex: size.wide ? 8 : 0, tail: [], taken: [] }
   const opcode = pattern.opcode + encodeOpcodeBits(draft)
   if (!encodeOperand(draft)) return null
   encodeImmediate(draft)
@@ -81,9 +83,10 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
 const VEX_PREFIXES: readonly string[] = ['NP', '66', 'F3', 'F2']
 
 /** A VEX prefix of two bytes where that is enough, half of the time. */
-function vexBytes({ pattern, flags, rex, request: { codeSize, random } }: Draft): number[] {
+function vexBytes({ pattern, flags, rex, taken, request: { codeSize, random } }: Draft): number[] {
   const { length, w } = pattern.vex ?? unreachable('no VEX')
-  const register = (flags & RowFlag.VVVV) === 0 ? 0 : random() % (codeSize === 64 ? 16 : 8)
+  const free = INDEX_REGISTERS.filter((one) => one < (codeSize === 64 ? 16 : 8) && !taken.includes(one))
+  const register = (flags & RowFlag.VVVV) === 0 ? 0 : pick(free, random)
   const l = length === undefined ? random() % 2 : Number(length === 256)
   const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
   if (pattern.map === 1 && (rex & 11) === 0 && w !== 1 && random() % 2 === 0) return [0xc5, (~rex & 4) << 5 | last]
@@ -133,8 +136,10 @@ function encodeOperand(draft: Draft): boolean {
     return shape === (immediateKind(draft) === ImmediateKind.OFFSET ? 'absolute' : 'register')
   }
   const { form } = draft.pattern
+  if ((flags & RowFlag.VSIB) !== 0 && (shape !== 'index' || draft.addressSize === 16)) return false
   if (shape === 'register' ? form === 'mem' : form === 'reg' || (flags & RowFlag.IGNORES_MOD) !== 0) return false
   const reg = encodeReg(draft)
+  if ((flags & RowFlag.VSIB) !== 0) draft.taken.push(reg | draft.rex << 1 & 8)
   if (shape === 'register') draft.tail.push(0xc0 | reg << 3 | encodeRm(draft))
   else if (draft.addressSize === 16) return encodeMemory16(draft, reg)
   else return encodeMemory(draft, reg)
@@ -178,7 +183,9 @@ function encodeBased(draft: Draft, reg: number): void {
   if (shape === 'base' && base !== 4) tail.push(mod << 6 | reg << 3 | base)
   else {
     const indexes = codeSize === 64 ? INDEX_REGISTERS : INDEX_REGISTERS_32
-    const index = shape === 'base' ? 4 : extended(draft, REX_X, pick(indexes, random))
+    const number = pick(indexes.filter((one) => !draft.taken.includes(one)), random)
+    const index = shape === 'base' ? 4 : extended(draft, REX_X, number)
+    if ((draft.flags & RowFlag.VSIB) !== 0) draft.taken.push(number)
     tail.push(mod << 6 | reg << 3 | 4, random() % 4 << 6 | index << 3 | base)
   }
   tail.push(...randomBytes(random, [0, 1, 4][mod]))

@@ -120,11 +120,13 @@ function pointer(bits: number): string {
 }
 
 function formatMemory(instruction: Instruction, bits: number): string {
-  const { base, index, scale, segment, addressSize } = instruction
+  const { base, index, scale, segment, addressSize, row } = instruction
   const terms: string[] = []
   if (base === RIP) terms.push(addressSize === 64 ? 'rip' : 'eip')
   else if (base >= 0) terms.push(generalRegister(base, addressSize, true))
-  if (index >= 0) terms.push(generalRegister(index, addressSize, true) + (scale > 0 ? `*${1 << scale}` : ''))
+  // Whether the index is of 128 or 256 bits does not show.
+  const indexName = rows[row].attributes.gathers === true ? vectorRegister(index, 128) : generalRegister(index, addressSize, true)
+  if (index >= 0) terms.push(indexName + (scale > 0 ? `*${1 << scale}` : ''))
   const shown = instruction.codeSize === 64 && segment < 4 ? '' : `${SEGMENTS[segment]}:`
   return `${pointer(bits)}${shown}[${terms.join('+')}${formatDisplacement(instruction, terms.length === 0)}]`
 }

@@ -41,7 +41,10 @@ export class Instruction {
   vvvv = 0
   /** Low four bits of the opcode where the row has +cc. */
   condition = 0
-  /** Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. */
+  /**
+   * Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. Where the row
+   * gathers, the index is a vector register.
+   */
   base = -1
   index = -1
   scale = 0

@@ -31,6 +31,8 @@ export const RowFlag = {
   ALTERNATE_B: 1 << 13,
   /** VEX.vvvv names an operand; where it does not it must be all ones. */
   VVVV: 1 << 14,
+  /** The memory operand's index is a vector register. */
+  VSIB: 1 << 15,
 } as const
 
 /** Bits 16 to 19 of a row's flags: an ImmediateKind. Bits 20 to 22: a SizeClass. */
@@ -48,7 +50,8 @@ export function rowFlags(row: Row, pattern: OpcodePattern): number {
   const specs = rowOperands(row)
   const { lock, repeat } = row.attributes
   const repeats = repeat === 'rep' ? RowFlag.REP : repeat === 'repe' ? RowFlag.REPE : 0
-  return (lock ? RowFlag.LOCK : 0) | repeats | patternFlags(pattern) | registerFlags(specs)
+  const gathers = row.attributes.gathers === true ? RowFlag.VSIB : 0
+  return (lock ? RowFlag.LOCK : 0) | gathers | repeats | patternFlags(pattern) | registerFlags(specs)
     | immediateKind(specs) << IMMEDIATE_SHIFT | sizeClassOf(row) << SIZE_SHIFT
 }
 

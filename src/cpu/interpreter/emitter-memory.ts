@@ -90,13 +90,23 @@ export abstract class MemoryEmitter extends EmitterBase {
   registerNumber(n: number): Value {
     const spec = this.operands[n]
     if (spec.register !== undefined) return this.i32(spec.register)
-    const inReg = 'GVPSCD'.includes(spec.method)
-    const raw = this.recordField(inReg ? Record.REG : Record.RM, W.i32_load16_u)
+    const field = 'GVPSCD'.includes(spec.method) ? Record.REG : spec.method === 'H' ? Record.VVVV : Record.RM
+    const raw = this.recordField(field, W.i32_load16_u)
     if ('SCD'.includes(spec.method) || spec.method === 'ST') return raw
-    const [first, shift] = 'VWU'.includes(spec.method) ? [Slot.YMM, 5] : 'PQN'.includes(spec.method) ? [Slot.X87, 4] : [Slot.GPR, 3]
+    const [first, shift] = 'VWUH'.includes(spec.method) ? [Slot.YMM, 5] : 'PQN'.includes(spec.method) ? [Slot.X87, 4] : [Slot.GPR, 3]
     return this.shr(this.sub(this.sub(raw, this.cpuValue), this.i32(first)), this.i32(shift))
   }
 
+  /** The record has the address of the segment's base, or of a zero that stands for it. */
+  memorySegment(): Value {
+    const offset = this.let(this.sub(this.recordField(Record.SEGMENT, W.i32_load16_u), this.cpuValue))
+    const number = this.shr(this.sub(offset, this.i32(Slot.SEGMENT_BASE)), this.i32(3))
+    if (this.mode !== 64) return number
+    const isBase = this.compare('lt_u', this.sub(offset, this.i32(Slot.SEGMENT_BASE)), this.i32(48))
+    const zero = this.select(this.eq(offset, this.i32(Slot.STACK_ZERO)), this.i32(Segment.SS), this.i32(Segment.DS))
+    return this.select(isBase, number, zero)
+  }
+  vectorIndex(): Value { return this.recordField(Record.IMMEDIATE, W.i32_load) }
   immediate2(): Value { return this.recordField(Record.LINK, W.i32_load) }
 
   // Addresses.

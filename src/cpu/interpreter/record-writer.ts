@@ -45,6 +45,7 @@ interface RowPlan {
   readonly offsetInCode: boolean
   readonly shifts: boolean
   readonly pops: boolean
+  readonly gathers: boolean
   readonly flow: number
   readonly unit: number
   readonly protectedOnly: boolean
@@ -183,6 +184,11 @@ function extraOf(instruction: Instruction, plan: RowPlan, target: number): numbe
 /** Folds what is the same for every engine into the operands. */
 function normalise(instruction: Instruction, plan: RowPlan): void {
   if (plan.shifts) instruction.immediate &= instruction.operandSize === 64 ? 63 : 31
+  if (plan.gathers) {
+    instruction.immediate = instruction.index | instruction.scale << 4
+    instruction.index = -1
+    instruction.scale = 0
+  }
   // POP computes a destination address after the stack pointer has moved.
   if (plan.pops && instruction.mod !== 3 && instruction.base === Gpr.RSP) {
     instruction.displacement = (instruction.displacement + instruction.operandSize / 8) | 0
@@ -206,6 +212,7 @@ function planRow(row: Row, base: number): RowPlan {
     offsetInCode: byMethod('O') !== undefined,
     shifts: extra === 'shift',
     pops: row.mnemonic === 'POP',
+    gathers: row.attributes.gathers === true,
     flow: flowOf(row, operands),
     unit: unitOf(row, operands),
     protectedOnly: row.attributes.protectedOnly === true,

@@ -22,7 +22,7 @@ export const Record = {
   INDEX: 10,
   /** Displacement; relative to the code page's start where the base is RIP_PAGE (i32). A far pointer's selector. */
   DISPLACEMENT: 12,
-  /** Immediate (i64). A branch: target minus RIP_PAGE. A moffs operand: the offset. */
+  /** Immediate (i64). A gather: number of the index register | scale << 4. A branch: target minus RIP_PAGE. A moffs operand: the offset. */
   IMMEDIATE: 16,
   /** A branch inside its page: address of the target's record, or of a LINK record (u32). Else a second immediate. */
   LINK: 24,

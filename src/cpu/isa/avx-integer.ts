@@ -63,6 +63,13 @@ function broadcast(opcode: string, mnemonic: string, memory: string): Row[] {
   ]
 }
 
+/** A gather in both lengths; the registers of each are `V` and `H` with the given type. */
+function gathers(opcode: string, mnemonic: string, memory: string, short: string, long: string): Row[] {
+  const make = (length: number, type: string): Row =>
+    row(`VEX.${length}.66.0F38.${opcode} mem`, mnemonic, `V${type},${memory},H${type}`, { feature: 'AVX2', gathers: true })
+  return [make(128, short), make(256, long)]
+}
+
 export const avxIntegerRows: readonly Row[] = [
   // Moves.
   ...pair('10', 'VMOVU', load),
@@ -193,6 +200,14 @@ export const avxIntegerRows: readonly Row[] = [
   only256('66.0F38.W0 5A mem', 'VBROADCASTI128', 'Vx,Mdq'),
   ...broadcast('78', 'VPBROADCASTB', 'Mb'),
   ...broadcast('79', 'VPBROADCASTW', 'Mw'),
+  ...gathers('W0 90', 'VPGATHERDD', 'Md', 'dq', 'qq'),
+  ...gathers('W1 90', 'VPGATHERDQ', 'Mq', 'dq', 'qq'),
+  ...gathers('W0 91', 'VPGATHERQD', 'Md', 'q', 'dq'),
+  ...gathers('W1 91', 'VPGATHERQQ', 'Mq', 'dq', 'qq'),
+  ...gathers('W0 92', 'VGATHERDPS', 'Md', 'dq', 'qq'),
+  ...gathers('W1 92', 'VGATHERDPD', 'Mq', 'dq', 'qq'),
+  ...gathers('W0 93', 'VGATHERQPS', 'Md', 'q', 'dq'),
+  ...gathers('W1 93', 'VGATHERQPD', 'Mq', 'dq', 'qq'),
   ...lengths('66.0F38.W0 2C mem', 'VMASKMOVPS_LOAD', 'Vps,Hps,Mps'),
   ...lengths('66.0F38.W0 2D mem', 'VMASKMOVPD_LOAD', 'Vpd,Hpd,Mpd'),
   ...lengths('66.0F38.W0 2E mem', 'VMASKMOVPS_STORE', 'Mps,Hps,Vps'),

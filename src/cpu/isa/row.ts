@@ -48,6 +48,8 @@ export interface RowAttributes {
   readonly feature?: string
   /** A 16-byte memory operand of this SSE instruction need not be aligned (the others raise #GP). */
   readonly unaligned?: boolean
+  /** The index of the memory operand is a vector register (VSIB), which must be another one than the other two. */
+  readonly gathers?: boolean
   /** A memory operand of this AVX instruction must be aligned to its size (those of the others need not). */
   readonly aligned?: boolean
   /**

@@ -73,6 +73,10 @@ export abstract class Ops extends Values {
   abstract linear(n: number): Value
   /** The number of register operand `n` (as decoded, I32): for helpers. */
   abstract registerNumber(n: number): Value
+  /** The segment of the memory operand, as a number (I32); in 64-bit mode any but SS, FS and GS may be another. */
+  abstract memorySegment(): Value
+  /** Of a gather: the number of the vector register that indexes memory, and from bit 4 on the shift count of its lanes (I32). */
+  abstract vectorIndex(): Value
   /** Second immediate (I32): ENTER's level, a far pointer's selector. */
   abstract immediate2(): Value
 

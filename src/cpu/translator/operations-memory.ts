@@ -98,6 +98,8 @@ export abstract class RegionMemory extends RegionBase {
   }
 
   registerNumber(n: number): Value { return this.i32(this.registerOf(n)) }
+  memorySegment(): Value { return this.i32(this.instruction.segment) }
+  vectorIndex(): Value { return this.i32(this.instruction.index | this.instruction.scale << 4) }
   immediate2(): Value { return this.i32(this.instruction.immediate2) }
 
   // Addresses.

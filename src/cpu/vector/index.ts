@@ -6,5 +6,6 @@ import { compareStrings } from './string-compare.ts'
 
 export type { HelperContext, HelperTable } from './helper.ts'
 
+export { gatherHelpers } from './gather.ts'
 export { maskedHelpers } from './masked.ts'
 export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers, compareStrings }

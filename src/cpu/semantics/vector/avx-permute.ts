@@ -127,28 +127,17 @@ function laneBits(o: Ops, masks: readonly Value[], bits: 32 | 64): Value {
   return o.let(parts.reduce((all, some) => o.or(all, some)))
 }
 
-/** The address of memory operand `n`. One that is not canonical faults here, where it is known whether it is the stack's. */
-function canonical(o: Ops, n: number, mask: Value): Value {
-  const linear = o.let(o.linear(n))
-  if (o.mode !== 64) return linear
-  const isFine = o.or(o.eq(o.sar(o.shl(linear, o.i64(16)), o.i64(16)), linear), o.eqz(mask))
-  o.chooseCommon(isFine, I32, () => o.i32(0), () => {
-    o.place(linear, 64, 'read')
-    return o.i32(0)
-  })
-  return linear
-}
-
 for (const [name, bits] of [['VMASKMOVPS', 32], ['VMASKMOVPD', 64], ['VPMASKMOVD', 32], ['VPMASKMOVQ', 64]] as const) {
+  const shape = (o: Ops, mask: Value): Value => o.or(mask, o.i32(bits / 8 << 8))
   define(`${name}_LOAD`, 'w,r,r', (o) => {
     const mask = laneBits(o, readParts(o, 1), bits)
     const wide = o.operandSize(0) === 256
-    const low = o.helper('maskedLoad', [canonical(o, 2, mask), mask, o.i32(bits / 8)], { result: ValueType.V128 })
+    const low = o.helper('maskedLoad', [o.let(o.offset(2)), o.memorySegment(), shape(o, mask)], { result: ValueType.V128 })
     writeParts(o, 0, wide ? [low, o.helper('secondResult', [], { result: ValueType.V128 })] : [low])
   })
   define(`${name}_STORE`, 'w,r,r', (o) => {
     const mask = laneBits(o, readParts(o, 1), bits)
     const parts = readParts(o, 2)
-    o.helper('maskedStore', [canonical(o, 0, mask), mask, o.i32(bits / 8), ...parts])
+    o.helper('maskedStore', [o.let(o.offset(0)), o.memorySegment(), shape(o, mask), ...parts])
   })
 }

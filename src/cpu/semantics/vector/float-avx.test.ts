@@ -308,3 +308,31 @@ test('what AVX does not write of a register is zero, or of its first source for 
   const lanes = Array.from({ length: 8 }, (_, lane) => decode(32, BigInt(state.slotU32(Slot.YMM + lane * 4))))
   expect(lanes).toEqual([8 + 16, 9, 10, 11, 0, 0, 0, 0])
 })
+
+describe('AVX may run', () => {
+  const n = instructions.findIndex(({ name }) => name === 'VADDPS256')
+  const sample: Sample = { registers: [[], [], []], lanes: 32, mxcsr: 0x1f80 }
+  const outcome = (cr0: number, cr4: number, xcr0: number): string => {
+    state.setBlockU32(Block.CR0, cr0)
+    state.setBlockU32(Block.CR4, cr4)
+    state.setBlockU32(Block.XCR0, xcr0)
+    const text = run(n, sample)
+    state.setBlockU32(Block.CR0, 1)
+    state.setBlockU32(Block.CR4, CR4)
+    state.setBlockU32(Block.XCR0, 7)
+    return text.startsWith('exception') ? text.split(' ')[1] : 'runs'
+  }
+
+  test('with CR4.OSXSAVE and both parts of its state in XCR0, whatever CR4.OSFXSR and CR0.EM say', () => {
+    expect(outcome(1, CR4, 7)).toBe('runs')
+    expect(outcome(1, 0x40000, 7)).toBe('runs')
+    expect(outcome(5, CR4, 7)).toBe('runs')
+    for (const xcr0 of [1, 3, 5]) expect(outcome(1, CR4, xcr0)).toBe('6')
+    expect(outcome(1, 0x600, 7)).toBe('6')
+  })
+
+  test('while CR0.TS is clear', () => {
+    expect(outcome(9, CR4, 7)).toBe('7')
+    expect(outcome(9, CR4, 3)).toBe('6')
+  })
+})

@@ -61,6 +61,8 @@ class LaneView extends Ops {
   offset(n: number): Value { return this.o.offset(this.positions[n]) }
   linear(n: number): Value { return this.o.linear(this.positions[n]) }
   registerNumber(n: number): Value { return this.o.registerNumber(this.positions[n]) }
+  memorySegment(): Value { return this.o.memorySegment() }
+  vectorIndex(): Value { return this.o.vectorIndex() }
   immediate2(): Value { return this.o.immediate2() }
   reg(register: number, size: OperandSize): Value { return this.o.reg(register, size) }
   setReg(register: number, size: OperandSize, value: Value): void { this.o.setReg(register, size, value) }
