@@ -76,7 +76,7 @@ function vexPrefix({ pattern, operands, sizeRule }: Encoding, choice: Choice): n
   const { length, w } = pattern.vex ?? {}
   const l = length === undefined ? choice.ignored & 1 : Number(length === 256)
   const wide = w ?? (sizeRule === 'y' ? Number(choice.operandSize === 64) : choice.ignored >> 1 & 1)
-  const register = operands.some((spec) => spec.method === 'H') ? choice.vvvv : 0
+  const register = operands.some((spec) => 'HB'.includes(spec.method)) ? choice.vvvv : 0
   const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
   const low = choice.memory ? choice.memory.base : choice.rm
   const [r, x, b] = [choice.reg > 7, choice.memory !== undefined && choice.memory.index > 7, low > 7 && low < 16].map(Number)

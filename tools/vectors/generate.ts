@@ -32,6 +32,7 @@ export function counts(encoding: Encoding): Readonly<Record<CodeSize, number>> {
   if (row.attributes.only64) return { 64: 64, 32: 2, 16: 0 }
   if (row.attributes.invalid64) return { 64: 0, 32: 80, 16: 32 }
   if (pattern.span === 16) return { 64: 192, 32: 32, 16: 16 }
+  if (row.attributes.feature?.startsWith('BMI') === true) return { 64: 144, 32: 24, 16: 8 }
   if (pattern.vex !== undefined) return { 64: 48, 32: 2, 16: 1 }
   if (isX87(encoding)) return { 64: 80, 32: 6, 16: 2 }
   if (operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type)) || row.mnemonic.startsWith('CVT')) return { 64: 120, 32: 3, 16: 1 }

@@ -41,6 +41,7 @@ function fillOperand(draft: Draft, spec: OperandSpec): void {
   }
   switch (spec.method) {
     case 'G': return setGeneral(draft, choice.reg, spec, size)
+    case 'B': return setGeneral(draft, choice.vvvv, spec, size)
     case 'E': case 'R': case 'Z': return setGeneral(draft, choice.rm, spec, size)
     case 'register': return setGeneral(draft, spec.register!, spec, size)
     case 'V': return setVector(draft, choice.reg, operandValue(draft, spec, Math.max(size, 16)))
@@ -95,7 +96,7 @@ export function floatWidth(draft: Draft): 0 | 16 | 32 | 64 {
 function operandValue(draft: Draft, spec: OperandSpec, size: number): Uint8Array {
   const { random, encoding, mnemonic } = draft
   if (encoding.pattern.map === 0 && encoding.pattern.opcode >= 0xd8 && encoding.pattern.opcode <= 0xdf) return x87Value(draft, size)
-  if ('EGRZMregister'.includes(spec.method) && !isVector(draft) && !encoding.operands.some((o) => 'PQN'.includes(o.method))) {
+  if ('EGBRZMregister'.includes(spec.method) && !isVector(draft) && !encoding.operands.some((o) => 'PQN'.includes(o.method))) {
     return toBytes(integer(random, size * 8), size)
   }
   const width = floatWidth(draft)

@@ -38,6 +38,7 @@ function familyOf(row: Row): string {
   const encoding = encodingOf(row)
   const has = (methods: string) => encoding.operands.some((spec) => methods.includes(spec.method))
   if (isX87(encoding)) return 'x87'
+  if (['BMI1', 'BMI2', 'LZCNT', 'ADX'].includes(row.attributes.feature ?? '')) return 'bmi'
   if (encoding.pattern.vex !== undefined) return vexFamilyOf(row)
   if (has('PQN')) return 'mmx'
   if (encoding.operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type))) return 'sse-float'

@@ -79,6 +79,7 @@ function formatOperand(spec: OperandSpec, instruction: Instruction, rip?: bigint
   switch (spec.method) {
     case 'register': return generalRegister(spec.register!, bits, true)
     case 'G': return generalRegister(instruction.reg, bits, instruction.rex)
+    case 'B': return generalRegister(instruction.vvvv, bits, true)
     case 'Z': case 'R': return generalRegister(instruction.rm, bits, instruction.rex)
     case 'E': return isMemory ? formatMemory(instruction, bits) : generalRegister(instruction.rm, bits, instruction.rex)
     case 'M': case 'O': return formatMemory(instruction, bits)

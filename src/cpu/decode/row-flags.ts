@@ -72,7 +72,7 @@ function registerFlags(specs: readonly OperandSpec[]): number {
     | (any('D') ? RowFlag.DEBUG_REGISTER : 0)
     | (any('SP') ? RowFlag.SHORT_REG : 0)
     | (any('QN') || methods.has('ST') ? RowFlag.SHORT_RM : 0)
-    | (any('H') ? RowFlag.VVVV : 0)
+    | (any('HB') ? RowFlag.VVVV : 0)
     | (memory.length === 1 && memory[0].method === 'Y' ? RowFlag.ES_ONLY : 0)
 }
 

@@ -79,7 +79,7 @@ export abstract class MemoryEmitter extends EmitterBase {
     switch (spec.method) {
       case 'register': return { address: this.cpuValue, offset: Slot.GPR + (spec.register ?? 0) * 8 }
       case 'G': case 'V': case 'P': return { address: this.recordField(Record.REG, W.i32_load16_u), offset: 0 }
-      case 'H': return { address: this.recordField(Record.VVVV, W.i32_load16_u), offset: 0 }
+      case 'H': case 'B': return { address: this.recordField(Record.VVVV, W.i32_load16_u), offset: 0 }
       case 'L': return { address: this.recordField(Record.IMMEDIATE_REGISTER, W.i32_load16_u), offset: 0 }
       case 'E': case 'R': case 'Z': case 'W': case 'U': case 'Q': case 'N':
         return { address: this.recordField(Record.RM, W.i32_load16_u), offset: 0 }
@@ -90,7 +90,7 @@ export abstract class MemoryEmitter extends EmitterBase {
   registerNumber(n: number): Value {
     const spec = this.operands[n]
     if (spec.register !== undefined) return this.i32(spec.register)
-    const field = 'GVPSCD'.includes(spec.method) ? Record.REG : spec.method === 'H' ? Record.VVVV : Record.RM
+    const field = 'GVPSCD'.includes(spec.method) ? Record.REG : 'HB'.includes(spec.method) ? Record.VVVV : Record.RM
     const raw = this.recordField(field, W.i32_load16_u)
     if ('SCD'.includes(spec.method) || spec.method === 'ST') return raw
     const [first, shift] = 'VWUH'.includes(spec.method) ? [Slot.YMM, 5] : 'PQN'.includes(spec.method) ? [Slot.X87, 4] : [Slot.GPR, 3]

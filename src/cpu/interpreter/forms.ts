@@ -124,6 +124,7 @@ function placeName(operand: OperandSpec, sample: FormSample, shape: Shape): stri
     case 'E': case 'W': case 'Q':
       return shape.address === AddressClass.NONE ? `${operand.method === 'E' ? 'rm' : operand.method === 'W' ? 'xm' : 'mm'}${bits}` : memory
     case 'R': case 'Z': return `rm${bits}`
+    case 'B': return `rv${bits}`
     case 'G': return `reg${bits}`
     case 'V': return `x${bits}`
     case 'U': return `xm${bits}`

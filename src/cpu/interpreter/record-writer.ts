@@ -207,7 +207,7 @@ function planRow(row: Row, base: number): RowPlan {
     viaModRm: byMethod('EMWQ') !== undefined,
     reg: fillOf(byMethod('GVPSCD')),
     rm: fillOf(rmOperand),
-    vvvv: fillOf(byMethod('H')),
+    vvvv: fillOf(byMethod('HB')),
     branches: operands[0]?.method === 'J',
     offsetInCode: byMethod('O') !== undefined,
     shifts: extra === 'shift',
@@ -221,7 +221,7 @@ function planRow(row: Row, base: number): RowPlan {
 
 function fillOf(operand: OperandSpec | undefined): FillCode {
   if (operand === undefined) return Fill.NONE
-  if ('GERZ'.includes(operand.method)) return operand.type === 'b' ? Fill.GPR8 : Fill.GPR
+  if ('GBERZ'.includes(operand.method)) return operand.type === 'b' ? Fill.GPR8 : Fill.GPR
   if ('VWUHL'.includes(operand.method)) return Fill.XMM
   return 'PQN'.includes(operand.method) ? Fill.MMX : Fill.NUMBER
 }
@@ -233,7 +233,7 @@ function flowOf(row: Row, operands: readonly OperandSpec[]): number {
 }
 
 function unitOf(row: Row, operands: readonly OperandSpec[]): number {
-  if (isVex(row)) return Unit.AVX
+  if (isVex(row)) return row.attributes.feature?.startsWith('BMI') === true ? Unit.NONE : Unit.AVX
   if (operands.some((operand) => 'VWU'.includes(operand.method)) || row.mnemonic === 'LDMXCSR' || row.mnemonic === 'STMXCSR') return Unit.SSE
   if (operands.some((operand) => 'PQN'.includes(operand.method)) || row.mnemonic === 'EMMS') return Unit.MMX
   if (row.mnemonic === 'FWAIT') return Unit.WAIT

@@ -5,7 +5,7 @@ import type { Row } from './row.ts'
 
 /**
  * Where an operand is:
- *   - general registers: `E` ModRM.rm or memory, `G` ModRM.reg, `R` ModRM.rm (register only), `Z` opcode, `register` fixed;
+ *   - general registers: `E` ModRM.rm or memory, `G` ModRM.reg, `B` VEX.vvvv, `R` ModRM.rm (register only), `Z` opcode, `register` fixed;
  *   - memory: `M` ModRM (memory only), `O` offset in the instruction, `X` DS:rSI, `Y` ES:rDI;
  *   - vector registers: `V` ModRM.reg, `W` ModRM.rm or memory, `U` ModRM.rm (register only), `H` VEX.vvvv, `L` bits 4 to 7 of the
  *     immediate; MMX: `P`, `Q`, `N` in the order of the first three;
@@ -14,7 +14,7 @@ import type { Row } from './row.ts'
  *   - in the instruction: `I` immediate, `J` relative to the next instruction, `A` far pointer, `constant`.
  */
 export type OperandMethod =
-  | 'E' | 'G' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'H' | 'L' | 'P' | 'Q' | 'N'
+  | 'E' | 'G' | 'B' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'H' | 'L' | 'P' | 'Q' | 'N'
   | 'S' | 'C' | 'D' | 'ST' | 'I' | 'J' | 'A' | 'constant'
 
 /**
@@ -57,7 +57,7 @@ const fixedOperands: Readonly<Record<string, OperandSpec>> = {
   M: { method: 'M', type: 'none' },
 }
 
-const METHODS = 'EGRZMOXYVWUHLPQNSCDIJA'
+const METHODS = 'EGBRZMOXYVWUHLPQNSCDIJA'
 const TYPES = new Set<string>(
   ['b', 'w', 'd', 'q', 'dq', 'v', 'z', 'y', 'p', 'a', 's', 'ps', 'pd', 'x', 'qq', 'ss', 'sd', 't', 'env', 'fsave', 'fx'],
 )

@@ -1,5 +1,6 @@
 /** Every instruction's semantics: importing this file fills the registry of define.ts. */
 import './integer/arithmetic.ts'
+import './integer/bit-manipulation.ts'
 import './integer/control.ts'
 import './integer/legacy.ts'
 import './integer/logic.ts'

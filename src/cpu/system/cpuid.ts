@@ -37,10 +37,13 @@ export const FEATURES: readonly Feature[] = [
     FPU: 0, VME: 1, DE: 2, PSE: 3, TSC: 4, MSR: 5, PAE: 6, CX8: 8, APIC: 9, SEP: 11, MTRR: 12, PGE: 13, CMOV: 15, PAT: 16,
     PSE36: 17, CLFSH: 19, MMX: 23, FXSR: 24, SSE: 25, SSE2: 26,
   }),
-  ...featureBits(7, EBX, { FSGSBASE: 0, TSC_ADJUST: 1, AVX2: 5, SMEP: 7, ERMS: 9, FPU_SELECTORS_DEPRECATED: 13, RDSEED: 18, SMAP: 20, SHA: 29 }),
+  ...featureBits(7, EBX, {
+    FSGSBASE: 0, TSC_ADJUST: 1, BMI1: 3, AVX2: 5, SMEP: 7, BMI2: 8, ERMS: 9, FPU_SELECTORS_DEPRECATED: 13, RDSEED: 18, ADX: 19, SMAP: 20,
+    SHA: 29,
+  }),
   ...featureBits(7, ECX, { UMIP: 2 }),
   ...featureBits(7, EDX, { FSRM: 4, ARCH_CAPABILITIES: 29 }),
-  ...featureBits(0x80000001, ECX, { LAHF64: 0, PREFETCHW: 8 }),
+  ...featureBits(0x80000001, ECX, { LAHF64: 0, LZCNT: 5, PREFETCHW: 8 }),
   ...featureBits(0x80000001, EDX, { SYSCALL: 11, NX: 20, PAGE1GB: 26, RDTSCP: 27, LM: 29 }),
   ...featureBits(0x80000007, EDX, { INVARIANT_TSC: 8 }),
 ]

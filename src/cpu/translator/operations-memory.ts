@@ -85,7 +85,7 @@ export abstract class RegionMemory extends RegionBase {
   protected registerOf(n: number): number {
     const { method, register } = this.operands[n]
     if (register !== undefined) return register
-    if (method === 'H') return this.instruction.vvvv
+    if (method === 'H' || method === 'B') return this.instruction.vvvv
     if (method === 'L') return immediateRegister(this.instruction)
     return 'GVPSCD'.includes(method) ? this.instruction.reg : this.instruction.rm
   }

@@ -6,13 +6,11 @@ import type { Description } from './oracle.ts'
 
 const { DecoderOptions, Mnemonic } = iced
 
-/** Encodings of features that are missing here execute as what they were before: BSF, BSR, WBINVD. */
-export const ICED_OPTIONS = DecoderOptions.NoMPFX_0FBC | DecoderOptions.NoMPFX_0FBD | DecoderOptions.NoWbnoinvd
+/** Encodings of features that are missing here execute as what they were before: WBINVD. */
+export const ICED_OPTIONS = DecoderOptions.NoWbnoinvd
 
 /** What iced decodes and this decoder calls invalid, because it has not got the feature. */
 const MISSING = new Set([
-  // Later, with VEX: BMI, ADX.
-  'adcx', 'adox',
   // 3DNow!, and AMD's other extensions.
   'femms', 'clzero', 'monitorx', 'mwaitx', 'rdpru', 'mcommit', 'invlpgb', 'tlbsync', 'movntss', 'movntsd', 'extrq', 'insertq',
   'psmash', 'pvalidate', 'rmpadjust', 'rmpupdate', 'rmpquery',

@@ -97,6 +97,7 @@ function describeOperand(spec: OperandSpec, position: number, instruction: Instr
   switch (spec.method) {
     case 'register': return general(spec.register!, bits, true)
     case 'G': return general(reg, bits, rex)
+    case 'B': return general(instruction.vvvv, bits, true)
     case 'Z': case 'R': return general(rm, bits, rex)
     case 'E': return isRegister ? general(rm, bits, rex) : memory()
     case 'M': case 'O': return memory()
