@@ -148,12 +148,6 @@ export class CodeCache implements CodeWatcher {
   /** Whether the place was jumped to before, in a page that has not changed since. */
   isKnown(codePage: CodePage, offset: number): boolean { return codePage.entries.has(offset) }
 
-  /** Whether the place's door leads into a region. */
-  isTranslated(codePage: CodePage, offset: number): boolean {
-    const door = codePage.entries.get(offset)
-    return door !== undefined && this.u16[door >>> 1] === Pseudo.ENTER
-  }
-
   /** The page's code in a context; it is watched from now on. */
   codePage(page: number, context: CodeContext): CodePage {
     const key = pageKey(page, context)

@@ -8,6 +8,7 @@ import { Slot } from '../state/layout.ts'
 import type { FunctionBody } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import type { ValueTypeCode } from '../wasm/opcodes.ts'
+import { NotInlinable } from './site.ts'
 import type { EngineFunctions, FormSample, Site } from './site.ts'
 
 const { I32 } = ValueType
@@ -116,6 +117,22 @@ export abstract class EmitterBase extends Ops {
     this.eqz(condition).emit(this.f)
     this.f.brIf(this.site.slow)
     return this.let(common())
+  }
+
+  fold(count: Value, initial: Value, step: (n: Value, before: Value) => Value): Value {
+    // The run loop is made of straight pieces: a loop in it would be in the way of its registers.
+    if (this.site.kind === 'inline') throw new NotInlinable()
+    const { f } = this
+    const n = this.temporary(I32)
+    const value = this.temporary(initial.type)
+    initial.emit(f)
+    f.set(value)
+    count.emit(f)
+    f.tee(n).if().loop()
+    f.get(n).i32(1).op(W.i32_sub).set(n)
+    step(this.local(I32, n), this.local(initial.type, value)).emit(f)
+    f.set(value).get(n).brIf(f.depth).end().end()
+    return this.local(initial.type, value)
   }
 
   // The record.

@@ -72,6 +72,7 @@ class EngineBuilder {
   private readonly functions: EngineFunctions
   private readonly checkCrossing: number
   private readonly validateRegion: number
+  private readonly noteHotRegion: number
   private readonly resolveExit: number
   private readonly refused: string[] = []
   private readonly outlinedByCode = new Map<string, number>()
@@ -88,6 +89,7 @@ class EngineBuilder {
     const checkSegment = module.importFunction('env', 'checkSegment', [I32, I32, I32], [I32])
     this.checkCrossing = module.importFunction('env', 'checkCrossing', [I32], [I32])
     this.validateRegion = module.importFunction('env', 'validateRegion', [I32], [])
+    this.noteHotRegion = module.importFunction('env', 'noteHotRegion', [I32], [])
     this.resolveExit = module.importFunction('env', 'resolveExit', [I32, I32], [I32])
     const helperNumber = (name: string): number => {
       const known = this.helpers.indexOf(name)
@@ -193,8 +195,9 @@ class EngineBuilder {
     handlers[Pseudo.RAISE] = this.emitRaise()
     handlers[Pseudo.STOP] = leaveWith(ExitCode.BUDGET)
     handlers[Pseudo.COUNT] = leaveWith(ExitCode.HOT)
-    const { validateRegion, resolveExit } = this
-    handlers[Pseudo.ENTER] = emitDispatcher(this.module, { lookup: this.functions.lookup, validateRegion, resolveExit }, regionTable).index
+    const { validateRegion, noteHotRegion, resolveExit } = this
+    const dispatcher = { lookup: this.functions.lookup, validateRegion, noteHotRegion, resolveExit }
+    handlers[Pseudo.ENTER] = emitDispatcher(this.module, dispatcher, regionTable).index
     return handlers
   }
 

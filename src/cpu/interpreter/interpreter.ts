@@ -175,6 +175,7 @@ export class Interpreter {
         Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
       validateRegion: (door: number): void => this.translator?.validate(door >>> 0),
+      noteHotRegion: (door: number): void => this.translator?.noteHotRegion(door >>> 0, this.context),
       resolveExit: (exit: number, header: number): number => this.resolveExit(exit >>> 0, header >>> 0),
     }
     return new WebAssembly.Instance(module, { env }).exports

@@ -52,6 +52,7 @@ interface RowPlan {
 }
 
 const CALLS = new Set(['CALL', 'CALL_INDIRECT'])
+const COMPUTED = new Set(['JMP_INDIRECT', 'CALL_INDIRECT'])
 const AWAY = new Set(['JMP', 'JMP_INDIRECT', 'CALL', 'CALL_INDIRECT', 'RET'])
 
 export class RecordWriter {
@@ -74,6 +75,8 @@ export class RecordWriter {
 
   flow(instruction: Instruction): number { return this.plans[instruction.row].flow }
   branches(instruction: Instruction): boolean { return this.plans[instruction.row].branches }
+  isComputed(instruction: Instruction): boolean { return COMPUTED.has(rows[instruction.row].mnemonic) }
+  isReturn(instruction: Instruction): boolean { return rows[instruction.row].mnemonic === 'RET' }
   isCall(instruction: Instruction): boolean { return CALLS.has(rows[instruction.row].mnemonic) }
 
   /** Vector of the exception that stands in for the instruction in this context, or 0. */

@@ -42,6 +42,12 @@ test('a branch on a floating-point comparison runs as one with it', () => {
   expect(WebAssembly.validate(module.encode())).toBe(true)
 })
 
+test('forms with a loop of their own stay out of the run loop', () => {
+  const loops = forms.filter(({ sample, shape }) => /^PCMP[EI]STR[IM]$/.test(sample.row.mnemonic) && !shape.legacy).map((form) => form.key)
+  expect(loops.length).toBeGreaterThan(0)
+  expect(buildEngine({ forms, inline: loops, fused: [] }).refused).toEqual(loops)
+})
+
 test('every definition belongs to a row', () => {
   expect(unusedDefinitions(definedMnemonics().map((mnemonic) => definitionOf(mnemonic)!))).toEqual([])
 })

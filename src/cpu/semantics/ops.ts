@@ -154,6 +154,11 @@ export abstract class Ops extends Values {
   /** As `choose` where `rare` hardly ever applies: an engine need not have it at hand. */
   abstract chooseCommon(condition: Value, type: ValueTypeCode, common: () => Value, rare: () => Value): Value
   /**
+   * Goes through the numbers below `count` (I32), the greatest first: `step` makes a value of the number and of the value before it.
+   * It may call no helper and stage nothing.
+   */
+  abstract fold(count: Value, initial: Value, step: (n: Value, before: Value) => Value): Value
+  /**
    * Calls a TypeScript helper now, with up to eight arguments (I32, I64 or V128). A helper that changes state comes after everything
    * that can fault. If it reports a fault nothing is committed.
    */

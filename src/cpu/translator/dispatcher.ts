@@ -19,6 +19,8 @@ export interface DispatcherFunctions {
   readonly lookup: number
   /** (door record): brings the region's header up to date. */
   readonly validateRegion: number
+  /** (door record): the region was entered often. */
+  readonly noteHotRegion: number
   /** (address of the exit's entry, header) -> record, or 0 with the reason recorded. */
   readonly resolveExit: number
 }
@@ -89,6 +91,9 @@ class Dispatcher {
     f.get(this.header).memory(W.i32_load, RegionHeader.USER)
     f.get(this.cpu).memory(W.i32_load, Slot.BLOCK).i32(Block.CONTEXTS).op(W.i32_add).get(this.context).op(W.i32_eq).op(W.i32_ne).op(W.i32_or)
     f.if().get(this.record).call(this.functions.validateRegion).end()
+    f.get(this.header).get(this.header).memory(W.i32_load, RegionHeader.COUNTDOWN).i32(1).op(W.i32_sub).tee(this.word)
+    f.memory(W.i32_store, RegionHeader.COUNTDOWN)
+    f.get(this.word).op(W.i32_eqz).if().get(this.record).call(this.functions.noteHotRegion).end()
     f.get(this.cpu).get(this.context).get(this.base)
     f.get(this.record).memory(W.i32_load, DoorRecord.ENTRY)
     f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).tee(this.before)
@@ -140,7 +145,8 @@ class Dispatcher {
     this.setPage()
     f.else()
     f.get(this.word).i32(ExitKind.UNMAPPED).op(W.i32_eq).if().get(this.record).call(this.functions.validateRegion).end()
-    f.get(this.word).i32(ExitKind.INDIRECT).op(W.i32_eq).if().get(this.cpu).memory(W.i64_load, Slot.RIP).set(this.rip).end()
+    f.get(this.word).i32(ExitKind.INDIRECT).op(W.i32_eq).if().get(this.cpu).memory(W.i64_load, Slot.RIP).set(this.rip)
+    f.get(this.exit).get(this.rip).op(W.i32_wrap_i64).memory(W.i32_store, RegionExit.RECORD * 4).end()
     this.probe()
     f.end()
   }

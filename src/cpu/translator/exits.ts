@@ -16,6 +16,8 @@ export const RegionHeader = {
   USER: 20,
   /** Number of the region (u32). */
   ID: 24,
+  /** Entries until the region is worth a larger one (u32). */
+  COUNTDOWN: 28,
   SIZE: 32,
 } as const
 
@@ -27,7 +29,7 @@ export const RegionExit = {
   FLAGS: 1,
   /** Kind in the low three bits; RECORD_SIZE times the instructions of the block that were not executed above them (u32). */
   KIND: 2,
-  /** Address of the record to go on from, 0 while it is not known (u32). */
+  /** Address of the record to go on from, 0 while it is not known; INDIRECT: low half of where it went last (u32). */
   RECORD: 3,
 } as const
 export const EXIT_WORDS = 4

@@ -126,6 +126,20 @@ export abstract class RegionBase extends Ops {
     return this.let(common())
   }
 
+  fold(count: Value, initial: Value, step: (n: Value, before: Value) => Value): Value {
+    const { f } = this
+    const n = this.temporary(I32)
+    const value = this.temporary(initial.type)
+    initial.emit(f)
+    f.set(value)
+    count.emit(f)
+    f.tee(n).if().loop()
+    f.get(n).i32(1).op(W.i32_sub).set(n)
+    step(this.local(I32, n), this.local(initial.type, value)).emit(f)
+    f.set(value).get(n).brIf(f.depth).end().end()
+    return this.local(initial.type, value)
+  }
+
   // Leaving.
 
   /** Leaves the region before the current instruction where the condition holds; the interpreter does it. */

@@ -2,16 +2,17 @@
  * What a region is to be made of. Plain data, so that it can be sent to the thread that translates.
  *
  * Code is addressed relative to the *anchor*: the start of the page in which the region began. Nothing in a region says where it is
- * mapped.
+ * mapped. A function that is called may be in a region more than once, as part of each of its callers: then blocks with the same address
+ * differ in where they return to.
  */
 export interface RegionPlan {
   readonly id: number
   /** Pages with code of the region, at most MAXIMUM_REGION_PAGES; the anchor's is the first. */
   readonly pages: readonly PlannedPage[]
-  /** Basic blocks, in any order; the first is where the region began. */
+  /** Basic blocks; the first is where the region began. */
   readonly blocks: readonly PlannedBlock[]
-  /** Blocks (by position) that are entered from outside although no block of the region leads to them. */
-  readonly resumed: readonly number[]
+  /** Blocks, by position, that can be entered. */
+  readonly entries: readonly number[]
 }
 
 export interface PlannedPage {
@@ -20,11 +21,18 @@ export interface PlannedPage {
   readonly bytes: Uint8Array
 }
 
+/** A basic block. Successors are positions of blocks, -1 where the region is left. */
 export interface PlannedBlock {
   /** First byte, relative to the anchor. */
   readonly at: number
   /** Instructions. */
   readonly count: number
+  /** Where it goes on if the last instruction does not branch. */
+  readonly next: number
+  /** Where a direct branch or call goes. */
+  readonly target: number
+  /** Where a computed branch, call or return is expected to go. */
+  readonly expected: number
 }
 
 /** Bits in the word that says which pages of a region are mapped as it expects. */
@@ -33,8 +41,8 @@ export const MAXIMUM_REGION_PAGES = 32
 /** A translated region, as its translator describes it to the dispatcher. */
 export interface TranslatedRegion {
   readonly id: number
-  /** Blocks that can be entered: their addresses relative to the anchor; positions are entry numbers. */
-  readonly entries: readonly number[]
+  /** Blocks that can be entered: addresses relative to the anchor, and the entries' numbers. */
+  readonly entries: readonly { readonly at: number; readonly number: number }[]
   /** EXIT_WORDS words an exit, see exits.ts. */
   readonly exits: Int32Array
   readonly instructions: number

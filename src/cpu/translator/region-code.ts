@@ -23,13 +23,11 @@ export interface CodeBlock {
   readonly end: number
   /** Where its last instruction branches to, if that is a direct branch. */
   readonly target: number | undefined
-  readonly leaves: 'next' | 'jump' | 'branch' | 'call' | 'indirect' | 'return'
+  readonly plan: PlannedBlock
 }
 
 export class RegionCode {
   readonly blocks: readonly CodeBlock[]
-  /** Block numbers by address. */
-  readonly numbers: ReadonlyMap<number, number>
   private readonly pages: ReadonlyMap<number, { index: number; bytes: Uint8Array }>
   private readonly decoder: Decoder
   private readonly bytes = new Uint8Array(MAXIMUM_LENGTH)
@@ -38,13 +36,13 @@ export class RegionCode {
     this.decoder = decoder
     this.pages = new Map(plan.pages.map(({ delta, bytes }, index) => [delta, { index, bytes }]))
     this.blocks = plan.blocks.map((block) => this.decodeBlock(block))
-    this.numbers = new Map(this.blocks.map(({ at }, number) => [at, number]))
   }
 
   /** Position in the plan of the page that holds an address, -1 for none. */
   pageOf(at: number): number { return this.pages.get(at >> 12)?.index ?? -1 }
 
-  private decodeBlock({ at, count }: PlannedBlock): CodeBlock {
+  private decodeBlock(plan: PlannedBlock): CodeBlock {
+    const { at, count } = plan
     const instructions: PlacedInstruction[] = []
     let next = at
     for (let n = 0; n < count; n++) {
@@ -54,7 +52,7 @@ export class RegionCode {
     }
     const last = instructions[count - 1]
     const branches = last.operands[0]?.method === 'J'
-    return { at, instructions, end: next, target: branches ? next + last.instruction.immediate : undefined, leaves: leavingOf(last) }
+    return { at, instructions, end: next, target: branches ? next + last.instruction.immediate : undefined, plan }
   }
 
   private decodeAt(at: number): PlacedInstruction {
@@ -100,14 +98,4 @@ function shapeOf(index: number): RowShape {
   const shape = { row, operands, definition: named(row.mnemonic), shiftByZero: named('SHIFT_BY_ZERO'), shifts: extraKind(row, operands) === 'shift' }
   shapes[index] = shape
   return shape
-}
-
-function leavingOf({ row, operands }: PlacedInstruction): CodeBlock['leaves'] {
-  switch (row.mnemonic) {
-    case 'JMP': return 'jump'
-    case 'CALL': return 'call'
-    case 'RET': return 'return'
-    case 'JMP_INDIRECT': case 'CALL_INDIRECT': return 'indirect'
-    default: return operands[0]?.method === 'J' ? 'branch' : 'next'
-  }
 }

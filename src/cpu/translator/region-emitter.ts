@@ -19,7 +19,6 @@ import { RegionOps } from './operations.ts'
 import type { Departure } from './operations.ts'
 import type { RegionPlan, TranslatedRegion } from './plan.ts'
 import type { CodeBlock, RegionCode } from './region-code.ts'
-import { returnSites } from './return-sites.ts'
 
 const { I32 } = ValueType
 
@@ -30,8 +29,6 @@ export class RegionEmitter {
   private readonly f: FunctionBody
   private readonly exits = new ExitList()
   private readonly o: RegionOps
-  /** For each block that returns, the blocks it may return to. */
-  private readonly returns: ReadonlyMap<number, readonly number[]>
   /** Depths of Wasm blocks that end at a block, of loops that begin with one, and of the dispatch loop. */
   private readonly labels = new Map<number, number>()
   private readonly loops = new Map<number, number>()
@@ -41,8 +38,7 @@ export class RegionEmitter {
     this.plan = plan
     this.code = code
     this.f = f
-    this.returns = returnSites(code)
-    this.graph = new FlowGraph(code.blocks.map((block, number) => this.successorsOf(block, number)), this.entriesOf())
+    this.graph = new FlowGraph(code.blocks.map((block) => this.successorsOf(block)), [0, ...plan.entries])
     this.entryNumbers = new Map(this.graph.entries.map((block, number) => [block, number]))
     f.depth = 1
     this.o = new RegionOps(f, this.exits, materialise)
@@ -57,35 +53,15 @@ export class RegionEmitter {
     const { blocks } = this.code
     return {
       id: this.plan.id,
-      entries: this.graph.entries.map((block) => blocks[block].at),
+      entries: [...new Set([0, ...this.plan.entries])].map((block) => ({ at: blocks[block].at, number: this.entryNumbers.get(block) ?? 0 })),
       exits: this.exits.encode(),
       instructions: blocks.reduce((sum, block) => sum + block.instructions.length, 0),
     }
   }
 
-  // The graph.
-
-  private successorsOf(block: CodeBlock, number: number): number[] {
-    const known = (at: number | undefined): number[] => (at === undefined ? [] : this.code.numbers.get(at) ?? []) as number[]
-    const found = (at: number | undefined): number[] => [known(at)].flat()
-    switch (block.leaves) {
-      case 'jump': case 'call': return found(block.target)
-      case 'branch': return [...new Set([...found(block.target), ...found(block.end)])]
-      case 'return': return [...this.returns.get(number) ?? []]
-      case 'indirect': return []
-      case 'next': return found(block.end)
-    }
-  }
-
-  /** The first block, those that the interpreter comes back to, loops, and whatever nothing else leads to. */
-  private entriesOf(): number[] {
-    const { blocks, numbers } = this.code
-    const backwards = blocks.flatMap((block) => {
-      const target = block.target === undefined ? undefined : numbers.get(block.target)
-      return target !== undefined && blocks[target].at <= block.at && block.leaves !== 'call' ? [target] : []
-    })
-    const afterCalls = blocks.flatMap((block) => (block.leaves === 'call' || block.leaves === 'indirect' ? [numbers.get(block.end) ?? []] : [])).flat()
-    return [0, ...this.plan.resumed, ...backwards, ...afterCalls]
+  /** Successors inside the region. */
+  private successorsOf({ plan: { next, target, expected } }: CodeBlock): number[] {
+    return [...new Set([target, next, expected])].filter((block) => block >= 0)
   }
 
   // Structure.
@@ -118,7 +94,7 @@ export class RegionEmitter {
     const { f, graph } = this
     const depths = graph.entries.map((block) => this.labels.get(block) ?? 0)
     if (depths.length === 1) f.br(depths[0])
-    else f.get(Parameter.ENTRY).brTable(depths.slice(1).length === 0 ? depths : depths, depths[0])
+    else f.get(Parameter.ENTRY).brTable(depths, depths[0])
   }
 
   // Blocks.
@@ -140,16 +116,16 @@ export class RegionEmitter {
     const { f, o } = this
     const from = block.instructions[block.instructions.length - 1].at
     switch (departure.kind) {
-      case 'next': return this.goTo(number, from, block.end)
-      case 'jump': return this.goTo(number, from, block.target ?? block.end)
+      case 'next': return this.goTo(number, from, block.end, block.plan.next)
+      case 'jump': return this.goTo(number, from, block.target ?? block.end, block.plan.target)
       case 'branch': {
         const flags: FlagState = o.flagState
         departure.taken.emit(f)
         f.if()
-        this.goTo(number, from, block.target ?? block.end)
+        this.goTo(number, from, block.target ?? block.end, block.plan.target)
         f.else()
         o.flagState = flags
-        this.goTo(number, from, block.end)
+        this.goTo(number, from, block.end, block.plan.next)
         f.end()
         f.op(W.unreachable)
         return
@@ -160,12 +136,13 @@ export class RegionEmitter {
 
   private goIndirect(number: number, from: number, block: CodeBlock, departure: Departure & { kind: 'indirect' }): void {
     const { f, o } = this
-    const flags = o.flagState
-    for (const site of this.returns.get(number) ?? []) {
-      const { at } = this.code.blocks[site]
+    const { expected } = block.plan
+    if (expected >= 0) {
+      const flags = o.flagState
+      const { at } = this.code.blocks[expected]
       departure.target.emit(f)
       f.get(Parameter.BASE).i64(BigInt(at)).op(W.i64_add).op(W.i64_eq).if()
-      this.goTo(number, from, at)
+      this.goTo(number, from, at, expected)
       f.end()
       o.flagState = flags
     }
@@ -175,11 +152,10 @@ export class RegionEmitter {
     this.leave(block.end, ExitKind.INDIRECT)
   }
 
-  /** Goes on at an address, from an instruction in the page of `from`. */
-  private goTo(number: number, from: number, at: number): void {
+  /** Goes on at an address, in block `to` if that is not -1, from an instruction in the page of `from`. */
+  private goTo(number: number, from: number, at: number, to: number): void {
     const { f, graph, code } = this
-    const to = code.numbers.get(at)
-    if (to === undefined) return this.leave(at, code.pageOf(at) >= 0 && at >> 12 === from >> 12 ? ExitKind.DOOR : ExitKind.FAR)
+    if (to < 0) return this.leave(at, code.pageOf(at) >= 0 && at >> 12 === from >> 12 ? ExitKind.DOOR : ExitKind.FAR)
     if (at >> 12 !== from >> 12) this.requirePage(at, at, ExitKind.UNMAPPED, 0)
     if (graph.isBackEdge(number, to)) {
       this.prepareLoop(at)

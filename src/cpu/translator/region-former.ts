@@ -1,218 +1,137 @@
 /**
- * Decides what a region is made of: from a hot door on, along direct branches, calls and fall-through, over what the interpreter has
- * been to, within limits. Targets that were never jumped to are left out: there the region is left.
+ * Decides what a region is made of: from a hot door on, along direct branches and fall-through, over what the interpreter has been to,
+ * within limits. Targets that were never jumped to are left out: there the region is left. Small functions are taken in where they are
+ * called, so that their returns are known; other calls leave the region, and it is entered again behind them.
  */
-import { PAGE_SIZE } from '../../base/addresses.ts'
-import { Instruction } from '../decode/instruction.ts'
-import { addToLinear } from '../interpreter/code-cache.ts'
-import type { CodeCache, CodePage, CodePlace } from '../interpreter/code-cache.ts'
-import type { CodeContext } from '../interpreter/code-context.ts'
 import { Flow } from '../interpreter/record-writer.ts'
-import type { RecordWriter } from '../interpreter/record-writer.ts'
-import type { Mmu } from '../mmu/mmu.ts'
-import { MAXIMUM_REGION_PAGES } from './plan.ts'
-import type { PlannedBlock, RegionPlan } from './plan.ts'
-import type { Translatable } from './translatable.ts'
+import type { CodePage, CodePlace } from '../interpreter/code-cache.ts'
+import type { CodeContext } from '../interpreter/code-context.ts'
+import { CodeReader, NOWHERE } from './code-reader.ts'
+import type { FormerParts, Step } from './code-reader.ts'
+import { PlanBuilder } from './plan-builder.ts'
+import type { RegionPlan } from './plan.ts'
 
-const MAXIMUM_INSTRUCTIONS = 600
-const MAXIMUM_BLOCKS = 120
-const MAXIMUM_LENGTH = 15
+/** How large a region may be; instructions of a function that is taken in, and how deep such functions may call each other. */
+export interface FormLimits {
+  readonly instructions: number
+  readonly blocks: number
+  readonly inlined: number
+  readonly depth: number
+}
 
 export interface FormedRegion {
   readonly plan: RegionPlan
   /** By position in the plan. */
   readonly codePages: readonly CodePage[]
+  /** Where blocks begin that do not belong to a function that was taken in. */
+  readonly leaders: readonly number[]
   /** Whether all pages were reached through global translations. */
   readonly global: boolean
 }
 
-/** A step of the walk: an instruction, and where control goes from it. */
-interface Step {
-  readonly length: number
-  readonly flow: number
-  /** Of a direct branch or call, relative to the anchor. */
-  readonly target: number | undefined
-  readonly isCall: boolean
-}
+/** A function in the region: the one that it begins in, or one that was taken in at a call. */
+export class Frame {
+  readonly caller: Frame | undefined
+  /** Where it was entered and where it returns to, relative to the anchor. */
+  readonly entry: number
+  readonly returnTo: number
+  readonly depth: number
+  readonly leaders = new Set<number>()
+  readonly steps = new Map<number, Step>()
+  /** Functions taken in, by the address of the call. */
+  readonly inlined = new Map<number, Frame>()
+  /** Expected targets of computed jumps, by the jump's address. */
+  readonly expected = new Map<number, number>()
 
-export interface FormerParts {
-  readonly cache: CodeCache
-  readonly writer: RecordWriter
-  readonly mmu: Mmu
-  readonly translatable: Translatable
+  constructor(caller: Frame | undefined, entry: number, returnTo: number) {
+    this.caller = caller
+    this.entry = entry
+    this.returnTo = returnTo
+    this.depth = caller === undefined ? 0 : caller.depth + 1
+  }
+
+  /** Whether the function is being called already. */
+  contains(entry: number): boolean { return this.entry === entry || (this.caller?.contains(entry) ?? false) }
 }
 
 export class RegionFormer {
-  private readonly parts: FormerParts
-  private readonly instruction = new Instruction()
-  private anchorLow = 0
-  private anchorHigh = 0
-  private context!: CodeContext
-  private pages = new Map<number, CodePage>()
-  private global = true
-  private steps = new Map<number, Step>()
-  private leaders = new Set<number>()
-  private resumed = new Set<number>()
-  private work: number[] = []
+  private readonly reader: CodeReader
+  private limits!: FormLimits
+  private root!: Frame
+  private frames: Frame[] = []
+  private entries = new Set<number>()
+  private work: { frame: Frame; at: number }[] = []
+  private instructions = 0
+  private blocks = 0
 
-  constructor(parts: FormerParts) { this.parts = parts }
+  constructor(parts: FormerParts) { this.reader = new CodeReader(parts) }
 
-  /** A region that begins at a place, or undefined if its first instruction is not translated. */
-  form(id: number, place: CodePlace, context: CodeContext): FormedRegion | undefined {
-    this.anchorLow = place.linearLow & ~(PAGE_SIZE - 1)
-    this.anchorHigh = place.linearHigh
-    this.context = context
-    this.pages = new Map()
-    this.global = true
-    this.steps = new Map()
-    this.leaders = new Set()
-    this.resumed = new Set()
-    this.work = [place.offset]
-    while (this.work.length > 0 && this.leaders.size < MAXIMUM_BLOCKS) this.walk(this.work.shift() ?? 0)
-    if (!this.steps.has(place.offset)) return undefined
-    return this.finish(id, place.offset)
+  /**
+   * A region that begins at a place, or undefined if its first instruction is not translated. `wentTo` gives the low half of where a
+   * computed jump went, by the low half of the address behind it.
+   */
+  form(id: number, place: CodePlace, context: CodeContext, limits: FormLimits, wentTo: (low: number) => number | undefined): FormedRegion | undefined {
+    this.reader.begin(place, context, wentTo)
+    this.limits = limits
+    this.root = new Frame(undefined, place.offset, -1)
+    this.frames = [this.root]
+    this.entries = new Set([place.offset])
+    this.work = [{ frame: this.root, at: place.offset }]
+    this.instructions = this.blocks = 0
+    for (let item = this.work.shift(); item !== undefined && this.blocks < limits.blocks; item = this.work.shift()) this.walk(item.frame, item.at)
+    if (!this.root.steps.has(place.offset)) return undefined
+    return new PlanBuilder(this.reader, this.frames).build(id, place.offset, this.entries)
   }
 
-  private walk(start: number): void {
-    if (this.leaders.has(start) || (this.leaders.size > 0 && this.isTranslated(start))) return
-    this.leaders.add(start)
-    for (let at = start; !this.steps.has(at) && this.steps.size < MAXIMUM_INSTRUCTIONS;) {
-      const step = this.stepAt(at)
-      if (step === undefined) return
-      this.steps.set(at, step)
+  private walk(frame: Frame, start: number): void {
+    if (frame.leaders.has(start)) return
+    frame.leaders.add(start)
+    this.blocks++
+    for (let at = start; !frame.steps.has(at) && this.instructions < this.limits.instructions;) {
+      const step = this.reader.stepAt(at)
+      if (step.length === 0) return
+      if (!step.isTranslated) return this.resume(at + step.length, step)
+      frame.steps.set(at, step)
+      this.instructions++
       const next = at + step.length
-      if (step.target !== undefined) this.follow(at, step, next)
-      else if (step.isCall && this.isKnown(next)) this.work.push(next)
-      if (step.flow === Flow.AWAY || step.flow === Flow.BARRIER || step.flow === Flow.CONDITIONAL) {
-        if (step.flow === Flow.CONDITIONAL) this.work.push(next)
-        return
-      }
+      this.follow(frame, at, step, next)
+      if (step.flow !== Flow.NEXT) return
       at = next
     }
-    // The walk ran into code that is there already, or into the limit.
-  }
-
-  private follow(at: number, step: Step, next: number): void {
-    const target = step.target ?? at
-    if (this.isKnown(target)) this.work.push(target)
-    if (step.isCall && this.isKnown(next)) this.work.push(next)
-  }
-
-  /** The interpreter has jumped to the address. */
-  private isKnown(at: number): boolean {
-    const page = this.pageAt(at >> 12)
-    return page !== undefined && this.parts.cache.isKnown(page, at & (PAGE_SIZE - 1))
-  }
-
-  /** Another region begins there. */
-  private isTranslated(at: number): boolean {
-    const page = this.pageAt(at >> 12)
-    return page !== undefined && this.parts.cache.isTranslated(page, at & (PAGE_SIZE - 1))
-  }
-
-  private stepAt(at: number): Step | undefined {
-    const page = this.pageAt(at >> 12)
-    if (page === undefined || page.frame === 0) return undefined
-    const { writer, translatable } = this.parts
-    const { instruction } = this
-    const offset = at & (PAGE_SIZE - 1)
-    const length = this.decode(page, at, offset)
-    if (length <= 0) return undefined
-    if (writer.refusal(instruction, this.context) !== 0 || !translatable.has(instruction)) {
-      this.resume(at + length, writer.flow(instruction))
-      return undefined
-    }
-    const target = writer.branches(instruction) ? at + length + instruction.immediate : undefined
-    const flow = writer.flow(instruction)
-    return { length, flow, target, isCall: writer.isCall(instruction) }
   }
 
   /** The interpreter does the instruction before, and comes back. */
-  private resume(at: number, flow: number): void {
-    if (flow !== Flow.NEXT || !this.isKnown(at)) return
-    this.resumed.add(at)
-    this.work.push(at)
+  private resume(at: number, step: Step): void {
+    if (step.flow !== Flow.NEXT || !this.reader.isKnown(at)) return
+    this.enterAt(at)
   }
 
-  private decode(page: CodePage, at: number, offset: number): number {
-    const { cache } = this.parts
-    const length = cache.decodeInto(this.instruction, page, offset)
-    if (length !== 0 || offset <= PAGE_SIZE - MAXIMUM_LENGTH) return length
-    const next = this.pageAt((at >> 12) + 1)
-    return next === undefined || next.frame === 0 ? 0 : cache.decodeAcross(this.instruction, page, next, offset)
+  private enterAt(at: number): void {
+    this.entries.add(at)
+    this.work.push({ frame: this.root, at })
   }
 
-  /** The code page at a distance from the anchor's, if it is mapped and there is room for it. */
-  private pageAt(delta: number): CodePage | undefined {
-    const known = this.pages.get(delta)
-    if (known !== undefined) return known
-    if (this.pages.size >= MAXIMUM_REGION_PAGES) return undefined
-    const { mmu, cache } = this.parts
-    const linear = addToLinear(this.anchorLow, this.anchorHigh, delta * PAGE_SIZE)
-    const page = mmu.translateFetch(linear.low, linear.high)
-    if (page < 0) return undefined
-    const codePage = cache.knownPage(page, this.context)
-    if (codePage === undefined) return undefined
-    if (!mmu.fetchedGlobal) this.global = false
-    this.pages.set(delta, codePage)
-    return codePage
+  private follow(frame: Frame, at: number, step: Step, next: number): void {
+    if (step.isComputed) frame.expected.set(at, step.expected)
+    const target = step.target ?? (step.isComputed ? step.expected : NOWHERE)
+    if (step.isCall) return this.followCall(frame, at, target, next)
+    if (step.flow === Flow.CONDITIONAL) this.work.push({ frame, at: next })
+    if (target === NOWHERE || !this.reader.isKnown(target)) return
+    if (frame === this.root && target <= at) this.entries.add(target)
+    this.work.push({ frame, at: target })
   }
 
-  // The result.
-
-  private finish(id: number, first: number): FormedRegion {
-    const starts = [...this.leaders].filter((at) => this.steps.has(at))
-    const blocks = [first, ...starts.filter((at) => at !== first)].map((at) => this.blockAt(at))
-    const used = this.usedPages(blocks)
-    const numbers = new Map(blocks.map((block, number) => [block.at, number]))
-    return {
-      plan: {
-        id, blocks,
-        pages: used.map(([delta, { frame }]) => ({ delta, bytes: this.parts.cache.copyPage(frame) })),
-        resumed: [...this.resumed].flatMap((at) => numbers.get(at) ?? []),
-      },
-      codePages: used.map(([, codePage]) => codePage),
-      global: this.global,
-    }
+  private followCall(frame: Frame, at: number, target: number, next: number): void {
+    if (target !== NOWHERE && this.isWorthInlining(frame, target)) {
+      const callee = new Frame(frame, target, next)
+      this.frames.push(callee)
+      frame.inlined.set(at, callee)
+      this.work.push({ frame: callee, at: target }, { frame, at: next })
+    } else if (this.reader.isKnown(next)) this.enterAt(next)
   }
 
-  private blockAt(at: number): PlannedBlock {
-    let count = 0
-    let next = at
-    for (let step = this.steps.get(next); step !== undefined; step = this.steps.get(next)) {
-      if (count > 0 && this.leaders.has(next)) break
-      count++
-      next += step.length
-      if (step.flow !== Flow.NEXT) break
-    }
-    return { at, count }
-  }
-
-  /** Pages that hold code of the region, the anchor's first; what lies in them is watched. */
-  private usedPages(blocks: readonly PlannedBlock[]): [number, CodePage][] {
-    const ranges = new Map<number, [number, number]>()
-    for (const block of blocks) {
-      let at = block.at
-      for (let n = 0; n < block.count; n++) {
-        const length = this.steps.get(at)?.length ?? 0
-        widen(ranges, at, at + length)
-        at += length
-      }
-    }
-    for (const [delta, [start, end]] of ranges) {
-      const codePage = this.pages.get(delta)
-      if (codePage !== undefined) this.parts.cache.noteRange(codePage, start, end)
-    }
-    return [...this.pages].filter(([delta]) => ranges.has(delta))
-  }
-}
-
-/** Adds bytes, which may lie in two pages, to the ranges of their pages. */
-function widen(ranges: Map<number, [number, number]>, start: number, end: number): void {
-  for (let delta = start >> 12; delta <= (end - 1) >> 12; delta++) {
-    const from = Math.max(start - delta * PAGE_SIZE, 0)
-    const to = Math.min(end - delta * PAGE_SIZE, PAGE_SIZE)
-    const known = ranges.get(delta)
-    ranges.set(delta, known === undefined ? [from, to] : [Math.min(known[0], from), Math.max(known[1], to)])
+  private isWorthInlining(frame: Frame, target: number): boolean {
+    const { inlined, depth } = this.limits
+    return frame.depth < depth && !frame.contains(target) && this.reader.isKnown(target) && this.reader.functionSize(target, inlined) <= inlined
   }
 }

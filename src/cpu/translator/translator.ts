@@ -15,14 +15,18 @@ import { Block, Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { CompiledRegions, RegionCompiler } from './compiler.ts'
 import { MAXIMUM_REGIONS } from './dispatcher.ts'
-import { ExitKind, RegionHeader } from './exits.ts'
+import { EXIT_KIND_MASK, EXIT_SIZE, EXIT_WORDS, ExitKind, RegionExit, RegionHeader } from './exits.ts'
 import type { TranslatedRegion } from './plan.ts'
 import { RegionFormer } from './region-former.ts'
-import type { FormedRegion } from './region-former.ts'
+import type { FormLimits, FormedRegion } from './region-former.ts'
 import { Translatable } from './translatable.ts'
 
 /** Executions of a door before it is hot. */
 const THRESHOLD = 300
+/** Entries of a small region before it is worth a large one. */
+const THRESHOLD_OF_LARGE = 20_000
+const SMALL: FormLimits = { instructions: 500, blocks: 100, inlined: 30, depth: 2 }
+const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
 /** A door that was asked for and is not translated counts on from here. */
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
@@ -45,6 +49,7 @@ export interface TranslatorParts {
 interface Region {
   readonly id: number
   readonly formed: FormedRegion
+  readonly isLarge: boolean
   readonly translated: TranslatedRegion
   /** Position in the table, and the header's address; its run of pages. */
   readonly position: number
@@ -52,6 +57,8 @@ interface Region {
   readonly runPages: number
   /** Doors that lead into it. */
   readonly doors: number[]
+  /** Exits of computed jumps, by number, and the addresses behind these. */
+  readonly computed: readonly { readonly at: number; readonly exit: number }[]
 }
 
 export class Translator implements HotCode {
@@ -62,6 +69,10 @@ export class Translator implements HotCode {
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
   private readonly waiting = new Map<number, FormedRegion>()
+  /** Waiting regions that are large ones. */
+  private readonly large = new Set<number>()
+  /** Where computed jumps of small regions went, by the low half of the address behind them. */
+  private readonly wentTo = new Map<number, number>()
   private readonly regions = new Map<number, Region>()
   private readonly byPage = new Map<CodePage, Set<Region>>()
   /** Regions, waiting or not, by the places where their blocks begin; and doors in them that have become hot all the same. */
@@ -116,6 +127,8 @@ export class Translator implements HotCode {
     this.linearPages.clear()
     this.changes.clear()
     this.covered.clear()
+    this.large.clear()
+    this.wentTo.clear()
     this.deferred.clear()
   }
 
@@ -128,16 +141,43 @@ export class Translator implements HotCode {
     if (compiler.pending >= MAXIMUM_PENDING) return this.countOn(door, this.thresholdOfNew)
     if (this.isCovered(door, place, context)) return
     this.countOn(door, NEVER)
-    const formed = this.former.form(this.nextId, place, context)
+    this.submit(place, context, SMALL)
+    this.poll()
+  }
+
+  /** The region behind a door is entered so often that a larger one, which leaves less often, pays. */
+  noteHotRegion(door: number, context: CodeContext): void {
+    const { state, mmu } = this.parts
+    const offset = state.u16[(door + Record.PAGE_OFFSET) >>> 1]
+    const page = (state.slot + Slot.RIP_PAGE) >>> 2
+    const linear = addToLinear(state.i32[page], state.i32[page + 1], offset)
+    const place = { page: mmu.translateFetch(linear.low, linear.high), offset, linearLow: linear.low, linearHigh: linear.high }
+    if (place.page < 0) return
+    for (const region of this.regions.values()) this.noteTargets(region)
+    this.submit(place, context, LARGE)
+  }
+
+  /** Remembers where a region's computed jumps went last. */
+  private noteTargets({ header, computed }: Region): void {
+    const { u32, i32 } = this.parts.state
+    const anchor = i32[(header + RegionHeader.BASE) >>> 2]
+    for (const { at, exit } of computed) {
+      const target = u32[(header + RegionHeader.SIZE + exit * EXIT_SIZE) / 4 + RegionExit.RECORD]
+      if (target !== 0) this.wentTo.set((anchor + at) | 0, target)
+    }
+  }
+
+  private submit(place: CodePlace, context: CodeContext, limits: FormLimits): void {
+    const formed = this.former.form(this.nextId, place, context, limits, (low) => this.wentTo.get(low))
     if (formed === undefined) {
       this.statistics.refused++
       return
     }
     this.nextId++
     this.waiting.set(formed.plan.id, formed)
-    this.cover(formed)
-    compiler.submit(formed.plan)
-    this.poll()
+    if (limits === LARGE) this.large.add(formed.plan.id)
+    else this.cover(formed)
+    this.parts.compiler.submit(formed.plan)
   }
 
   /**
@@ -157,8 +197,8 @@ export class Translator implements HotCode {
     return true
   }
 
-  private cover({ plan, codePages }: FormedRegion): void {
-    for (const { at } of plan.blocks) {
+  private cover({ plan, codePages, leaders }: FormedRegion): void {
+    for (const at of leaders) {
       const page = codePages[plan.pages.findIndex(({ delta }) => delta === at >> 12)]
       const offsets = this.covered.get(page) ?? new Map<number, number>()
       this.covered.set(page, offsets)
@@ -167,12 +207,12 @@ export class Translator implements HotCode {
   }
 
   private openDoorAt(region: Region, place: CodePlace): boolean {
-    const entry = region.translated.entries.findIndex((at) => {
+    const entry = region.translated.entries.find(({ at }) => {
       const index = region.formed.plan.pages.findIndex((page) => page.delta === at >> 12)
       return (at & (PAGE_SIZE - 1)) === place.offset && region.formed.codePages[index].page === place.page
     })
-    if (entry >= 0) this.openDoor(region, region.translated.entries[entry], entry)
-    return entry >= 0
+    if (entry !== undefined) this.openDoor(region, entry.at, entry.number)
+    return entry !== undefined
   }
 
   private countOn(door: number, executions: number): void { this.parts.state.u32[(door + Record.LINK) >>> 2] = executions }
@@ -203,7 +243,7 @@ export class Translator implements HotCode {
     const { pool, table } = this.parts
     const runPages = Math.ceil((RegionHeader.SIZE + translated.exits.length * 4) / PAGE_SIZE)
     const header = pool.allocateRun(runPages)
-    const region: Region = { id: translated.id, formed, translated, position, header, runPages, doors: [] }
+    const region: Region = { id: translated.id, formed, isLarge: this.large.delete(translated.id), translated, position, header, runPages, doors: [], computed: computedExits(translated.exits) }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
@@ -211,17 +251,18 @@ export class Translator implements HotCode {
       const known = this.byPage.get(page) ?? new Set()
       this.byPage.set(page, known.add(region))
     }
-    translated.entries.forEach((at, entry) => this.openDoor(region, at, entry))
+    for (const { at, number } of translated.entries) this.openDoor(region, at, number)
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
 
-  private writeTables({ header, translated, formed, id }: Region): void {
+  private writeTables({ header, translated, formed, id, isLarge }: Region): void {
     const { state } = this.parts
     state.u32.fill(0, header >>> 2, (header + RegionHeader.SIZE) >>> 2)
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
+    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : THRESHOLD_OF_LARGE
     state.i32.set(translated.exits, (header + RegionHeader.SIZE) >>> 2)
   }
 
@@ -231,13 +272,24 @@ export class Translator implements HotCode {
     const index = region.formed.plan.pages.findIndex((page) => page.delta === delta)
     const door = region.formed.codePages[index].entries.get(at & (PAGE_SIZE - 1))
     const { u16, u32, i32 } = this.parts.state
-    if (door === undefined || u16[door >>> 1] !== Pseudo.COUNT) return
+    if (door === undefined || !this.mayLead(door, region)) return
     u16[door >>> 1] = Pseudo.ENTER
     i32[(door + DoorRecord.DELTA) >>> 2] = delta
     u32[(door + DoorRecord.ENTRY) >>> 2] = entry
     u32[(door + DoorRecord.HEADER) >>> 2] = region.header
     u32[(door + DoorRecord.FUNCTION) >>> 2] = region.position
     region.doors.push(door)
+  }
+
+  /** Whether a door can lead to a region: if it counts, or leads to a small one where this is large. */
+  private mayLead(door: number, region: Region): boolean {
+    const { u16, u32 } = this.parts.state
+    if (u16[door >>> 1] !== Pseudo.ENTER) return u16[door >>> 1] === Pseudo.COUNT
+    const other = this.regions.get(u32[(u32[(door + DoorRecord.HEADER) >>> 2] + RegionHeader.ID) >>> 2])
+    // The newer region knows more of where control goes; a small one does not take over from a large one.
+    if (other === undefined || (other.isLarge && !region.isLarge)) return false
+    other.doors.splice(other.doors.indexOf(door), 1)
+    return true
   }
 
   private remove(region: Region): void {
@@ -303,6 +355,15 @@ export class Translator implements HotCode {
     const { state } = this.parts
     state.setSlotU32(generation, (state.slotU32(generation) + 1) >>> 0)
   }
+}
+
+function computedExits(words: Int32Array): { at: number; exit: number }[] {
+  const found = []
+  for (let exit = 0; exit * EXIT_WORDS < words.length; exit++) {
+    const kind = words[exit * EXIT_WORDS + RegionExit.KIND] & EXIT_KIND_MASK
+    if (kind === ExitKind.INDIRECT) found.push({ at: words[exit * EXIT_WORDS + RegionExit.AT], exit })
+  }
+  return found
 }
 
 const pageNumber = (low: number, high: number): number => (high & 0xffff) * 2 ** 20 + (low >>> 12)

@@ -2,10 +2,9 @@
 import { aesHelpers } from './aes.ts'
 import { floatHelpers } from './float-helpers.ts'
 import type { HelperTable } from './helper.ts'
-import { compareStrings } from './string-compare.ts'
 
 export type { HelperContext, HelperTable } from './helper.ts'
 
 export { gatherHelpers } from './gather.ts'
 export { maskedHelpers } from './masked.ts'
-export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers, compareStrings }
+export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers }

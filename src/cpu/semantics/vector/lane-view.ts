@@ -106,6 +106,7 @@ class LaneView extends Ops {
   chooseCommon(condition: Value, type: ValueTypeCode, common: () => Value, rare: () => Value): Value {
     return this.o.chooseCommon(condition, type, common, rare)
   }
+  fold(count: Value, initial: Value, step: (n: Value, before: Value) => Value): Value { return this.o.fold(count, initial, step) }
   helper(name: string, args: readonly Value[], options?: HelperOptions): Value { return this.o.helper(name, args, options) }
 }
 

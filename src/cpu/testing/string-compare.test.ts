@@ -1,10 +1,6 @@
 import { expect, test } from 'vitest'
-import { Block } from '../state/layout.ts'
-import { VcpuState } from '../state/vcpu-state.ts'
 import { compareStrings } from './string-compare.ts'
 
-const state = new VcpuState(new ArrayBuffer(0x4000), 1024, 4096)
-const IMPLICIT = 0xffff
 const [CF, ZF, SF, OF] = [1, 0x40, 0x80, 0x800]
 
 function text(content: string, words = false): Uint8Array {
@@ -13,14 +9,11 @@ function text(content: string, words = false): Uint8Array {
   return bytes
 }
 
-function compare(first: Uint8Array, second: Uint8Array, immediate: number, lengths = IMPLICIT): { bits: number; flags: number } {
-  state.u8.set(first, state.block + Block.ARGUMENTS)
-  state.u8.set(second, state.block + Block.ARGUMENTS + 16)
-  state.setBlockU32(Block.ARGUMENTS + 32, immediate)
-  state.setBlockU32(Block.ARGUMENTS + 48, lengths)
-  compareStrings({ state })
-  const result = state.blockU32(Block.RESULT)
-  return { bits: result & 0xffff, flags: result >>> 16 }
+function compare(
+  first: Uint8Array, second: Uint8Array, immediate: number, lengths?: readonly [number, number],
+): { bits: number; flags: number } {
+  const { bits, flags } = compareStrings(first, second, immediate, lengths)
+  return { bits, flags }
 }
 
 test('equal any finds the characters of a set', () => {
@@ -55,6 +48,16 @@ test('words have half as many elements', () => {
 })
 
 test('explicit lengths reach past null elements, and no further than the register', () => {
-  expect(compare(text('\0'), text('a\0b\0'), 0, 1 | 4 << 8)).toEqual({ bits: 0b1010, flags: CF | ZF | SF })
-  expect(compare(text('a'), text('aaaaaaaaaaaaaaaa'), 0, 16 | 16 << 8)).toEqual({ bits: 0xffff, flags: CF | OF })
+  expect(compare(text('\0'), text('a\0b\0'), 0, [1, 4])).toEqual({ bits: 0b1010, flags: CF | ZF | SF })
+  expect(compare(text('a'), text('aaaaaaaaaaaaaaaa'), 0, [16, 99])).toEqual({ bits: 0xffff, flags: CF | OF })
+})
+
+test('the index of the first or last element, or the number of elements', () => {
+  expect([0, 0x40].map((immediate) => compareStrings(text('b'), text('abcb'), immediate).index)).toEqual([1, 3])
+  expect([0, 1].map((immediate) => compareStrings(text('x'), text('abc'), immediate).index)).toEqual([16, 8])
+})
+
+test('masks of bits or of elements', () => {
+  expect(compareStrings(text('b'), text('abcb'), 0).mask).toEqual(Uint8Array.of(0b1010, ...new Uint8Array(15)))
+  expect(compareStrings(text('b', true), text('ab', true), 0x41).mask).toEqual(Uint8Array.of(0, 0, 255, 255, ...new Uint8Array(12)))
 })
