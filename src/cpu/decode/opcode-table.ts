@@ -17,7 +17,7 @@ export const INVALID_ROW = -1
 
 export interface OpcodeTable {
   /**
-   * Indexed by map * 1024 + column * 256 + opcode: a row; or INVALID_ROW; or, below that, -2 - g, where group g's cells in `groups`
+   * Indexed by block * 4096 + map * 1024 + column * 256 + opcode (block 0 without VEX, then vexBlock): a row; or INVALID_ROW; or, below that, -2 - g, where group g's cells in `groups`
    * (from g * GROUP_CELLS) hold a row or INVALID_ROW.
    */
   readonly opcodes: Int16Array
@@ -26,7 +26,12 @@ export interface OpcodeTable {
   readonly alternates: Int16Array
 }
 
-const SLOTS = 4 * 4 * 256
+const BLOCK_SLOTS = 4 * 4 * 256
+const BLOCKS = 5
+const SLOTS = BLOCKS * BLOCK_SLOTS
+
+/** The block of slots of VEX encodings, by VEX.L and VEX.W (0 or 1). */
+export const vexBlock = (l: number, w: number): number => 1 + l * 2 + w
 
 /** The table while it is built: each slot as if it had a group. */
 interface Draft {
@@ -143,11 +148,19 @@ function claimsPrefix(pattern: OpcodePattern): 0 | 1 {
 
 function matchingSlots(pattern: OpcodePattern): number[] {
   const slots: number[] = []
-  for (const column of columns(pattern)) {
-    const first = pattern.map * 1024 + column * 256 + pattern.opcode
-    for (let slot = first; slot < first + pattern.span; slot++) slots.push(slot)
+  for (const block of blocks(pattern)) {
+    for (const column of columns(pattern)) {
+      const first = block * BLOCK_SLOTS + pattern.map * 1024 + column * 256 + pattern.opcode
+      for (let slot = first; slot < first + pattern.span; slot++) slots.push(slot)
+    }
   }
   return slots
+}
+
+function blocks({ vex }: OpcodePattern): number[] {
+  if (vex === undefined) return [0]
+  const lengths = vex.length === undefined ? [0, 1] : [vex.length === 256 ? 1 : 0]
+  return lengths.flatMap((l) => (vex.w === undefined ? [0, 1] : [vex.w]).map((w) => vexBlock(l, w)))
 }
 
 const CELLS = [...Array(GROUP_CELLS).keys()]

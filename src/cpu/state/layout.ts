@@ -124,12 +124,12 @@ export const Block = {
   NMI_BLOCKED: 424,
   /** Debug conditions met since the last #DB, at their places in DR6 (u32): see system/debug.ts. */
   PENDING_DEBUG: 428,
-  /** Four 16-byte helper arguments and one 16-byte result. */
+  /** Eight 16-byte helper arguments and a result of up to 32 bytes. */
   ARGUMENTS: 512,
-  RESULT: 576,
+  RESULT: 640,
   /** Counters of translated code: how often regions were entered, and instructions that they executed (u64 each). */
-  REGION_ENTRIES: 640,
-  REGION_INSTRUCTIONS: 648,
+  REGION_ENTRIES: 704,
+  REGION_INSTRUCTIONS: 712,
   /** Scratch for accesses that no TLB entry can serve: see mmu/slow-access.ts. */
   SCRATCH: 1024,
   SCRATCH_SIZE: 1024,

@@ -13,7 +13,7 @@ import { ExitList } from './exit-list.ts'
 import { ExitKind, FLAGS_DYNAMIC, SETTLED_EXIT } from './exits.ts'
 import type { ExitKindCode } from './exits.ts'
 import { DISPATCH, FlowGraph } from './flow-graph.ts'
-import { Parameter } from './operations-base.ts'
+import { Parameter, vectorOffset } from './operations-base.ts'
 import type { FlagState } from './operations-flags.ts'
 import { RegionOps } from './operations.ts'
 import type { Value } from '../semantics/ops.ts'
@@ -209,7 +209,7 @@ export class RegionEmitter {
     const { o } = this
     const f = new FunctionBody(0, [])
     for (const [register, local] of o.general) f.get(Parameter.CPU).memory(W.i64_load, Slot.GPR + register * 8).set(local)
-    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, Slot.YMM + register * 32).set(local)
+    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, vectorOffset(register)).set(local)
     const { kind, a, b, override } = o.flagLocals
     f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_KIND).set(kind)
     f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_A).set(a)
@@ -221,7 +221,7 @@ export class RegionEmitter {
   private emitEpilogue(): void {
     const { f, o } = this
     for (const register of o.writtenGeneral) f.get(Parameter.CPU).get(o.general.get(register) ?? 0).memory(W.i64_store, Slot.GPR + register * 8)
-    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, Slot.YMM + register * 32)
+    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, vectorOffset(register))
     const { kind, a, b, override } = o.flagLocals
     f.get(Parameter.CPU).get(kind).memory(W.i32_store, Slot.FLAG_KIND)
     f.get(Parameter.CPU).get(a).memory(W.i64_store, Slot.FLAG_A)
