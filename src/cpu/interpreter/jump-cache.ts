@@ -1,6 +1,6 @@
 /**
  * The jump cache: where a computed or far branch goes, without leaving WebAssembly. One table in each translation context, direct-
- * mapped by instruction pointer: tag (u64), record (u32). It is derived from translations, so it follows the TLB's flushes.
+ * mapped by instruction pointer: tag (u64), record (u32), offset of the instruction in its page (u32). It is derived from translations, so it follows the TLB's flushes.
  */
 import type { Tlb } from '../mmu/tlb.ts'
 import { Block, CONTEXT_COUNT, Context, TLB_ENTRIES, TLB_ENTRY_SIZE } from '../state/layout.ts'
@@ -30,12 +30,13 @@ export class JumpCache {
   }
 
   /** Remembers that the instruction pointer (halves) leads to `record` in the context at `context`; `global`: so does every address space. */
-  fill(context: number, low: number, high: number, record: number, global: boolean): void {
+  fill(context: number, low: number, high: number, record: number, pageOffset: number, global: boolean): void {
     if (this.pages.size >= MAXIMUM_PAGES) this.flush()
     const at = (context + Context.JUMP_CACHE + ((low ^ (low >>> 12)) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 2
     this.words[at] = low
     this.words[at + 1] = high
     this.words[at + 2] = record
+    this.words[at + 3] = pageOffset
     this.pages.add(pageNumber(low, high))
     const index = this.indexOf(context)
     this.filled[index] = 1

@@ -127,9 +127,9 @@ export const Block = {
   /** Eight 16-byte helper arguments and a result of up to 32 bytes. */
   ARGUMENTS: 512,
   RESULT: 640,
-  /** Counters of translated code: how often regions were left, by kind of exit (u64 each), and instructions that they executed (u64). */
-  REGION_EXITS: 704,
-  REGION_INSTRUCTIONS: 768,
+  /** Counters of translated code: how often regions were entered, and instructions that they executed (u64 each). */
+  REGION_ENTRIES: 704,
+  REGION_INSTRUCTIONS: 712,
   /** Scratch for accesses that no TLB entry can serve: see mmu/slow-access.ts. */
   SCRATCH: 1024,
   SCRATCH_SIZE: 1024,

@@ -147,7 +147,7 @@ export abstract class RegionBase extends Ops {
     const { f } = this
     f.i32(this.exits.add(this.placed.at, ExitKind.HERE, this.flagWord(), this.notExecuted)).set(this.exitLocal)
     condition.emit(f)
-    f.brIfUnlikely(this.exitDepth)
+    f.brIf(this.exitDepth)
   }
 
   protected exitAlways(): void {
@@ -165,7 +165,7 @@ export abstract class RegionBase extends Ops {
   protected readonly baseValue: Value = this.local(I64, Parameter.BASE)
 
   /** A linear address: the anchor plus a distance. */
-  protected codeAddress(at: number): Value { return this.add(this.baseValue, this.i64(at)) }
+  codeAddress(at: number): Value { return this.add(this.baseValue, this.i64(at)) }
 
   protected slotValue(offset: number, size: Size): Value {
     return { type: carrier(size), leaf: false, emit: (f) => { f.get(Parameter.CPU).memory(LOADS[size], offset) } }
