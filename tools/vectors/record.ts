@@ -47,11 +47,12 @@ function familyOf(row: Row): string {
   return encoding.pattern.map === 0 ? 'general' : 'general-0f'
 }
 
-/** Those that compute in floating point, and all others that have a VEX prefix. */
+/** Over floating-point operands; otherwise by the feature. */
 function vexFamilyOf(row: Row): string {
   const { feature } = row.attributes
   if (feature === 'FMA' || feature === 'F16C') return 'fma'
-  return /,?[VHWU](ps|pd|ss|sd)/.test(row.operands.join()) ? 'avx-float' : 'avx'
+  if (/,?[VHWU](ps|pd|ss|sd)/.test(row.operands.join())) return 'avx-float'
+  return feature === 'AVX2' ? 'avx2' : 'avx'
 }
 
 function plan(family: string): Planned[] {

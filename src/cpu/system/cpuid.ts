@@ -66,13 +66,20 @@ export const SIGNATURE = 0x30669
 const VENDOR = 'GenuineIntel'
 const BRAND = 'Tenon virtual processor'
 const TSC_HZ = 1_000_000_000
-/** State components in XCR0: x87, SSE and AVX. */
-export const XCR0_SUPPORTED = 7
-export const XCR0_AVX = 4
+/** State components, as bits of XCR0. */
+export const StateComponent = { X87: 1, SSE: 2, AVX: 4 } as const
+export const XCR0_SUPPORTED = StateComponent.X87 | StateComponent.SSE | StateComponent.AVX
+
+/** x87 is always there, and AVX only with SSE (SDM Vol. 1 §13.3). */
+export function isValidXcr0(value: number): boolean {
+  const has = (component: number): boolean => (value & component) !== 0
+  return (value & ~XCR0_SUPPORTED) === 0 && has(StateComponent.X87) && (!has(StateComponent.AVX) || has(StateComponent.SSE))
+}
+
 /** The AVX component in an XSAVE area of the standard form: behind legacy region and header. */
 export const AVX_COMPONENT = { offset: 576, size: 256 } as const
 /** Bytes of an XSAVE area for the components of an XCR0, and for all. */
-export const xsaveArea = (xcr0: number): number => AVX_COMPONENT.offset + ((xcr0 & XCR0_AVX) !== 0 ? AVX_COMPONENT.size : 0)
+export const xsaveArea = (xcr0: number): number => AVX_COMPONENT.offset + ((xcr0 & StateComponent.AVX) !== 0 ? AVX_COMPONENT.size : 0)
 export const XSAVE_AREA = xsaveArea(XCR0_SUPPORTED)
 
 /** KVM's features (Linux Documentation/virt/kvm/x86/cpuid.rst): clock source, no I/O delays, new clock MSRs, stable clock. */

@@ -1,6 +1,6 @@
 import { Vector } from '../mmu/faults.ts'
 import { Block, Gpr, Slot } from '../state/layout.ts'
-import { AVX_COMPONENT, XCR0_SUPPORTED, XSAVE_AREA, xsaveArea } from './cpuid.ts'
+import { AVX_COMPONENT, StateComponent, XSAVE_AREA, isValidXcr0, xsaveArea } from './cpuid.ts'
 import { privileged } from './descriptor-tables.ts'
 import { Cr0, Cr4, is64Bit } from './mode.ts'
 import { HelperOutcome } from './outcome.ts'
@@ -8,10 +8,7 @@ import type { Processor } from './processor.ts'
 
 /** FXSAVE, FXRSTOR, XSAVE, XRSTOR, XGETBV and XSETBV (SDM Vol. 1 §10.5, chapter 13). */
 
-/** State components. */
-const X87 = 1
-const SSE = 2
-const AVX = 4
+const { X87, SSE, AVX } = StateComponent
 /** Offsets in the legacy region and the header behind it. */
 const Area = {
   FCW: 0, FSW: 2, FTW: 4, FOP: 6, FIP: 8, FCS: 12, FDP: 16, FDS: 20, MXCSR: 24, MXCSR_MASK: 28, ST: 32, XMM: 160, END: 416,
@@ -117,11 +114,6 @@ export function writeExtendedControl(cpu: Processor): HelperOutcome {
   state.setBlockU64(Block.XCR0, BigInt(value))
   state.rip = cpu.argument64(0)
   return HelperOutcome.RESYNC
-}
-
-/** x87 is always there, and AVX only with SSE (SDM Vol. 1 §13.3). */
-function isValidXcr0(value: number): boolean {
-  return (value & ~XCR0_SUPPORTED) === 0 && (value & X87) !== 0 && ((value & AVX) === 0 || (value & SSE) !== 0)
 }
 
 /** #NM while CR0.TS or CR0.EM is set. */

@@ -159,7 +159,8 @@ describe('a snapshot', () => {
     const rig = new ProcessorRig()
     const saved = rig.cpu.save()
     for (const damage of [
-      { CR4: 0x20000 }, { CPL: 4 }, { registers: {} }, { segments: { ...saved.segments, CS: null } }, { YMM: new Uint8Array(3) },
+      { CR4: 0x20000 }, { XCR0: 5 }, { CPL: 4 }, { registers: {} }, { segments: { ...saved.segments, CS: null } },
+      { YMM: new Uint8Array(3) },
       { storedMsrs: { ...saved.storedMsrs, '2ff': 0xffffn } }, { activity: 9 }, { PDPTE: [1] },
       { CR0: 0x80000010 }, { CR0: 0x100 }, { EFER: 0x400 }, { registers: { ...saved.registers, LSTAR: 1n << 50n } },
       { registers: { ...saved.registers, CR3: 1n << 40n } }, { registers: { ...saved.registers, RIP: 1n << 32n } },
