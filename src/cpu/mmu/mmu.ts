@@ -134,6 +134,7 @@ export class Mmu implements TranslationObserver {
     if (failure >= 0) return this.fetchFault(failure | privilege, low, high)
     if (!this.permitsFetch(user)) return this.fetchFault(PageFault.P | privilege, low, high)
     this.walker.markUsed(false)
+    if (this.walker.shift !== 12) this.tlb.noteLargePage(low, high, this.walker.shift)
     const global = this.walker.global && (this.cr4 & 0x80) !== 0
     this.fetches.keep(low, high, user, this.walker.page, global, global ? this.tlb.globalGeneration : this.tlb.generation)
     return this.walker.page

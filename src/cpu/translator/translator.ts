@@ -32,8 +32,10 @@ const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
 const MAXIMUM_CHANGES = 16
+/** When so many regions were installed since all were removed, all are removed: dead ones and their modules take memory until then. */
+const MAXIMUM_INSTALLED = 6000
 /** So many plans wait for the compiler at most. */
-const MAXIMUM_PENDING = 64
+const MAXIMUM_PENDING = 24
 
 export interface TranslatorParts {
   readonly state: VcpuState
@@ -64,7 +66,7 @@ interface Region {
 
 export class Translator implements HotCode {
   /** For `--stats` and tests. */
-  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, instructions: 0, validations: 0, resolved: 0 }
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0, resolved: 0 }
   private readonly parts: TranslatorParts
   private readonly former: RegionFormer
   private readonly translatable: Translatable
@@ -84,6 +86,7 @@ export class Translator implements HotCode {
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
   private nextPosition = 0
+  private installedSinceReset = 0
   private nextId = 1
   /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
   private readonly linearPages = new Set<number>()
@@ -219,7 +222,16 @@ export class Translator implements HotCode {
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
+    if (this.installedSinceReset >= MAXIMUM_INSTALLED) this.reset()
     for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
+  }
+
+  /** Removes all regions. What is hot becomes so again. */
+  private reset(): void {
+    this.flushed()
+    this.statistics.resets++
+    this.installedSinceReset = 0
+    this.parts.compiler.discarded()
   }
 
   private install({ module, regions }: CompiledRegions): void {
@@ -252,6 +264,7 @@ export class Translator implements HotCode {
       this.byPage.set(page, known.add(region))
     }
     for (const { at, number } of translated.entries) this.openDoor(region, at, number)
+    this.installedSinceReset++
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
