@@ -120,12 +120,12 @@ export class Translator implements HotCode {
 
   pageDropped(page: CodePage): void {
     this.changes.set(page.page, (this.changes.get(page.page) ?? 0) + 1)
-    for (const region of [...this.byPage.get(page) ?? []]) this.remove(region)
+    for (const region of this.byPage.get(page) ?? []) this.remove(region)
     this.covered.delete(page)
   }
 
   flushed(): void {
-    for (const region of [...this.regions.values()]) this.remove(region)
+    for (const region of this.regions.values()) this.remove(region)
     this.waiting.clear()
     this.linearPages.clear()
     this.changes.clear()
