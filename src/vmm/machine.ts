@@ -48,6 +48,8 @@ export interface MachineConfig {
   readonly random: () => number
   /** Translates hot code; without it everything is interpreted. */
   readonly compiler?: RegionCompiler
+  /** Executions before code counts as hot; the engine's own choice if it is left out. */
+  readonly translationThreshold?: number
   /** The trust domain's memory; a pool of its own if there is none. */
   readonly pool?: Pool
 }
@@ -111,7 +113,7 @@ export class Machine {
       interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
       get startTime() { return standing.startTime },
       random: config.random, processorCount: 1,
-    }, config.engine, config.compiler)
+    }, config.engine, config.compiler, config.translationThreshold)
     resetProcessor(this.vcpu.processor)
   }
 

@@ -36,13 +36,13 @@ export class Vcpu implements Stateful<ProcessorState> {
   private executedAtFault = -1
 
   /** `compiler`: translates hot code; without it everything is interpreted. */
-  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module, compiler?: RegionCompiler) {
+  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module, compiler?: RegionCompiler, threshold?: number) {
     this.processor = new Processor(environment)
     this.schema = this.processor.schema
     this.version = this.processor.version
     this.engine = new Interpreter({
       processor: this.processor, pool: environment.frames.pool, frames: environment.frames, module,
-      helpers: HELPERS, features: FEATURE_NAMES, compiler,
+      helpers: HELPERS, features: FEATURE_NAMES, compiler, threshold,
     })
   }
 

@@ -10,9 +10,7 @@ const TIMEOUT = 600_000
 describe.each([['given flags', false], ['lazy flags', true]] as const)('translated instructions, %s', (name, lazyFlags) => {
   const target = new InterpreterTarget(name, outlinedEngine(), { lazyFlags, translated: true })
 
-  it.each(vectorFamilies())('agree with the recorded processor: %s', async (family) => {
-    // Vitest's worker must come to speak between tests that run for long.
-    await new Promise((resolve) => { setImmediate(resolve) })
+  it.each(vectorFamilies())('agree with the recorded processor: %s', (family) => {
     const { vectors } = loadVectors(family)
     const before = target.regions
     const report = runVectors(target, vectors, rows)
