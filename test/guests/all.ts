@@ -7,6 +7,7 @@ import { interruptGuests } from './interrupts.ts'
 import { longModeGuests } from './long-mode.ts'
 import { modeSwitchGuests } from './mode-switches.ts'
 import type { Guest } from './monitor.ts'
+import { nearBranchGuests } from './near-branches.ts'
 import { pagingGuests } from './paging.ts'
 import { realModeGuests } from './real-mode.ts'
 import { refusalGuests } from './refusals.ts'
@@ -18,7 +19,7 @@ import { virtual8086Guests } from './virtual-8086.ts'
 
 export function allGuests(): Guest[] {
   return [
-    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
+    ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...nearBranchGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
     ...exceptionGuests(), ...unitGuests(), ...refusalGuests(), ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(),
     ...virtual8086Guests(), ...modeSwitchGuests(), ...inspectionGuests(),
   ]

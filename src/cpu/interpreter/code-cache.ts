@@ -381,7 +381,8 @@ export class CodeCache implements CodeWatcher {
       this.writeRaise(at, offset, refusal)
       return Flow.AWAY
     }
-    writer.write(at, instruction, offset, writer.branches(instruction) ? this.targetOf(offset, context) : 0)
+    const target = writer.branches(instruction) ? this.targetOf(offset, context) : 0
+    writer.write(at, instruction, offset, target, !this.isWithin(target, context))
     return writer.flow(instruction)
   }
 
@@ -397,8 +398,13 @@ export class CodeCache implements CodeWatcher {
 
   private isNearBranch(offset: number, context: CodeContext): boolean {
     if (!this.writer.branches(this.instruction)) return false
-    const target = this.targetOf(offset, context)
-    return target >= 0 && target < PAGE_SIZE
+    return this.isWithin(this.targetOf(offset, context), context)
+  }
+
+  /** In this page, and below CS.limit: branches to anywhere else are checked when they are taken. */
+  private isWithin(target: number, context: CodeContext): boolean {
+    if (target < 0 || target >= PAGE_SIZE) return false
+    return context.codeSize === 64 || this.ripPage + target >>> 0 <= context.limit
   }
 
   /** Two records that run as one: the first gets the pair's handler. The second keeps its own, for whoever enters there. */
