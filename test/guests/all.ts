@@ -16,11 +16,13 @@ import { selfModifyingGuests } from './self-modifying.ts'
 import { taskGuests } from './tasks.ts'
 import { unitGuests } from './units.ts'
 import { virtual8086Guests } from './virtual-8086.ts'
+import { wrapGuests } from './wraps.ts'
 
 export function allGuests(): Guest[] {
   return [
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...nearBranchGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
     ...exceptionGuests(), ...unitGuests(), ...refusalGuests(), ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(),
     ...virtual8086Guests(), ...modeSwitchGuests(), ...inspectionGuests(),
+    ...wrapGuests(),
   ]
 }

@@ -88,6 +88,10 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
     why: 'what a store to the APIC makes possible waits for the next branch',
   },
   { guest: /interrupts long/, probe: /^NMI arrives|^so the next/, fields: ['ss'], why: 'follows from what is below' },
+  {
+    guest: /4 GiB long/, probe: /^(a load|what (the store|it|SGDT) left)/, fields: ['rcx', 'rax'],
+    why: 'compatibility mode goes on beyond 4 GiB within an access',
+  },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -178,7 +178,7 @@ export class Interpreter {
         this.yieldIfDue()
         return outcome
       },
-      lookup: (low: number, high: number): number => this.lookup(low, high),
+      lookup: (low: number, high: number): number => this.lookup(low, this.context.codeSize === 64 ? high : 0),
       checkSegment: (segment: number, offset: number, word: number): number =>
         Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
@@ -349,7 +349,7 @@ export class Interpreter {
   private checkCrossing(record: number): boolean {
     this.setRipFrom(record)
     const low = this.context.codeSize === 64 ? this.ripLow : (this.ripLow + this.context.base) | 0
-    return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0)
+    return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0, this.context)
   }
 }
 
