@@ -1,4 +1,5 @@
 /** Every guest, made anew: tests assemble them. */
+import { coprocessorGuests } from './coprocessor.ts'
 import { farTransferGuests } from './far-transfers.ts'
 import { debugGuests } from './debug.ts'
 import { exceptionGuests } from './exceptions.ts'
@@ -21,7 +22,7 @@ import { wrapGuests } from './wraps.ts'
 export function allGuests(): Guest[] {
   return [
     ...pagingGuests(), ...segmentGuests(), ...farTransferGuests(), ...nearBranchGuests(), ...longModeGuests(), ...taskGuests(), ...debugGuests(),
-    ...exceptionGuests(), ...unitGuests(), ...refusalGuests(), ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(),
+    ...exceptionGuests(), ...unitGuests(), ...coprocessorGuests(), ...refusalGuests(), ...interruptGuests(), ...selfModifyingGuests(), ...realModeGuests(),
     ...virtual8086Guests(), ...modeSwitchGuests(), ...inspectionGuests(),
     ...wrapGuests(),
   ]
