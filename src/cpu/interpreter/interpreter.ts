@@ -279,7 +279,7 @@ export class Interpreter {
     const record = this.cache.find(this.place, this.context)
     if (record === 0) return this.fail(low, high, ExitCode.EXCEPTION)
     this.setRipPage(low, high, this.place.offset)
-    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record, global)
+    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record, this.place.offset, global)
     return record
   }
 
