@@ -110,7 +110,8 @@ export class Machine {
     })
     this.vcpu = new Vcpu({
       state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
-      interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
+      interrupts: this.platform.apic, apic: this.platform.apic, coprocessor: this.platform.coprocessor, apicId: 0,
+      clock: this.clock,
       get startTime() { return standing.startTime },
       random: config.random, processorCount: 1,
     }, config.engine, config.compiler, config.translationThreshold)

@@ -59,6 +59,7 @@ export class VectorMachine {
     this.cpu = new Processor({
       state: this.state, frames: this.frames, memory: this.memory, memoryBus: { read: noDevice, write: noDevice },
       ports: { read: noDevice, write: noDevice }, interrupts: { hasPending: () => false, acknowledge: () => -1 },
+      coprocessor: { error: false, ignoresError: false, setError: () => undefined },
       apic: { cr8: 0, readMsr: () => null, writeMsr: () => false, tscChanged: () => {} }, apicId: 0,
       clock: { now: () => 0, timer: noDevice }, startTime: 0, random: () => 0, processorCount: 1,
     })
