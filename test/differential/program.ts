@@ -47,8 +47,8 @@ const isPlain = (row: Row): boolean =>
   !APART.test(row.mnemonic) && rowOperands(row).every(({ method }) => !'JAOSCD'.includes(method)) && row.attributes.ends !== true &&
   !/^(RET|CALL|JMP)/.test(row.mnemonic)
 
-const integerRows = [...oneByteRows, ...twoByteRows].filter(isPlain)
-const vectorRows = [...packedIntegerRows, ...sseRows, ...threeByteRows].filter(isPlain)
+export const integerRows = [...oneByteRows, ...twoByteRows].filter(isPlain)
+export const vectorRows = [...packedIntegerRows, ...sseRows, ...threeByteRows].filter(isPlain)
 const floatRows = x87Rows.filter(isPlain)
 /** What comes before a conditional branch. */
 const flagRows = integerRows.filter((row) => /^(CMP|TEST|SUB|ADD|AND|OR|XOR|INC|DEC|NEG|SHL|SHR|SAR|ADC|BT|IMUL2|CMPXCHG)$/.test(row.mnemonic))
