@@ -69,7 +69,10 @@ function readEvent(from: ByteReader): Event {
   const words = BigUint64Array.from({ length: EVENT_WORDS }, () => from.u64())
   const xmm = BigUint64Array.from({ length: XMM_WORDS }, () => from.u64())
   return {
-    vector, errorCode: hasErrorCode(vector) ? errorCode : 0, address: vector === 14 ? address : 0n,
+    vector, errorCode: hasErrorCode(vector) ? errorCode & ~presentToKernel(vector, address) : 0, address: vector === 14 ? address : 0n,
     words, xmm, xmmDigest: digest(new Uint32Array(xmm.buffer)), memoryDigest,
   }
 }
+
+/** Bit P, where a program reached for what the kernel maps for itself: here nothing is there. */
+const presentToKernel = (vector: number, address: bigint): number => vector === 14 && address >> 63n !== 0n ? 1 : 0
