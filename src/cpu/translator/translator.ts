@@ -68,6 +68,7 @@ export class Translator implements HotCode {
   private readonly former: RegionFormer
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
+  private readonly thresholdOfLarge: number
   private readonly waiting = new Map<number, FormedRegion>()
   /** Waiting regions that are large ones. */
   private readonly large = new Set<number>()
@@ -89,6 +90,7 @@ export class Translator implements HotCode {
   constructor(parts: TranslatorParts) {
     this.parts = parts
     this.thresholdOfNew = parts.threshold ?? THRESHOLD
+    this.thresholdOfLarge = Math.ceil(this.thresholdOfNew / THRESHOLD * THRESHOLD_OF_LARGE)
     this.translatable = new Translatable(parts.writer)
     this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
     parts.mmu.tlb.listeners.push((scope, low, high, shift) => {
@@ -262,7 +264,7 @@ export class Translator implements HotCode {
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
-    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : THRESHOLD_OF_LARGE
+    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : this.thresholdOfLarge
     state.i32.set(translated.exits, (header + RegionHeader.SIZE) >>> 2)
   }
 
