@@ -1,7 +1,7 @@
 /** Every way to run a hot program. A new engine, or a new manner of driving one, is a line here. */
 import { fusedEngine, inlineEngine, outlinedEngine } from '../../vectors/interpreter/engines.ts'
 import { Random } from '../../vectors/random.ts'
-import { EngineWay, slices, slicesOf, stepping } from './ways.ts'
+import { EngineWay, flushing, slices, slicesOf, stepping } from './ways.ts'
 import type { Way } from './ways.ts'
 
 export function allWays(): Way[] {
@@ -15,6 +15,7 @@ export function allWays(): Way[] {
     new EngineWay('tiny', outlined, slices(3)),
     new EngineWay('stepping', outlined, stepping),
     new EngineWay('translated', outlined, slices(1000), 1),
+    new EngineWay('translated-flushed', outlined, flushing((limit) => random.below(limit)), 5),
     new EngineWay('translated-late', inline, slicesOf(() => 1 + random.below(700)), 20),
   ]
 }

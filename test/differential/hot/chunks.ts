@@ -135,6 +135,21 @@ export function stackWork(random: Random): Item {
   }
 }
 
+/** LOOP, LOOPE or LOOPNE around an addition, or JRCXZ over a MOV: what branches on RCX. */
+export function countedByRcx(random: Random): Item {
+  const a = random.pick([0, 2, 3, 6, 7])
+  const add = [0x48, 0x01, modRm(3, 1, a)]
+  if (random.oneIn(3)) return { bytes: [0x83, 0xe1, random.below(4), 0xe3, 3, ...add] }
+  return { bytes: [...moveImmediate(1, 1 + random.below(12)), ...add, 0xe0 + random.below(3), 0xfb] }
+}
+
+/** MXCSR with another rounding mode, denormals as zeros or flushed to zero, and now and then all exceptions enabled. */
+export function floatingControl(random: Random): Item {
+  const masks = random.oneIn(8) ? 0 : 0x1f80
+  const value = masks | random.below(4) << 13 | (random.oneIn(3) ? 0x8000 : 0) | (random.oneIn(3) ? 0x40 : 0)
+  return { bytes: [0xc7, 0x44, 0x24, 0xf0, ...dword(value), 0x0f, 0xae, 0x54, 0x24, 0xf0] }
+}
+
 /** Jcc to a label, on what a comparison finds. */
 export function conditionalBranch(random: Random, label: number): Item[] {
   const condition = random.below(16)
@@ -150,6 +165,14 @@ export function call(random: Random, label: number): Item {
   if (random.oneIn(4)) return { bytes: [0xb9, 0, 0, 0, 0, 0xff, 0xd1], references: [{ at: 1, kind: 'absolute', to: { label } }] }
   return { bytes: [0xe8, 0, 0, 0, 0], references: [{ at: 1, kind: 'relative', to: { label } }] }
 }
+
+/** PUSH of an argument, and the call of a function that takes it away with RET 8. */
+export function callWithArgument(random: Random, label: number): Item {
+  return { bytes: [0x50 | random.pick(FREE), 0xe8, 0, 0, 0, 0], references: [{ at: 2, kind: 'relative', to: { label } }] }
+}
+
+/** Jcc over RET. */
+export const conditionalReturn = (random: Random): Item => ({ bytes: [0x70 | random.below(16), 1, 0xc3] })
 
 /** A jump or call (ModRM.reg 4 or 2) through a table of four, by bits of the index or of a counter. */
 export function throughTable(random: Random, reg: 2 | 4, label: number): Item {
@@ -167,10 +190,16 @@ export function table(label: number, targets: readonly number[]): Item {
   return { bytes: Array(targets.length * 8).fill(0), isData: true, references, label }
 }
 
-/** ADD EAX, imm32 or another operation of that shape, to be overwritten. */
+/**
+ * ADD EAX, imm32 or another operation of that shape, to be overwritten; behind it Jcc over a MOV, whose condition is to be overwritten
+ * too.
+ */
 export function overwritable(random: Random, label: number): Item {
-  return { bytes: [random.pick(OPERATIONS), ...dword(random.u32())], label }
+  const operation = [random.pick(OPERATIONS), ...dword(random.u32())]
+  return { bytes: [...operation, 0x70 | random.below(16), 3, 0x48, 0x89, modRm(3, random.pick(FREE), random.pick(FREE))], label }
 }
+const CONDITION = 5
+const OPERAND = 9
 const OPERATIONS = [0x05, 0x0d, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d]
 
 /** Now and then overwrites the opcode, the immediate, a byte of it, or all of an `overwritable`. */
@@ -180,8 +209,11 @@ export function overwrite(random: Random, label: number): Item {
     const guard = rarely(random, store.length)
     return { bytes: [...guard, ...store], references: [to(guard.length + store.indexOf(0x25) + 1, add)] }
   }
-  switch (random.below(4)) {
-    case 0: return make([0xc6, 0x04, 0x25, 0, 0, 0, 0, random.pick(OPERATIONS)], 0)
+  const byte = (value: number): number[] => [0xc6, 0x04, 0x25, 0, 0, 0, 0, value]
+  switch (random.below(6)) {
+    case 0: return make(byte(random.pick(OPERATIONS)), 0)
+    case 4: return make(byte(random.oneIn(4) ? 0xeb : 0x70 | random.below(16)), CONDITION)
+    case 5: return make(byte(modRm(3, random.pick(FREE), random.pick(FREE))), OPERAND)
     case 1: return make([0x44, 0x89, modRm(0, COUNTERS[0], 4), 0x25, 0, 0, 0, 0], 1)
     case 2: return make([0x88, modRm(0, random.below(8), 4), 0x25, 0, 0, 0, 0], 1 + random.below(4))
     default: return make([0xf0, 0x81, modRm(0, 6, 4), 0x25, 0, 0, 0, 0, ...dword(random.u32())], 1)
@@ -221,6 +253,7 @@ export function countDownPushed(label: number): Item[] {
 /** MOV RSP: whatever was pushed and not popped is forgotten. */
 export const resetStack = (): Item => ({ bytes: [0x48, 0xc7, 0xc4, ...dword(STACK + 0x1800)] })
 export const RET: Item = { bytes: [0xc3] }
+export const RET_8: Item = { bytes: [0xc2, 8, 0] }
 export const UD2: Item = { bytes: [0x0f, 0x0b, 0x90], isData: true }
 
 /** Brings the walking register back and goes on behind the instruction that faulted. */

@@ -9,8 +9,9 @@ import type { State } from '../../vectors/state.ts'
 import { assemble, HANDLER } from './assemble.ts'
 import type { HotProgram, Item } from './assemble.ts'
 import {
-  alignmentChecked, call, conditionalBranch, countDown, countDownPushed, dataInCode, flagsTransfer, handler, jump, moveOn, overwritable,
-  overwrite, pushCounter, rareFault, resetStack, RET, setCounter, stackWork, stringInstruction, table, throughTable, UD2, walkingAccess,
+  alignmentChecked, call, callWithArgument, conditionalBranch, conditionalReturn, countDown, countDownPushed, countedByRcx, dataInCode, flagsTransfer,
+  floatingControl, handler, jump, moveOn, overwritable,
+  overwrite, pushCounter, rareFault, resetStack, RET, RET_8, setCounter, stackWork, stringInstruction, table, throughTable, UD2, walkingAccess,
   windowOfFlags,
 } from './chunks.ts'
 import { plain, vector } from './instructions.ts'
@@ -41,6 +42,9 @@ export function hotProgram({ items, offset, state }: Draft): HotProgram | undefi
   return program
 }
 
+/** The function that takes an argument from the stack away. */
+const ARGUMENT_TAKER = 4
+
 /** Weights of what a body consists of. */
 type Theme = Readonly<Record<'plain' | 'vector' | 'window' | 'branch' | 'memory' | 'rare' | 'call' | 'change', number>>
 
@@ -58,11 +62,11 @@ class Generator {
   constructor(random: Random) {
     this.random = random
     this.counter = this.label()
-    this.functions = Array.from({ length: 4 }, () => this.label())
+    this.functions = Array.from({ length: ARGUMENT_TAKER + 1 }, () => this.label())
     const weight = (most: number): number => random.oneIn(4) ? 0 : random.below(most)
     this.theme = {
       plain: 4 + weight(20), vector: weight(8), window: weight(10), branch: 1 + weight(10), memory: weight(6), rare: weight(3), call: weight(3),
-      change: random.oneIn(3) ? weight(3) : 0,
+      change: random.oneIn(3) ? weight(5) : 0,
     }
   }
 
@@ -73,7 +77,7 @@ class Generator {
     const loop = this.label()
     const body = this.body(0, 6 + random.below(20))
     const once = costOf(body)
-    const functions = this.functions.flatMap((label) => [{ bytes: [], label }, ...this.body(COUNTERS.length, 2 + random.below(6)), RET])
+    const functions = this.functions.flatMap((label, n) => this.functionBody(label, n))
     const outer = Math.max(30, Math.min(600, Math.round(TOTAL / once)))
     return [
       setCounter(0, outer), { ...resetStack(), label: loop }, ...body, countDown(random, 0, loop), UD2,
@@ -81,7 +85,14 @@ class Generator {
     ]
   }
 
-  /** A run of chunks at a depth of loops; deeper than the counters are functions. */
+  private functionBody(label: number, n: number): Item[] {
+    const first = this.body(COUNTERS.length + n, 1 + this.random.below(6))
+    const last = n === ARGUMENT_TAKER ? RET_8 : RET
+    const early = n !== ARGUMENT_TAKER && this.random.oneIn(3) ? [conditionalReturn(this.random), ...this.body(COUNTERS.length + n, 2)] : []
+    return [{ bytes: [], label }, ...first, ...early, last]
+  }
+
+  /** A run of chunks at a depth of loops; deeper than the counters are the functions, by number. */
   private body(depth: number, count: number): Item[] {
     const items: Item[] = []
     const pending: { readonly label: number; readonly at: number }[] = []
@@ -136,21 +147,24 @@ class Generator {
   private chunkOf(kind: keyof Theme, depth: number): Item {
     const { random } = this
     switch (kind) {
-      case 'vector': return vector(random)
-      case 'window': return random.oneIn(3) ? flagsTransfer(random) : windowOfFlags(random)
+      case 'vector': return random.oneIn(25) ? floatingControl(random) : vector(random)
+      case 'window': return random.pick([flagsTransfer, windowOfFlags, windowOfFlags, countedByRcx])(random)
       case 'memory': return random.pick([moveOn, moveOn, walkingAccess, walkingAccess, stackWork])(random)
       case 'rare': return random.pick([rareFault, stringInstruction, stringInstruction, alignmentChecked])(random)
-      case 'call': return depth < COUNTERS.length ? this.callOf() : plain(random)
+      case 'call': return this.callOf(depth)
       case 'change': return this.changing()
       default: return plain(random)
     }
   }
 
-  private callOf(): Item {
+  /** Calls a function, from a function one behind it. */
+  private callOf(depth: number): Item {
     const { random } = this
-    if (!random.oneIn(4)) return call(random, random.pick(this.functions))
+    const callable = this.functions.slice(Math.max(0, depth - COUNTERS.length + 1), ARGUMENT_TAKER)
+    if (callable.length === 0 || random.oneIn(5)) return depth === COUNTERS.length + ARGUMENT_TAKER ? plain(random) : callWithArgument(random, this.functions[ARGUMENT_TAKER])
+    if (!random.oneIn(4)) return call(random, random.pick(callable))
     const name = this.label()
-    this.tables.push(table(name, [0, 1, 2, 3].map(() => random.pick(this.functions))))
+    this.tables.push(table(name, [0, 1, 2, 3].map(() => random.pick(callable))))
     return throughTable(random, 2, name)
   }
 

@@ -70,7 +70,7 @@ function randomOf(random: Random, from: readonly Row[]): Item {
 function draft(random: Random, row: Row): Item | undefined {
   const shape = random.pick(SHAPES)
   const prefixes = row.attributes.lock === true && shape !== 'register' && random.oneIn(6) ? [0xf0] : []
-  const code = encodeSample(row, { codeSize: 64, operandSize: random.pick(SIZES), shape, random: () => random.u32(), prefixes })
+  const code = encodeSample(row, { codeSize: 64, operandSize: random.pick(SIZES), shape, addressSize: random.oneIn(15) ? 32 : 64, random: () => random.u32(), prefixes })
   return code === null ? undefined : fitted(random, code)
 }
 
@@ -81,7 +81,7 @@ function fitted(random: Random, code: Uint8Array): Item | undefined {
   if (!rowOperands(row).every(isFree) || isUndefined(row)) return undefined
   if (!rowOperands(row).some(({ method }) => 'EMWO'.includes(method)) || instruction.mod === 3) return { bytes: [...code] }
   if (row.mnemonic === 'LEA') return instruction.base === 16 ? undefined : { bytes: [...code] }
-  if (instruction.segment > 3 || instruction.addressSize !== 64) return undefined
+  if (instruction.segment > 3) return undefined
   return withMemory(random, code, row)
 }
 

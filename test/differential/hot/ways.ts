@@ -6,7 +6,7 @@ import { readArithmeticFlags, readFlags, writeArithmeticFlags } from '../../../s
 import { Slot } from '../../../src/cpu/state/layout.ts'
 import { ImmediateCompiler } from '../../../src/cpu/translator/compiler.ts'
 import { gpa } from '../../../src/base/addresses.ts'
-import { backgroundData, CODE, CODE_SIZE, DATA_SIZE, WRITABLE_SIZE } from '../../vectors/environment.ts'
+import { backgroundData, CODE, CODE_SIZE, DATA, DATA_SIZE, WRITABLE_SIZE } from '../../vectors/environment.ts'
 import { CODE_PAGE, TABLES, VectorMachine } from '../../vectors/interpreter/machine.ts'
 import { loadState } from '../../vectors/interpreter/transfer.ts'
 import type { HotProgram } from './assemble.ts'
@@ -44,6 +44,14 @@ export const stepping: Advance = (interpreter, { state }) => {
 
 export const slices = (length: number): Advance => (interpreter) => interpreter.execute(length)
 export const slicesOf = (next: () => number): Advance => (interpreter) => interpreter.execute(next())
+
+/** In slices, with the translations of pages forgotten behind each: all of them, or one page of the code or of the data. */
+export const flushing = (next: (limit: number) => number): Advance => (interpreter, { cpu: { mmu } }) => {
+  const page = next(3)
+  if (page === 0) mmu.tlb.flushAll()
+  else mmu.tlb.flushPage((page === 1 ? CODE : DATA) + next(2) * PAGE, 0)
+  return interpreter.execute(1 + next(300))
+}
 
 /** A way by the engine's module; with a threshold, hot code is translated. */
 export class EngineWay implements Way {
