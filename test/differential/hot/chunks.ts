@@ -52,13 +52,42 @@ function consumer(random: Random, condition: number): number[] {
 
 /** Flags to AH or to a register, with all of them defined, or from AH. */
 export function flagsTransfer(random: Random): Item {
-  const definer = [random.pick([0x00, 0x28, 0x38]) + 1, modRm(3, random.pick(FREE), random.pick(FREE))]
+  const definer = [...arithmetic(random), ...Array.from({ length: random.below(3) }, () => partial(random)).flat()]
   switch (random.below(4)) {
     case 0: return { bytes: [...definer, 0x9f] }
     case 1: return { bytes: [...definer, 0x9c, 0x58 | random.pick(FREE)] }
-    case 2: return join(comparison(random), [0xb4, random.below(256), 0x9e], consumer(random, random.below(16)))
+    case 2: return join(comparison(random), [0xb4, random.below(256), 0x9e], partial(random), consumer(random, random.below(16)), [0x9f])
     default: return { bytes: [...definer, ...consumer(random, random.below(16)), ...consumer(random, random.below(16))] }
   }
+}
+
+/** ADD, ADC, SBB, SUB, CMP or NEG: defines all flags. */
+function arithmetic(random: Random): number[] {
+  const size = random.pick([[], [], [0x48], [0x66]])
+  if (random.oneIn(6)) return [...size, 0xf7, modRm(3, 3, random.pick(FREE))]
+  return [...size, random.pick([0x01, 0x11, 0x19, 0x29, 0x39]), modRm(3, random.pick(FREE), random.pick(FREE))]
+}
+
+/** Defines some flags and leaves the others as they were: STC, CLC, CMC, a rotation by one, INC, DEC; or none of them: NOT, MOV. */
+function partial(random: Random): number[] {
+  const size = random.pick([[], [], [0x48], [0x66]])
+  switch (random.below(6)) {
+    case 0: return [random.pick([0xf9, 0xf8, 0xf5])]
+    case 1: return [...size, 0xd1, modRm(3, random.below(4), random.pick(FREE))]
+    case 2: return [0xd0, modRm(3, random.below(4), random.below(8) & 3)]
+    case 3: return [...size, 0xff, modRm(3, random.below(2), random.pick(FREE))]
+    case 4: return [0xfe, modRm(3, random.below(2), random.below(4))]
+    default: return random.oneIn(2) ? [...size, 0xf7, modRm(3, 2, random.pick(FREE))] : [0x48, 0x89, modRm(3, random.pick(FREE), random.pick(FREE))]
+  }
+}
+
+/** An address of 32 bits, whose sum wraps around and whose base has a high half. */
+export function narrowAddress(random: Random): Item {
+  const base = random.pick(FREE)
+  const displacement = random.u32()
+  const set = [0x48, 0xb8 | base, ...dword(DATA + random.below(0x1f00) - displacement), ...dword(random.u32())]
+  const opcode = random.pick([[0x8b], [0x89], [0x03], [0x8d], [0x0f, 0xb6]])
+  return { bytes: [...set, 0x67, 0x48, ...opcode, modRm(2, random.pick(FREE), base), ...dword(displacement)] }
 }
 
 /** PUSHFQ; XOR of flags in [RSP]; POPFQ. */

@@ -10,7 +10,7 @@ import { assemble, HANDLER } from './assemble.ts'
 import type { HotProgram, Item } from './assemble.ts'
 import {
   alignmentChecked, call, callWithArgument, conditionalBranch, conditionalReturn, countDown, countDownPushed, countedByRcx, dataInCode, flagsTransfer,
-  floatingControl, handler, jump, moveOn, overwritable,
+  floatingControl, handler, jump, moveOn, narrowAddress, overwritable,
   overwrite, pushCounter, rareFault, resetStack, RET, RET_8, setCounter, stackWork, stringInstruction, table, throughTable, UD2, walkingAccess,
   windowOfFlags,
 } from './chunks.ts'
@@ -149,7 +149,7 @@ class Generator {
     switch (kind) {
       case 'vector': return random.oneIn(25) ? floatingControl(random) : vector(random)
       case 'window': return random.pick([flagsTransfer, windowOfFlags, windowOfFlags, countedByRcx])(random)
-      case 'memory': return random.pick([moveOn, moveOn, walkingAccess, walkingAccess, stackWork])(random)
+      case 'memory': return random.pick([moveOn, moveOn, walkingAccess, walkingAccess, stackWork, narrowAddress])(random)
       case 'rare': return random.pick([rareFault, stringInstruction, stringInstruction, alignmentChecked])(random)
       case 'call': return this.callOf(depth)
       case 'change': return this.changing()
