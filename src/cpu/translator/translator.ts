@@ -72,6 +72,7 @@ export class Translator implements HotCode {
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
   private readonly memory: RegionMemory
+  private readonly thresholdOfLarge: number
   private readonly waiting = new Map<number, FormedRegion>()
   /** Waiting regions that are large ones. */
   private readonly large = new Set<number>()
@@ -95,6 +96,7 @@ export class Translator implements HotCode {
     this.parts = parts
     this.thresholdOfNew = parts.threshold ?? THRESHOLD
     this.memory = new RegionMemory(parts.pool)
+    this.thresholdOfLarge = Math.ceil(this.thresholdOfNew / THRESHOLD * THRESHOLD_OF_LARGE)
     this.translatable = new Translatable(parts.writer)
     this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
     parts.mmu.tlb.listeners.push((scope, low, high, shift) => {
@@ -275,7 +277,7 @@ export class Translator implements HotCode {
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
-    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : THRESHOLD_OF_LARGE
+    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : this.thresholdOfLarge
     state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
     state.i32.set(translated.exits, exits >>> 2)
   }
