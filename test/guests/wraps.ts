@@ -50,7 +50,9 @@ function addData(g: Guest): void {
     g.observe(name, { rax: value })
   }
   const point = (b: Assembler): void => b.mov('ebx', END - 2)
-  g.probe('a load across the end', { ...user, body: (b) => { point(b); b.mov('ecx', mem('ebx')) }, expect: { vector: DONE, rcx: 0x66554433 } })
+  g.probe('a load across the end', {
+    ...user, body: (b) => { point(b); b.mov('ecx', mem('ebx')) }, expect: { vector: DONE, rcx: 0x66554433 },
+  })
   g.probe('a store across the end', {
     ...user, body: (b) => { point(b); b.mov('ecx', 0xa1b2c3d4); b.mov(mem('ebx'), 'ecx') }, expect: { vector: DONE },
     after: () => observe('what the store left at 0', 0x5877a1b2),
@@ -73,6 +75,47 @@ function addData(g: Guest): void {
     ...user, body: (b) => { b.mov('ebx', END - 4); b.db(0x0f, 0x01, 0x03) }, expect: { vector: DONE },
     after: () => observe('what SGDT left at 0', 0x58770000 | Place.GDT >> 16),
   })
+}
+
+/** VPEXTRD ECX, XMM0, lane. */
+const laneToEcx = (a: Assembler, lane: number): void => { a.db(0xc4, 0xe3, 0x79, 0x16, 0xc1, lane) }
+const ALL_ONES_XMM1 = [0xc5, 0xf1, 0x76, 0xc9]
+
+/** 256 bits at once, and vectors that are accessed lane by lane. */
+function addVectors(g: Guest): void {
+  const { a } = g
+  const user = {
+    ring: 3, bits: 32, setup: () => {
+      a.mov('eax', 7)
+      a.mov('edx', 0)
+      a.mov('ecx', 0)
+      a.db(0x0f, 0x01, 0xd1) // XSETBV
+      numbers(g)
+    },
+  } as const
+  const loads = (name: string, lane: number, bytes: readonly number[]): void => g.probe(`a load across the end: ${name}`, {
+    ...user, body: (b) => { b.mov('ebx', END - 4 * lane); b.db(...bytes); laneToEcx(b, lane) }, expect: { vector: DONE, rcx: 0x58776655 },
+  })
+  loads('VMOVDQU YMM0', 2, [0xc5, 0xfe, 0x6f, 0x03])
+  loads('VMASKMOVPS', 1, [...ALL_ONES_XMM1, 0xc4, 0xe2, 0x71, 0x2c, 0x03])
+  g.probe('a load across the end: VPGATHERDD', {
+    ...user, body: (b) => {
+      b.mov('ebx', END - 4)
+      b.db(...ALL_ONES_XMM1, 0xc5, 0xe9, 0x72, 0xd1, 0x1f) // VPSRLD XMM2, XMM1, 31
+      b.db(0xc4, 0xe2, 0x71, 0x90, 0x04, 0x93) // VPGATHERDD XMM0, [EBX + XMM2 * 4], XMM1
+      laneToEcx(b, 3)
+    },
+    expect: { vector: DONE, rcx: 0x58776655 },
+  })
+  const stores = (name: string, bytes: readonly number[]): void => {
+    g.probe(`a store across the end: ${name}`, {
+      ...user, body: (b) => { b.mov('ebx', END - 4); b.db(...ALL_ONES_XMM1, ...bytes) }, expect: { vector: DONE },
+    })
+    a.mov('eax', mem(0))
+    g.observe(`what the store left at 0: ${name}`, { rax: 0xffffffff })
+  }
+  stores('VMOVDQU XMM1', [0xc5, 0xfa, 0x7f, 0x0b])
+  stores('VMASKMOVPS', [0xc4, 0xe2, 0x71, 0x2e, 0x0b])
 }
 
 const JUMP_TO_EAX = [0xff, 0xe0]
@@ -121,9 +164,10 @@ function addLong(g: Guest): void {
 
 export function wrapGuests(): Guest[] {
   return (['legacy', 'pae', 'long'] as const).map((mode) => {
-    const g = new Guest(`4 GiB ${mode}`, mode)
+    const g = new Guest(`4 GiB ${mode}`, mode, { cr4: 0x40600 })
     mapMemory(g)
     addData(g)
+    addVectors(g)
     addCode(g, 32)
     if (mode === 'long') addLong(g)
     return g
