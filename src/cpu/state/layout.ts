@@ -149,17 +149,20 @@ export const Gpr = {
 } as const
 
 /**
- * A translation context: what one privilege sees. Three direct-mapped tables of 4,096 entries of 16 bytes. A TLB entry is a tag
+ * A translation context: what one privilege sees. Three direct-mapped tables of entries of 16 bytes: 4,096 in each TLB, 16,384 in the
+ * jump cache. A TLB entry is a tag
  * (page-aligned GVA; all ones when invalid) and an addend (i32: pool address = low 32 bits of GVA + addend); mmu/tlb.ts keeps them. A
  * jump-cache entry is a tag (RIP) and the record's address (u32); interpreter/jump-cache.ts keeps them.
  */
 export const TLB_ENTRIES = 4096
 export const TLB_ENTRY_SIZE = 16
+export const JUMP_CACHE_ENTRIES = 16384
+export const JUMP_CACHE_ENTRY_SIZE = 16
 export const Context = {
   READ_TLB: 0,
   WRITE_TLB: 0x10000,
   JUMP_CACHE: 0x20000,
-  SIZE: 0x30000,
+  SIZE: 0x60000,
 } as const
 /** Contexts of a vCPU, in order: user, supervisor with RFLAGS.AC clear, supervisor with RFLAGS.AC set (SMAP suspended). */
 export const ContextIndex = { USER: 0, SUPERVISOR: 1, SUPERVISOR_AC: 2 } as const

@@ -3,7 +3,7 @@
  * was left; the exit's entry (exits.ts) says what that means.
  */
 import { DoorRecord, Pseudo, RECORD_SHIFT, Record } from '../interpreter/record.ts'
-import { Block, Context, Slot } from '../state/layout.ts'
+import { Block, Context, JUMP_CACHE_ENTRIES, Slot } from '../state/layout.ts'
 import type { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { EXIT_KIND_MASK, EXIT_SIZE, ExitKind, FLAGS_DYNAMIC, RegionExit, RegionHeader } from './exits.ts'
@@ -165,7 +165,7 @@ class Dispatcher {
   private probe(): void {
     const { f } = this
     f.get(this.rip).op(W.i32_wrap_i64).tee(this.target).i32(12).op(W.i32_shr_u).get(this.target).op(W.i32_xor)
-    f.i32(0xfff).op(W.i32_and).i32(4).op(W.i32_shl).get(this.context).op(W.i32_add).tee(this.word)
+    f.i32(JUMP_CACHE_ENTRIES - 1).op(W.i32_and).i32(4).op(W.i32_shl).get(this.context).op(W.i32_add).tee(this.word)
     f.memory(W.i64_load, Context.JUMP_CACHE).get(this.rip).op(W.i64_eq).if()
     f.get(this.word).memory(W.i32_load, Context.JUMP_CACHE + 8).set(this.target)
     f.get(this.cpu).get(this.rip).get(this.word).memory(W.i64_load32_u, Context.JUMP_CACHE + 12).op(W.i64_sub).memory(W.i64_store, Slot.RIP_PAGE)

@@ -25,7 +25,7 @@ import { Translatable } from './translatable.ts'
 /** Executions of a door before it is hot. */
 const THRESHOLD = 300
 /** Entries of a small region before it is worth a large one. */
-const THRESHOLD_OF_LARGE = 20_000
+const THRESHOLD_OF_LARGE = 40_000
 const SMALL: FormLimits = { instructions: 500, blocks: 100, inlined: 60, depth: 3 }
 const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
 /** A door that was asked for and is not translated counts on from here. */
@@ -333,10 +333,11 @@ export class Translator implements HotCode {
     if (region === undefined) return
     const page = (state.slot + Slot.RIP_PAGE) >>> 2
     const anchor = addToLinear(i32[page], i32[page + 1], -i32[(door + DoorRecord.DELTA) >>> 2] * PAGE_SIZE)
+    const moved = i32[(header + RegionHeader.BASE) >>> 2] !== anchor.low || i32[(header + RegionHeader.BASE + 4) >>> 2] !== anchor.high
     let valid = 0
     region.formed.plan.pages.forEach(({ delta }, index) => {
       const linear = addToLinear(anchor.low, anchor.high, delta * PAGE_SIZE)
-      this.linearPages.add(pageNumber(linear.low, linear.high))
+      if (moved) this.linearPages.add(pageNumber(linear.low, linear.high))
       if (mmu.translateFetch(linear.low, linear.high) === region.formed.codePages[index].page) valid |= 1 << index
     })
     u32[(header + RegionHeader.VALID) >>> 2] = valid
