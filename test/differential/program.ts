@@ -50,8 +50,8 @@ const isPlain = (row: Row): boolean =>
   !APART.test(row.mnemonic) && rowOperands(row).every(({ method }) => !'JAOSCD'.includes(method)) && row.attributes.ends !== true &&
   !/^(RET|CALL|JMP)/.test(row.mnemonic) && row.attributes.gathers !== true
 
-const integerRows = [...oneByteRows, ...twoByteRows, ...bitManipulationRows].filter(isPlain)
-const vectorRows = [...packedIntegerRows, ...sseRows, ...threeByteRows].filter(isPlain)
+export const integerRows = [...oneByteRows, ...twoByteRows, ...bitManipulationRows].filter(isPlain)
+export const vectorRows = [...packedIntegerRows, ...sseRows, ...threeByteRows].filter(isPlain)
 const avxRows = [...avxFloatRows, ...avxIntegerRows].filter(isPlain)
 const floatRows = x87Rows.filter(isPlain)
 /** What comes before a conditional branch. */

@@ -168,6 +168,9 @@ export abstract class ControlEmitter extends FlagEmitter {
       this.f.get(this.site.cpu)
       this.add(this.slotValue(Slot.REPEATS, 32), repeated).emit(this.f)
       this.f.memory(W.i32_store, Slot.REPEATS)
+      this.f.get(this.site.cpu)
+      repeated.emit(this.f)
+      this.f.memory(W.i32_store, Slot.REPEATING)
       this.goTo(this.select(repeated, here, this.following()))
     }
   }

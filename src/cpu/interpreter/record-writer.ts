@@ -97,22 +97,22 @@ export class RecordWriter {
   formOf(instruction: Instruction): number {
     const plan = this.plans[instruction.row]
     const address = plan.addresses ? addressClass(instruction, plan.viaModRm) : AddressClass.NONE
-    return plan.base + this.shape(instruction, plan, address, 0)
+    return plan.base + this.shape(instruction, plan, address, false)
   }
   get formCount(): number { return this.handlers.length }
 
   /**
    * Writes the record at `at`. `offset` is the instruction's place in its page, `target` where its branch goes, relative to the page.
-   * A branch inside the page still needs its LINK.
+   * A branch that is not `far` still needs its LINK.
    */
-  write(at: number, instruction: Instruction, offset: number, target: number): void {
+  write(at: number, instruction: Instruction, offset: number, target: number, far: boolean): void {
     const plan = this.plans[instruction.row]
     const { u16, i32 } = this
     const half = at >>> 1
     const word = at >>> 2
     const address = plan.addresses ? addressClass(instruction, plan.viaModRm) : AddressClass.NONE
     normalise(instruction, plan)
-    u16[half + (Record.HANDLER >> 1)] = this.handlers[plan.base + this.shape(instruction, plan, address, target)]
+    u16[half + (Record.HANDLER >> 1)] = this.handlers[plan.base + this.shape(instruction, plan, address, far)]
     this.u8[at + Record.LENGTH] = instruction.length
     this.u8[at + Record.SCALE] = instruction.scale | (instruction.addressSize === 16 ? 0x80 : 0)
     u16[half + (Record.REG >> 1)] = this.register(plan.reg, instruction.reg, instruction.rex)
@@ -157,12 +157,12 @@ export class RecordWriter {
   }
 
   /** The same as `shapeIndex` of form.ts, without an object. */
-  private shape(instruction: Instruction, plan: RowPlan, address: AddressClassCode, target: number): number {
+  private shape(instruction: Instruction, plan: RowPlan, address: AddressClassCode, far: boolean): number {
     const size = instruction.operandSize
     const sizeIndex = size === 8 ? 0 : size === 16 ? 1 : size === 32 ? 2 : 3
     const legacy = instruction.codeSize === 64 ? 0 : 2
     const lock = instruction.lock ? 1 : 0
-    return ((extraOf(instruction, plan, target) * 6 + address) * 4 + sizeIndex) * 4 + legacy + lock
+    return ((extraOf(instruction, plan, far) * 6 + address) * 4 + sizeIndex) * 4 + legacy + lock
   }
 }
 
@@ -172,13 +172,12 @@ function segmentPlace({ codeSize, segment }: Instruction): number {
   return segment === Segment.SS ? Slot.STACK_ZERO : Slot.ZERO
 }
 
-function extraOf(instruction: Instruction, plan: RowPlan, target: number): number {
-  const far = target < 0 || target > 4095 ? 1 : 0
+function extraOf(instruction: Instruction, plan: RowPlan, far: boolean): number {
   switch (plan.extra) {
     case 'none': return 0
     case 'condition': return instruction.condition
-    case 'condition-branch': return instruction.condition + far * 16
-    case 'branch': return far
+    case 'condition-branch': return instruction.condition + (far ? 16 : 0)
+    case 'branch': return Number(far)
     case 'repeat': return instruction.repeat
     case 'shift': return instruction.immediate === 0 ? 1 : 0
   }

@@ -77,6 +77,8 @@ export const Slot = {
   STACK_ZERO: 976,
   /** Since the engine was entered, executions of repeated string instructions that were not the last of theirs (u32). */
   REPEATS: 984,
+  /** The last execution of a repeated string instruction, since the engine was entered, was not the last of its (u32: 0 or 1). */
+  REPEATING: 988,
   /** Instruction pointer at which INTERRUPT_SHADOW counts (u64). */
   SHADOW_RIP: 992,
   /** Change whenever the mapping of translated code may have changed: of any, and of any in global pages (u32). */

@@ -1,5 +1,6 @@
 import { Vector } from '../mmu/faults.ts'
 import { Block, Gpr, Slot } from '../state/layout.ts'
+import { followError } from '../x87/error-pin.ts'
 import { AVX_COMPONENT, StateComponent, XSAVE_AREA, isValidXcr0, xsaveArea } from './cpuid.ts'
 import { privileged } from './descriptor-tables.ts'
 import { Cr0, Cr4, is64Bit } from './mode.ts'
@@ -56,6 +57,7 @@ export function restoreFast(cpu: Processor): HelperOutcome {
   if (!cpu.memory.readBytes(address, area.legacy)) return HelperOutcome.FAULT
   if (!mxcsrValid(area)) return cpu.fail(Vector.GP)
   loadX87(cpu, area, cpu.argument32(1) === 64)
+  followError(cpu)
   loadMxcsr(cpu, area)
   loadXmm(cpu, area)
   return HelperOutcome.OK
@@ -88,6 +90,7 @@ export function restoreExtended(cpu: Processor): HelperOutcome {
   if (!headerValid(cpu, area) || ((mask & (SSE | AVX)) !== 0 && !mxcsrValid(area))) return cpu.fail(Vector.GP)
   const present = area.bytes[Header.XSTATE_BV]
   if ((mask & X87) !== 0) loadX87(cpu, (present & X87) !== 0 ? area : INITIAL, cpu.argument32(1) === 64)
+  followError(cpu)
   if ((mask & (SSE | AVX)) !== 0) loadMxcsr(cpu, area)
   if ((mask & SSE) !== 0) loadXmm(cpu, (present & SSE) !== 0 ? area : INITIAL)
   if ((mask & AVX) !== 0) loadYmmHigh(cpu, (present & AVX) !== 0 ? area : INITIAL)

@@ -32,8 +32,10 @@ const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
 const MAXIMUM_CHANGES = 16
+/** When so many regions were installed since all were removed, all are removed: dead ones and their modules take memory until then. */
+const MAXIMUM_INSTALLED = 6000
 /** So many plans wait for the compiler at most. */
-const MAXIMUM_PENDING = 64
+const MAXIMUM_PENDING = 24
 
 export interface TranslatorParts {
   readonly state: VcpuState
@@ -64,12 +66,13 @@ interface Region {
 
 export class Translator implements HotCode {
   /** For `--stats` and tests. */
-  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, instructions: 0, validations: 0, resolved: 0 }
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0, resolved: 0 }
   private readonly parts: TranslatorParts
   private readonly former: RegionFormer
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
   private readonly memory: RegionMemory
+  private readonly thresholdOfLarge: number
   private readonly waiting = new Map<number, FormedRegion>()
   /** Waiting regions that are large ones. */
   private readonly large = new Set<number>()
@@ -84,6 +87,7 @@ export class Translator implements HotCode {
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
   private nextPosition = 0
+  private installedSinceReset = 0
   private nextId = 1
   /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
   private readonly linearPages = new Set<number>()
@@ -92,6 +96,7 @@ export class Translator implements HotCode {
     this.parts = parts
     this.thresholdOfNew = parts.threshold ?? THRESHOLD
     this.memory = new RegionMemory(parts.pool)
+    this.thresholdOfLarge = Math.ceil(this.thresholdOfNew / THRESHOLD * THRESHOLD_OF_LARGE)
     this.translatable = new Translatable(parts.writer)
     this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
     parts.mmu.tlb.listeners.push((scope, low, high, shift) => {
@@ -117,12 +122,12 @@ export class Translator implements HotCode {
 
   pageDropped(page: CodePage): void {
     this.changes.set(page.page, (this.changes.get(page.page) ?? 0) + 1)
-    for (const region of [...this.byPage.get(page) ?? []]) this.remove(region)
+    for (const region of this.byPage.get(page) ?? []) this.remove(region)
     this.covered.delete(page)
   }
 
   flushed(): void {
-    for (const region of [...this.regions.values()]) this.remove(region)
+    for (const region of this.regions.values()) this.remove(region)
     this.waiting.clear()
     this.linearPages.clear()
     this.changes.clear()
@@ -219,7 +224,16 @@ export class Translator implements HotCode {
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
+    if (this.installedSinceReset >= MAXIMUM_INSTALLED) this.reset()
     for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
+  }
+
+  /** Removes all regions. What is hot becomes so again. */
+  private reset(): void {
+    this.flushed()
+    this.statistics.resets++
+    this.installedSinceReset = 0
+    this.parts.compiler.discarded()
   }
 
   private install({ module, regions }: CompiledRegions): void {
@@ -252,6 +266,7 @@ export class Translator implements HotCode {
       this.byPage.set(page, known.add(region))
     }
     for (const { at, number } of translated.entries) this.openDoor(region, at, number)
+    this.installedSinceReset++
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
@@ -262,7 +277,7 @@ export class Translator implements HotCode {
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
-    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : THRESHOLD_OF_LARGE
+    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : this.thresholdOfLarge
     state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
     state.i32.set(translated.exits, exits >>> 2)
   }

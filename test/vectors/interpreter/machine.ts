@@ -15,7 +15,7 @@ import { CODE, CODE_SIZE, DATA, DATA_SIZE, WRITABLE_SIZE, gdt, ldt } from '../en
 
 const PAGE = 4096
 /** Guest-physical places of the page tables, the program's pages and the kernel's. */
-const TABLES = { root: 0x1000, low: 0x2000, lowDirectory: 0x3000, code: 0x4000, data: 0x5000, high: 0x6000, highDirectory: 0x7000, kernel: 0x8000 }
+export const TABLES = { root: 0x1000, low: 0x2000, lowDirectory: 0x3000, code: 0x4000, data: 0x5000, high: 0x6000, highDirectory: 0x7000, kernel: 0x8000 }
 /** Guest-physical page of the program's code. */
 export const CODE_PAGE = 0x10
 const DATA_PAGE = 0x20
@@ -59,6 +59,7 @@ export class VectorMachine {
     this.cpu = new Processor({
       state: this.state, frames: this.frames, memory: this.memory, memoryBus: { read: noDevice, write: noDevice },
       ports: { read: noDevice, write: noDevice }, interrupts: { hasPending: () => false, acknowledge: () => -1 },
+      coprocessor: { error: false, ignoresError: false, setError: () => undefined },
       apic: { cr8: 0, readMsr: () => null, writeMsr: () => false, tscChanged: () => {} }, apicId: 0,
       clock: { now: () => 0, timer: noDevice }, startTime: 0, random: () => 0, processorCount: 1,
     })
