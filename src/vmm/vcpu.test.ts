@@ -36,6 +36,7 @@ it('what the CPU model lacks is #UD', async () => {
     const { machine } = await started(cpu)
     machine.memory.write(gpa(CODE), Uint8Array.of(0xfa, 0xf3, 0x0f, 0xbd, 0xc1, 0x66, 0x0f, 0x38, 0xf6, 0xc1, 0x90)) // CLI; LZCNT; ADCX; NOP
     machine.memory.write(gpa(0x20030), Uint8Array.of(0, 1, 8, 0, 0, 0x8e, 0x30, 0))
+    machine.memory.write(gpa(CODE + 0x100), Uint8Array.of(0xeb, 0xfe)) // JMP to itself, where #UD leads
     const { state } = machine.vcpu.processor
     state.rip = BigInt(CODE)
     state.setGpr(1, 1n)
