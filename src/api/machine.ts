@@ -3,6 +3,7 @@ import { startImageGuest } from '../host/guest/image-guest.ts'
 import type { ImageGuest } from '../host/guest/image-guest.ts'
 import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
+import { cpuModel } from '../host/machine/cpu-models.ts'
 import type { MachineExit, MachineSession } from '../host/machine/session.ts'
 import { startMachine } from '../host/machine/start.ts'
 import { Command } from './command.ts'
@@ -59,10 +60,11 @@ export class Machine {
     if (options.initrd !== undefined) throw apiError('OPTIONS_CONFLICT', 'initrd is for a kernel of your own: give that as kernel')
     const { image: name = 'busybox', cache, mirror, onProgress, signal, append, verbose = false, bootTimeoutMs = DEFAULT_BOOT_TIMEOUT_MS } = options
     const bytes = memoryBytes(options.memory ?? DEFAULT_MEMORY)
+    const cpu = cpuModel(options.cpu)
     const image = await openImage(name, { cache, mirror, signal, progress: onProgress })
     const pipe = new ConsolePipe()
     const guest = await startImageGuest({
-      startMachine, image, memoryBytes: bytes, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
+      startMachine, image, memoryBytes: bytes, cpu, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
     })
     const machine = new Machine(guest.machine, pipe, guest)
     await guest.booted
@@ -71,13 +73,14 @@ export class Machine {
 
   static async #startKernel(options: MachineOptions, kernel: string | Uint8Array): Promise<Machine> {
     if (options.image !== undefined) throw apiError('OPTIONS_CONFLICT', 'image and kernel are two ways to boot: give one of them')
+    const cpu = cpuModel(options.cpu)
     const files = {
       kernel: await contents(kernel, 'the kernel'),
       initrd: options.initrd === undefined ? undefined : await contents(options.initrd, 'the initrd'),
     }
     const pipe = new ConsolePipe()
     const session = await startMachine({
-      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), signal: options.signal,
+      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), cpu, signal: options.signal,
       commandLine: options.append ?? 'console=ttyS0', serial: [new StreamOwner(pipe.output, () => session.serial[0])],
     })
     return new Machine(session, pipe)

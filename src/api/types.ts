@@ -1,4 +1,5 @@
 /** The library's types. They need neither Node's types nor the DOM's, but for `AbortSignal`. */
+import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { ProgressListener } from '../host/images/progress.ts'
 
 /** What a machine is started with. */
@@ -13,6 +14,8 @@ export interface MachineOptions {
   readonly append?: string
   /** RAM: bytes, or text such as `256M` or `2G`. A multiple of 1 MiB; default `512M`. */
   readonly memory?: number | string
+  /** Which features the processor has: a level of the x86-64 ABI, or `max`, the default. */
+  readonly cpu?: CpuModel
   /** Whether an image's kernel tells its log on the console. Default false. */
   readonly verbose?: boolean
   /** How long an image may take to boot, in milliseconds; 0 for no limit. Default 300,000. */

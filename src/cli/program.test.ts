@@ -6,7 +6,7 @@ const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3')
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, kernel: undefined, initrd: undefined, append: undefined,
+  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
 }
 
@@ -27,6 +27,7 @@ test('options are read', () => {
   expect(parse('run', '-m', '1G', '-t', '-e', 'A=1', '-e', 'B=2', '-v', '--boot-timeout', '5', '--mirror', 'http://m/', '--append', 'x', '--', 'a')).toEqual({
     ...shell, memoryBytes: 1024 ** 3, tty: true, environment: { A: '1', B: '2' }, verbose: true, bootTimeoutMs: 5000, mirror: 'http://m/', append: 'x', command: ['a'],
   })
+  expect(parse('run', '--cpu', 'x86-64-v2')).toEqual({ ...shell, cpu: 'x86-64-v2' })
   expect(parse('run', '--kernel', 'k', '--initrd=i', '--append=console=ttyS0')).toEqual({ ...shell, kernel: 'k', initrd: 'i', append: 'console=ttyS0' })
 })
 
@@ -36,7 +37,7 @@ test('the mirror may come from the environment', () => {
 })
 
 test.each([
-  [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--memory']], [['run', '--']],
+  [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--cpu', 'i386', '--', 'x']], [['run', '--memory']], [['run', '--']],
   [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']],
   [['run', '--mirror', 'nowhere', '--', 'x']],
 ])('%j is misuse', argv => {

@@ -1,7 +1,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
+import type { CpuModel } from '../host/machine/cpu-models.ts'
 import { cliError } from './errors.ts'
-import { parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { parseCpu, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 /** What a command line asks for. */
 export type Request = RunRequest | PullRequest | { readonly kind: 'text', readonly text: string }
@@ -12,6 +13,7 @@ export interface RunRequest {
   /** Absent for an interactive shell. */
   readonly command?: readonly string[]
   readonly memoryBytes: number
+  readonly cpu: CpuModel
   readonly kernel?: string
   readonly initrd?: string
   readonly append?: string
@@ -86,6 +88,7 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .usage('[options] [image] [-- command...]')
     .argument('[image]', 'what to boot', DEFAULT_IMAGE)
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
+    .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
     .option('-e, --env <name=value>', 'set a variable for the command (repeatable)', parseEnvironment)
     .option('--kernel <file>', 'boot this kernel (bzImage or vmlinux) instead of an image')
@@ -117,6 +120,7 @@ function checkImage(image: string): void {
 
 interface RunOptions {
   readonly memory: number
+  readonly cpu: CpuModel
   readonly tty?: boolean
   readonly env?: Record<string, string>
   readonly kernel?: string
@@ -128,7 +132,7 @@ interface RunOptions {
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  const { memory, cpu, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')
@@ -136,5 +140,5 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
     throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
   }
-  return { kind: 'run', image, command, memoryBytes: memory, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
+  return { kind: 'run', image, command, memoryBytes: memory, cpu, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
 }

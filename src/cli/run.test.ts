@@ -39,14 +39,14 @@ test('a kernel of the user\'s own gets its files, its command line and the conso
   const [kernel, initrd] = [join(folder, 'k'), join(folder, 'i')]
   writeFileSync(kernel, 'KERNEL')
   writeFileSync(initrd, 'INITRD')
-  const result = await runWith(['run', '--kernel', kernel, '--initrd', initrd, '-m', '64M', '--verbose'], async guest => {
+  const result = await runWith(['run', '--kernel', kernel, '--initrd', initrd, '-m', '64M', '--cpu', 'x86-64-v2', '--verbose'], async guest => {
     const { options } = guest
-    guest.send(0, `${Buffer.from(options.kernel)} ${Buffer.from(options.initrd!)} ${options.memoryBytes} ${options.commandLine} `)
+    guest.send(0, `${Buffer.from(options.kernel)} ${Buffer.from(options.initrd!)} ${options.memoryBytes} ${options.cpu} ${options.commandLine} `)
     guest.send(0, await guest.receive(0, 'typed'))
     guest.end('reset', 'by the keyboard controller')
   })
   expect(result).toEqual({
-    status: 0, stdout: 'KERNEL INITRD 67108864 console=ttyS0 typed', stderr: 'tenon: the guest ended: reset (by the keyboard controller)\n',
+    status: 0, stdout: 'KERNEL INITRD 67108864 x86-64-v2 console=ttyS0 typed', stderr: 'tenon: the guest ended: reset (by the keyboard controller)\n',
   })
 })
 

@@ -86,8 +86,8 @@ async function runOwnKernel(request: RunRequest, kernelPath: string, surrounding
   return ExitStatus.OK
 }
 
-function guestOptions({ memoryBytes, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings): GuestOptions {
-  return { startMachine, memoryBytes, bootTimeoutMs, signal: quit.signal }
+function guestOptions({ memoryBytes, cpu, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings): GuestOptions {
+  return { startMachine, memoryBytes, cpu, bootTimeoutMs, signal: quit.signal }
 }
 
 export interface PrepareOptions {

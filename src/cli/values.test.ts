@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { describeError } from './errors.ts'
 import { TenonError } from '../base/errors.ts'
-import { formatBytes, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { formatBytes, parseCpu, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 const usage = expect.objectContaining({ code: 'USAGE' })
 const MIB = 1024 ** 2
@@ -9,6 +9,12 @@ const MIB = 1024 ** 2
 test('memory sizes are whole mebibytes', () => {
   expect(['512M', '1G', '2048K', '64m', '3GiB', '5MB'].map(parseMemory)).toEqual([512 * MIB, 1024 * MIB, 2 * MIB, 64 * MIB, 3072 * MIB, 5 * MIB])
   for (const text of ['', '512', 'M', '-1M', '1.5G', '1K', '0M', '1T', '99999999999M', '12Mx']) expect(() => parseMemory(text), text).toThrow(usage)
+})
+
+test('CPU models have names, and an error lists them', () => {
+  expect(['x86-64', 'x86-64-v2', 'x86-64-v3', 'max'].map(parseCpu)).toEqual(['x86-64', 'x86-64-v2', 'x86-64-v3', 'max'])
+  for (const text of ['', 'v3', 'X86-64']) expect(() => parseCpu(text), text).toThrow(usage)
+  expect(() => parseCpu('host')).toThrow('there is x86-64, x86-64-v2, x86-64-v3, max')
 })
 
 test('seconds are numbers', () => {

@@ -1,3 +1,5 @@
+import { CPU_MODELS } from '../host/machine/cpu-models.ts'
+import type { CpuModel } from '../host/machine/cpu-models.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -11,6 +13,13 @@ export function parseMemory(text: string): number {
     throw cliError('USAGE', `--memory ${JSON.stringify(text)} is no memory size: write it in whole mebibytes or gibibytes, such as 512M or 2G`)
   }
   return bytes
+}
+
+/** Reads the name of a CPU model. Throws TenonError USAGE. */
+export function parseCpu(text: string): CpuModel {
+  const model = CPU_MODELS.find(name => name === text)
+  if (model !== undefined) return model
+  throw cliError('USAGE', `--cpu ${JSON.stringify(text)} is no CPU model: there is ${CPU_MODELS.join(', ')}`)
 }
 
 /** Reads a number of seconds as milliseconds. Throws TenonError USAGE. */

@@ -14,6 +14,8 @@ import { Pool } from '../machine/pool.ts'
 import type { SerialBackend, SerialPort } from '../machine/serial.ts'
 import { BLOCK_SIZE, Block, SLOT_SIZE, Segment, Slot } from '../cpu/state/layout.ts'
 import { VcpuState } from '../cpu/state/vcpu-state.ts'
+import { cpuModel, modelFeatures } from '../cpu/system/cpu-model.ts'
+import type { CpuModel } from '../cpu/system/cpu-model.ts'
 import { resetProcessor } from '../cpu/system/reset.ts'
 import type { InitialState } from './boot/initial-state.ts'
 import { loadKernel } from './boot/load.ts'
@@ -38,6 +40,8 @@ export interface MachineConfig {
   readonly memory: number
   /** The built engine (dist/engine.wasm), compiled. */
   readonly engine: WebAssembly.Module
+  /** Which features the processor has. Default: `max`. */
+  readonly cpu?: CpuModel
   /** Back ends of COM1 to COM4; a line without one drops what the guest sends. */
   readonly serial?: readonly SerialBackend[]
   /** Monotonic, nanoseconds. */
@@ -76,6 +80,7 @@ const PAGE = 4096
 const FLAG_IF = 0x200
 
 export class Machine {
+  readonly cpu: CpuModel
   readonly layout: MachineLayout
   readonly clock: VirtualClock
   readonly memory: MappedMemory
@@ -85,10 +90,12 @@ export class Machine {
   private readonly standing: MachineStanding
   private life: 'fresh' | 'used' | 'unusable' = 'fresh'
 
-  /** @throws TenonError MEMORY_SIZE_INVALID, POOL_EXHAUSTED, ENGINE_MISMATCH. */
+  /** @throws TenonError CPU_UNKNOWN, MEMORY_SIZE_INVALID, POOL_EXHAUSTED, ENGINE_MISMATCH. */
   constructor(config: MachineConfig) {
     const standing = new MachineStanding(config.wallClock())
     this.standing = standing
+    this.cpu = cpuModel(config.cpu)
+    const features = modelFeatures(this.cpu)
     this.layout = layoutMachine({ memory: config.memory, vcpus: 1 })
     const { lowSize, highSize } = this.layout.ram
     const pool = config.pool ?? Pool.create(Math.min(config.memory + POOL_OVERHEAD, 2 ** 32))
@@ -113,7 +120,7 @@ export class Machine {
       interrupts: this.platform.apic, apic: this.platform.apic, coprocessor: this.platform.coprocessor, apicId: 0,
       clock: this.clock,
       get startTime() { return standing.startTime },
-      random: config.random, processorCount: 1,
+      random: config.random, processorCount: 1, features,
     }, config.engine, config.compiler, config.translationThreshold)
     resetProcessor(this.vcpu.processor)
   }

@@ -9,7 +9,6 @@ import type { ProcessorEnvironment } from '../cpu/system/environment.ts'
 import type { ProcessorState } from '../cpu/system/snapshot.ts'
 import { Slot } from '../cpu/state/layout.ts'
 import type { PlainData, Stateful } from '../machine/lifecycle.ts'
-import { FEATURE_NAMES } from '../cpu/system/cpuid.ts'
 import { ServiceOutcome, afterStep, beforeRun, betweenIterations, postponeStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
 
 /** What a slice ended with. */
@@ -43,7 +42,7 @@ export class Vcpu implements Stateful<ProcessorState> {
     this.version = this.processor.version
     this.engine = new Interpreter({
       processor: this.processor, pool: environment.frames.pool, frames: environment.frames, module,
-      helpers: HELPERS, features: FEATURE_NAMES, compiler, threshold,
+      helpers: HELPERS, features: this.processor.features, compiler, threshold,
     })
   }
 

@@ -54,8 +54,8 @@ export function compileOpcodeTables(rows: readonly Row[], features: ReadonlySet<
 }
 
 function isEnabled(row: Row, features: ReadonlySet<string>): boolean {
-  const { feature } = row.attributes
-  return feature === undefined || features.has(feature)
+  const { feature, alsoFeature } = row.attributes
+  return [feature, alsoFeature].every((name) => name === undefined || features.has(name))
 }
 
 function compileTable(
@@ -69,7 +69,14 @@ function compileTable(
   for (const row of present) if (patterns[row].rex === undefined) place(row, patterns[row], draft, rows)
   // Those that need a REX bit share their cells with those that do not.
   for (const row of present) if (patterns[row].rex !== undefined) placeAlternate(row, patterns[row], draft)
+  // CMPXCHG16B without its feature is no CMPXCHG8B.
+  for (const row of absentOf(rows, present)) if (patterns[row].rex === 'w1') placeAlternate(INVALID_ROW, patterns[row], draft)
   return { ...compressSlots(draft), flags: draft.flags, alternates: draft.alternates }
+}
+
+function absentOf(rows: readonly Row[], present: readonly number[]): number[] {
+  const there = new Set(present)
+  return [...rows.keys()].filter((row) => !there.has(row))
 }
 
 /** Enters a row in every cell that its pattern matches. */
@@ -102,7 +109,7 @@ function overlap(first: Row, second: Row): never {
   return unreachable(`opcodes ${first.opcode} and ${second.opcode} overlap in the opcode table`)
 }
 
-/** Enters a row that needs REX.W set, beside the one there, or one that needs REX.B clear, in front of it. */
+/** Enters a row (or none) that needs REX.W set, beside the one there, or one that needs REX.B clear, in front of it. */
 function placeAlternate(row: number, pattern: OpcodePattern, { slots, flags, alternates }: Draft): void {
   const matching = matchingCells(pattern)
   for (const slot of matchingSlots(pattern)) {

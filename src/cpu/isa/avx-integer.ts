@@ -7,6 +7,7 @@ import { row } from './row.ts'
 
 const AVX = { feature: 'AVX' }
 const AVX2 = { feature: 'AVX2' }
+const AES = { feature: 'AVX', alsoFeature: 'AES' }
 const ALIGNED = { feature: 'AVX', aligned: true }
 
 /** Both vector lengths, with what the longer one needs. */
@@ -156,11 +157,11 @@ export const avxIntegerRows: readonly Row[] = [
   ...both('45', 'VPSRLV', 'Vx,Hx,Wx'),
   ...both('46', 'VPSRAV', 'Vx,Hx,Wx', ['D']),
   ...both('47', 'VPSLLV', 'Vx,Hx,Wx'),
-  only128('66.0F38.WIG DB', 'VAESIMC', 'Vdq,Wdq'),
-  only128('66.0F38.WIG DC', 'VAESENC', 'Vdq,Hdq,Wdq'),
-  only128('66.0F38.WIG DD', 'VAESENCLAST', 'Vdq,Hdq,Wdq'),
-  only128('66.0F38.WIG DE', 'VAESDEC', 'Vdq,Hdq,Wdq'),
-  only128('66.0F38.WIG DF', 'VAESDECLAST', 'Vdq,Hdq,Wdq'),
+  only128('66.0F38.WIG DB', 'VAESIMC', 'Vdq,Wdq', AES),
+  only128('66.0F38.WIG DC', 'VAESENC', 'Vdq,Hdq,Wdq', AES),
+  only128('66.0F38.WIG DD', 'VAESENCLAST', 'Vdq,Hdq,Wdq', AES),
+  only128('66.0F38.WIG DE', 'VAESDEC', 'Vdq,Hdq,Wdq', AES),
+  only128('66.0F38.WIG DF', 'VAESDECLAST', 'Vdq,Hdq,Wdq', AES),
   ...integer('66.0F3A.WIG 0E', 'VPBLENDW', 'Vx,Hx,Wx,Ib'),
   ...integer('66.0F3A.WIG 0F', 'VPALIGNR', 'Vx,Hx,Wx,Ib'),
   only128('66.0F3A.WIG 14 mem', 'VPEXTRB', 'Mb,Vdq,Ib'),
@@ -175,13 +176,13 @@ export const avxIntegerRows: readonly Row[] = [
   only128('66.0F3A.WIG 21 reg', 'VINSERTPS', 'Vdq,Hdq,Udq,Ib'),
   only128('66.0F3A.WIG 22', 'VPINSRD', 'Vdq,Hdq,Ey,Ib'),
   ...integer('66.0F3A.WIG 42', 'VMPSADBW', 'Vx,Hx,Wx,Ib'),
-  only128('66.0F3A.WIG 44', 'VPCLMULQDQ', 'Vdq,Hdq,Wdq,Ib'),
+  only128('66.0F3A.WIG 44', 'VPCLMULQDQ', 'Vdq,Hdq,Wdq,Ib', { feature: 'AVX', alsoFeature: 'PCLMULQDQ' }),
   ...integer('66.0F3A.W0 4C', 'VPBLENDVB', 'Vx,Hx,Wx,Lx'),
   only128('66.0F3A.WIG 60', 'VPCMPESTRM', 'Vdq,Wdq,Ib', { feature: 'AVX', size: 'y' }),
   only128('66.0F3A.WIG 61', 'VPCMPESTRI', 'Vdq,Wdq,Ib', { feature: 'AVX', size: 'y' }),
   only128('66.0F3A.WIG 62', 'VPCMPISTRM', 'Vdq,Wdq,Ib'),
   only128('66.0F3A.WIG 63', 'VPCMPISTRI', 'Vdq,Wdq,Ib'),
-  only128('66.0F3A.WIG DF', 'VAESKEYGENASSIST', 'Vdq,Wdq,Ib'),
+  only128('66.0F3A.WIG DF', 'VAESKEYGENASSIST', 'Vdq,Wdq,Ib', AES),
 
   // Permutations across the halves, broadcasts, masked moves.
   only256('66.0F38.W0 16', 'VPERMPS', 'Vps,Hps,Wps'),

@@ -46,6 +46,8 @@ export interface RowAttributes {
   readonly protectedOnly?: boolean
   /** The CPUID feature that must be present (`SSE4_1`); absent features make the encoding #UD. */
   readonly feature?: string
+  /** Another one that must be present: VAESENC needs AVX and AES. */
+  readonly alsoFeature?: string
   /** A 16-byte memory operand of this SSE instruction need not be aligned (the others raise #GP). */
   readonly unaligned?: boolean
   /** The index of the memory operand is a vector register (VSIB), which must be another one than the other two. */

@@ -10,9 +10,11 @@ import type { Processor } from './processor.ts'
 
 /** The bits of CR0 that exist. */
 export const CR0_DEFINED = Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG
-/** The bits of CR4 that this processor has. */
-export const CR4_DEFINED = Cr4.VME | Cr4.PVI | Cr4.TSD | Cr4.DE | Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCE | Cr4.OSFXSR |
+/** The bits of CR4 that a processor with all features has. */
+const CR4_DEFINED = Cr4.VME | Cr4.PVI | Cr4.TSD | Cr4.DE | Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.PCE | Cr4.OSFXSR |
   Cr4.OSXMMEXCPT | Cr4.UMIP | Cr4.FSGSBASE | Cr4.OSXSAVE | Cr4.SMEP | Cr4.SMAP
+/** The bits of CR4 that a processor has. Of those that belong to a feature, only one is of a feature that models lack. */
+export const definedCr4 = ({ features }: Processor): number => features.has('XSAVE') ? CR4_DEFINED : CR4_DEFINED & ~Cr4.OSXSAVE
 /** Changes of these bits of CR4 flush the TLB. */
 const PAGING_CR0 = Cr0.PG | Cr0.PE | Cr0.WP
 const PAGING_CR4 = Cr4.PSE | Cr4.PAE | Cr4.PGE | Cr4.SMEP | Cr4.SMAP
@@ -103,7 +105,7 @@ function writeCr3(cpu: Processor, value: bigint): boolean {
 export function writeCr4(cpu: Processor, value: number): boolean {
   const { state } = cpu
   const old = state.cr4
-  if ((value & ~CR4_DEFINED) !== 0) return cpu.fault(Vector.GP)
+  if ((value & ~definedCr4(cpu)) !== 0) return cpu.fault(Vector.GP)
   const dropsPae = (old & ~value & Cr4.PAE) !== 0
   if (dropsPae && (state.efer & Efer.LMA) !== 0) return cpu.fault(Vector.GP)
   const paging = (state.cr0 & Cr0.PG) !== 0

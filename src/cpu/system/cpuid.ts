@@ -85,15 +85,19 @@ export const XSAVE_AREA = xsaveArea(XCR0_SUPPORTED)
 /** KVM's features (Linux Documentation/virt/kvm/x86/cpuid.rst): clock source, no I/O delays, new clock MSRs, stable clock. */
 const KVM_FEATURES = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 24)
 
+/** Leaf 0DH: XCR0 and the size of its area, XSAVEOPT and its like (none), the AVX component. */
+const XSAVE_LEAF: readonly CpuidAnswer[] =
+  [[XCR0_SUPPORTED, XSAVE_AREA, XSAVE_AREA, 0], NOTHING, [AVX_COMPONENT.size, AVX_COMPONENT.offset, 0, 0]]
+
 /** Cache parameters of leaf 4: type (1 data, 2 instruction, 3 unified), level, ways, sets; lines have 64 bytes. */
 function cacheLeaf(type: number, level: number, ways: number, sets: number, sharing: number): CpuidAnswer {
   return [type | (level << 5) | 0x100 | ((sharing - 1) << 14), (63 | ((ways - 1) << 22)) >>> 0, sets - 1, 0]
 }
 
-/** The table of one processor. */
-export function buildCpuid(apicId: number, processorCount: number): CpuidTable {
+/** The table of one processor with a set of features. */
+export function buildCpuid(apicId: number, processorCount: number, features: ReadonlySet<string> = FEATURE_NAMES): CpuidTable {
   const bits = (leaf: number): CpuidAnswer =>
-    [EAX, EBX, ECX, EDX].map((register) => featureWord(leaf, register as Register)) as never
+    [EAX, EBX, ECX, EDX].map((register) => featureWord(features, leaf, register as Register)) as never
   const [, , ecx1, edx1] = bits(1)
   const several = processorCount > 1
   const shift = Math.ceil(Math.log2(processorCount))
@@ -109,7 +113,7 @@ export function buildCpuid(apicId: number, processorCount: number): CpuidTable {
     [7, [bits(7)]],
     [0xb, [[0, 1, 0x100, apicId], [shift, processorCount, 0x201, apicId]]],
     // EBX of the first is what XCR0 asks for: see `identify`.
-    [0xd, [[XCR0_SUPPORTED, XSAVE_AREA, XSAVE_AREA, 0], NOTHING, [AVX_COMPONENT.size, AVX_COMPONENT.offset, 0, 0]]],
+    [0xd, features.has('XSAVE') ? XSAVE_LEAF : [NOTHING]],
     // The crystal is the TSC's own clock, and the APIC timer's.
     [0x15, [[1, 1, TSC_HZ, 0]]],
     [0x16, [[TSC_HZ / 1e6, TSC_HZ / 1e6, 100, 0]]],
@@ -129,9 +133,11 @@ export function buildCpuid(apicId: number, processorCount: number): CpuidTable {
   return table
 }
 
-function featureWord(leaf: number, register: Register): number {
+function featureWord(features: ReadonlySet<string>, leaf: number, register: Register): number {
   let word = 0
-  for (const feature of FEATURES) if (feature.leaf === leaf && feature.register === register) word |= 1 << feature.bit
+  for (const feature of FEATURES) {
+    if (feature.leaf === leaf && feature.register === register && features.has(feature.name)) word |= 1 << feature.bit
+  }
   return word >>> 0
 }
 
@@ -167,7 +173,7 @@ export function identify(cpu: Processor): HelperOutcome {
   const [eax, ebx, ecx, edx] = lookupCpuid(cpu.cpuid, leaf, subleaf)
   const osxsave = leaf === 1 && (state.cr4 & Cr4.OSXSAVE) !== 0 ? 1 << 27 : 0
   state.setGpr32(Gpr.RAX, eax)
-  state.setGpr32(Gpr.RBX, leaf === 0xd && subleaf === 0 ? xsaveArea(state.blockU32(Block.XCR0)) : ebx)
+  state.setGpr32(Gpr.RBX, leaf === 0xd && subleaf === 0 && eax !== 0 ? xsaveArea(state.blockU32(Block.XCR0)) : ebx)
   state.setGpr32(Gpr.RCX, ecx | osxsave)
   state.setGpr32(Gpr.RDX, edx)
   return HelperOutcome.OK

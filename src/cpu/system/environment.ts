@@ -40,4 +40,6 @@ export interface ProcessorEnvironment {
   random(): number
   /** Number of vCPUs of the machine, for CPUID's topology. */
   readonly processorCount: number
+  /** CPUID features that the processor has; without this, all that there are. */
+  readonly features?: ReadonlySet<string>
 }

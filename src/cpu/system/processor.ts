@@ -8,7 +8,7 @@ import { Block, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { CpuidTable } from './cpuid.ts'
-import { buildCpuid } from './cpuid.ts'
+import { FEATURE_NAMES, buildCpuid } from './cpuid.ts'
 import { DebugUnit } from './debug.ts'
 import type { ProcessorEnvironment } from './environment.ts'
 import { PendingEvent, signal } from './events.ts'
@@ -34,6 +34,8 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
   readonly memory: LinearMemory
   readonly debug: DebugUnit
   readonly msrs: MsrStore
+  /** CPUID features: encodings and control bits of the others do not exist. */
+  readonly features: ReadonlySet<string>
   readonly cpuid: CpuidTable
   /** Where FXSAVE and its like put their areas together. */
   readonly stateArea = new StateArea()
@@ -55,7 +57,8 @@ export class Processor implements ProcessorPins, Stateful<ProcessorState> {
     this.memory = new LinearMemory(this.mmu)
     this.debug = new DebugUnit(this.state, this.mmu)
     this.msrs = new MsrStore()
-    this.cpuid = buildCpuid(environment.apicId, environment.processorCount)
+    this.features = environment.features ?? FEATURE_NAMES
+    this.cpuid = buildCpuid(environment.apicId, environment.processorCount, this.features)
   }
 
   save(): ProcessorState { return saveProcessor(this) }

@@ -3,7 +3,7 @@ import { StateReader } from '../../machine/state-reader.ts'
 import { Flag, readFlags, writeFlags } from '../state/flags.ts'
 import { Block, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
-import { CR0_DEFINED, CR4_DEFINED } from './control-registers.ts'
+import { CR0_DEFINED, definedCr4 } from './control-registers.ts'
 import { XCR0_SUPPORTED } from './cpuid.ts'
 import { Activity, PendingEvent, pendingEvents, signal } from './events.ts'
 import { castShadow, shadowOf } from './interrupt-shadow.ts'
@@ -135,7 +135,7 @@ function restoreRegisters(cpu: Processor, reader: StateReader): void {
   writeFlags(state, masked(reader, 'RFLAGS', RFLAGS_DEFINED))
   state.setBlockU32(Block.CPL, reader.integer('CPL', 0, 3))
   setCr0(state, masked(reader, 'CR0', CR0_DEFINED))
-  setCr4(state, masked(reader, 'CR4', CR4_DEFINED))
+  setCr4(state, masked(reader, 'CR4', definedCr4(cpu)))
   setEfer(state, masked(reader, 'EFER', Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE))
   state.setBlockU64(Block.XCR0, BigInt(masked(reader, 'XCR0', XCR0_SUPPORTED)))
   cpu.mmu.walker.pdptes.set(reader.integers('PDPTE', 8, 0, 0xffffffff))

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
+import type { CpuModel } from '../machine/cpu-models.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
 import { ConsoleLog } from './console-log.ts'
@@ -8,6 +9,7 @@ import { ConsoleLog } from './console-log.ts'
 export interface GuestOptions {
   readonly startMachine: StartMachine
   readonly memoryBytes: number
+  readonly cpu?: CpuModel
   readonly signal?: AbortSignal
   /** How long the guest may take to say its first word; 0 or undefined for no limit. */
   readonly bootTimeoutMs?: number

@@ -30,9 +30,9 @@ const POWER_OFF_MS = 10_000
 export async function startImageGuest(options: ImageGuestOptions): Promise<ImageGuest> {
   checkMemory(options.image, options.memoryBytes)
   const guest = new ImageGuest(options)
-  const { image, startMachine, memoryBytes, signal } = options
+  const { image, startMachine, memoryBytes, cpu, signal } = options
   guest.watch(await startMachine({
-    memoryBytes, signal, kernel: image.kernel, initrd: image.initrd, serial: guest.owners, commandLine: commandLineOf(options),
+    memoryBytes, cpu, signal, kernel: image.kernel, initrd: image.initrd, serial: guest.owners, commandLine: commandLineOf(options),
   }))
   return guest
 }

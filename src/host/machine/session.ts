@@ -2,6 +2,7 @@
  * A running machine as its owner in the host sees it: four serial lines, a way to stop it, and how it ended. The machine itself runs
  * on a thread of its own; nothing here blocks.
  */
+import type { CpuModel } from './cpu-models.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
 export interface SerialOwner {
@@ -23,6 +24,8 @@ export interface SerialLine {
 export interface MachineOptions {
   /** Bytes of RAM, a multiple of 1 MiB. */
   readonly memoryBytes: number
+  /** Which features the processor has. Default: all that there are. */
+  readonly cpu?: CpuModel
   /**
    * A kernel's file: a bzImage, or a vmlinux with a PVH note. It and the initrd are given away: an array that has its buffer for itself
    * is empty afterwards.

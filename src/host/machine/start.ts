@@ -1,8 +1,8 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
-import { FEATURE_NAMES } from '../../cpu/system/cpuid.ts'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
+import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, LINES, MachineChannel } from './channel.ts'
 import { HostLine } from './host-line.ts'
 import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
@@ -18,17 +18,18 @@ export const startMachine: StartMachine = async options => {
   if (options.memoryBytes > MAXIMUM_MEMORY) {
     throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
   }
+  const cpu = cpuModel(options.cpu)
   const channel = new MachineChannel()
-  const compiler = process.env.TENON_ENGINE === 'interpret' ? undefined : startCompiler()
+  const compiler = process.env.TENON_ENGINE === 'interpret' ? undefined : startCompiler(modelFeatures(cpu))
   const session = new WorkerSession(startWorker(options, channel, compiler?.port), compiler?.worker, channel, options)
   await session.started
   return session
 }
 
 /** Starts the thread that translates hot code, and gives the port that leads there. */
-function startCompiler(): { readonly worker: Worker, readonly port: MessagePort } {
+function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker, readonly port: MessagePort } {
   const { port1, port2 } = new MessageChannel()
-  const order: CompileOrder = { port: port1, features: [...FEATURE_NAMES] }
+  const order: CompileOrder = { port: port1, features: [...features] }
   const worker = new Worker(new URL('./compile-worker.js', import.meta.url), { name: 'tenon-compiler', workerData: order, transferList: [port1], execArgv: [] })
   return { worker, port: port2 }
 }
@@ -36,7 +37,7 @@ function startCompiler(): { readonly worker: Worker, readonly port: MessagePort 
 function startWorker(options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
-    channel: channel.memory, memoryBytes: options.memoryBytes, commandLine: options.commandLine, files,
+    channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
     compiler,
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }

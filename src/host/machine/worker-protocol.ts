@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { CpuModel } from './cpu-models.ts'
 import type { MachineExit } from './session.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
@@ -6,6 +7,7 @@ export interface WorkerOrder {
   /** The channel's memory. */
   readonly channel: SharedArrayBuffer
   readonly memoryBytes: number
+  readonly cpu: CpuModel
   readonly commandLine: string
   /** Whether COM1 to COM4 have owners. */
   readonly owned: readonly boolean[]

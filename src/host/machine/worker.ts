@@ -33,7 +33,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const hostClock = new HostClock()
   const silent = { transmit: () => true, receive: () => -1 }
   const machine = new Machine({
-    memory: order.memoryBytes, engine: loadEngine(), serial: lines.map(line => line ?? silent),
+    memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent),
     compiler: order.compiler && new WorkerCompiler(order.compiler),
     hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
   })

@@ -144,13 +144,24 @@ describe('a restore', () => {
     expect(restoring(snapshot, fresh(8 << 20))).toThrow(withCode('SNAPSHOT_MISMATCH'))
   })
 
+  it('needs a machine with the same CPU model', () => {
+    const snapshot = saved()
+    expect(snapshot.config.cpu).toBe('max')
+    expect(restoring(snapshot, new DeterministicMachine(MEMORY, engine, 'x86-64-v3'))).toThrow(withCode('SNAPSHOT_MISMATCH'))
+    const lacking = { ...snapshot, config: { ...snapshot.config, features: snapshot.config.features.slice(1) } }
+    expect(restoring(lacking)).toThrow(withCode('SNAPSHOT_MISMATCH'))
+    const poor = new DeterministicMachine(MEMORY, engine, 'x86-64')
+    const state = poor.save()
+    expectSame(poor.successor({ ...state, snapshot: throughFile(state.snapshot) }).machine.save(), state.snapshot)
+  })
+
   it('refuses formats, versions and parts that it does not know, and leaves the machine fresh', () => {
     const snapshot = saved()
     const [clock, ...others] = snapshot.parts
     const { layout } = snapshot.config
     for (const [code, change] of [
       ['SNAPSHOT_INVALID', { format: 'other' }],
-      ['SNAPSHOT_VERSION', { version: 2 }],
+      ['SNAPSHOT_VERSION', { version: 3 }],
       ['SNAPSHOT_INVALID', { config: null }],
       ['SNAPSHOT_MISMATCH', { config: { ...snapshot.config, layout: { ...layout as object, pic: null } } }],
       ['SNAPSHOT_INVALID', { parts: 5 }],

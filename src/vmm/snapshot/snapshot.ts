@@ -8,6 +8,8 @@
 import type { FrameMap } from '../../machine/frame-map.ts'
 import type { PlainData, SnapshotPart, Stateful } from '../../machine/lifecycle.ts'
 import { StateReader } from '../../machine/state-reader.ts'
+import { modelFeatures } from '../../cpu/system/cpu-model.ts'
+import type { CpuModel } from '../../cpu/system/cpu-model.ts'
 import type { MachineLayout } from '../layout.ts'
 import { snapshotError } from './errors.ts'
 import { checkMemory, restoreMemory, saveMemory } from './memory.ts'
@@ -15,13 +17,16 @@ import type { MemoryExtent } from './memory.ts'
 
 export const SNAPSHOT_FORMAT = 'tenon-machine'
 /** Changes when this structure or what a layout means does; a part's own state has a version of its own. */
-export const SNAPSHOT_VERSION = 1
+export const SNAPSHOT_VERSION = 2
 
 /** What a machine must have in common with the one that was saved. */
 export type SnapshotConfig = {
   /** Bytes of RAM. */
   readonly memory: number
   readonly vcpus: number
+  readonly cpu: CpuModel
+  /** What that model has, in order: `max` has more with time. */
+  readonly features: readonly string[]
   /** Where everything stands, as in MachineLayout. */
   readonly layout: PlainData
 }
@@ -41,6 +46,7 @@ export interface MachineSnapshot {
 
 /** What snapshots need to know of a machine. */
 export interface SnapshotSubject {
+  readonly cpu: CpuModel
   readonly layout: MachineLayout
   readonly frames: FrameMap
   /** Parts by name, in the order in which they must be restored: what others ask while they are restored comes first. */
@@ -48,9 +54,9 @@ export interface SnapshotSubject {
 }
 
 /** The machine must stand still: between two slices, with its clock paused. */
-export function saveMachine({ layout, frames, parts }: SnapshotSubject): MachineSnapshot {
+export function saveMachine({ cpu, layout, frames, parts }: SnapshotSubject): MachineSnapshot {
   return {
-    format: SNAPSHOT_FORMAT, version: SNAPSHOT_VERSION, config: configOf(layout),
+    format: SNAPSHOT_FORMAT, version: SNAPSHOT_VERSION, config: configOf(cpu, layout),
     parts: Object.entries(parts).map(([name, part]) => ({ name, schema: part.schema, version: part.version, state: part.save() })),
     memory: saveMemory(frames),
   }
@@ -61,9 +67,9 @@ export function saveMachine({ layout, frames, parts }: SnapshotSubject): Machine
  * @returns what does it. If that throws, the machine is in no defined state.
  * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION or SNAPSHOT_MISMATCH.
  */
-export function prepareRestore({ layout, frames, parts }: SnapshotSubject, snapshot: unknown): () => void {
+export function prepareRestore({ cpu, layout, frames, parts }: SnapshotSubject, snapshot: unknown): () => void {
   const { config, parts: saved, memory } = checkHead(snapshot)
-  checkConfig(config, layout)
+  checkConfig(config, configOf(cpu, layout))
   const states = matchParts(parts, saved)
   checkMemory(frames, memory)
   return () => {
@@ -72,9 +78,10 @@ export function prepareRestore({ layout, frames, parts }: SnapshotSubject, snaps
   }
 }
 
-function configOf(layout: MachineLayout): SnapshotConfig {
+function configOf(cpu: CpuModel, layout: MachineLayout): SnapshotConfig {
   const { ram: { lowSize, highSize }, vcpus } = layout
-  return { memory: lowSize + highSize, vcpus, layout: JSON.parse(JSON.stringify(layout)) as PlainData }
+  const features = [...modelFeatures(cpu)].sort()
+  return { memory: lowSize + highSize, vcpus, cpu, features, layout: JSON.parse(JSON.stringify(layout)) as PlainData }
 }
 
 function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory: unknown } {
@@ -90,9 +97,8 @@ function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory
   return { config, parts, memory }
 }
 
-function checkConfig(config: unknown, layout: MachineLayout): void {
+function checkConfig(config: unknown, own: SnapshotConfig): void {
   const reader = new StateReader('config', config)
-  const own = configOf(layout)
   const memory = reader.integer('memory', 0, 2 ** 52)
   const vcpus = reader.integer('vcpus', 1, 0xffff)
   if (memory !== own.memory || vcpus !== own.vcpus) {
@@ -100,10 +106,21 @@ function checkConfig(config: unknown, layout: MachineLayout): void {
       `the snapshot is of a machine with ${memory} bytes of memory and ${vcpus} vCPUs, and this one has ${own.memory} and `
       + `${own.vcpus}: build a machine of the same size to restore it`)
   }
+  checkCpu(asRecord(config), own)
   if (JSON.stringify(asRecord(config).layout) !== JSON.stringify(own.layout)) {
     throw snapshotError('SNAPSHOT_MISMATCH',
       'the snapshot is of a machine whose devices have other addresses or interrupts: restore it with the Tenon that saved it')
   }
+}
+
+function checkCpu({ cpu, features }: Record<string, unknown>, own: SnapshotConfig): void {
+  if (cpu !== own.cpu) {
+    throw snapshotError('SNAPSHOT_MISMATCH',
+      `the snapshot is of a machine with CPU model ${shown(cpu)} and this one has '${own.cpu}': build a machine with that model`)
+  }
+  if (JSON.stringify(features) === JSON.stringify(own.features)) return
+  throw snapshotError('SNAPSHOT_MISMATCH',
+    `the snapshot is of a machine whose CPU model '${own.cpu}' has other features: restore it with the Tenon that saved it`)
 }
 
 /** States by name: one for each part of the machine, of a schema and version that it reads. */

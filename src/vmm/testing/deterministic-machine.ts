@@ -1,3 +1,4 @@
+import type { CpuModel } from '../../cpu/system/cpu-model.ts'
 import { Machine } from '../machine.ts'
 import type { MachineSnapshot } from '../snapshot/snapshot.ts'
 
@@ -18,15 +19,17 @@ export class DeterministicMachine {
   console = ''
   private readonly memory: number
   private readonly engine: WebAssembly.Module
+  private readonly cpu: CpuModel | undefined
   private readonly input: number[] = []
   private hostTime = 0
   private random = 1
 
-  constructor(memory: number, engine: WebAssembly.Module) {
+  constructor(memory: number, engine: WebAssembly.Module, cpu?: CpuModel) {
     this.memory = memory
     this.engine = engine
+    this.cpu = cpu
     this.machine = new Machine({
-      memory, engine,
+      memory, engine, cpu,
       serial: [{ transmit: (byte) => this.transmit(byte), receive: () => this.input.shift() ?? -1 }],
       hostNow: () => this.hostTime,
       wallClock: () => START,
@@ -38,7 +41,7 @@ export class DeterministicMachine {
 
   /** Another machine that goes on from what one of this kind was. Input that was typed and not taken is lost. */
   successor({ snapshot, random }: SavedGuest): DeterministicMachine {
-    const copy = new DeterministicMachine(this.memory, this.engine)
+    const copy = new DeterministicMachine(this.memory, this.engine, this.cpu)
     copy.machine.restore(snapshot)
     copy.random = random
     return copy

@@ -1,0 +1,3 @@
+/** CPU models, for rooms that choose one. */
+export { CPU_MODELS, cpuModel, modelFeatures } from '../../cpu/system/cpu-model.ts'
+export type { CpuModel } from '../../cpu/system/cpu-model.ts'
