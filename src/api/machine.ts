@@ -4,6 +4,7 @@ import type { ImageGuest } from '../host/guest/image-guest.ts'
 import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
 import { cpuModel } from '../host/machine/cpu-models.ts'
+import { translates } from '../host/machine/engines.ts'
 import type { MachineExit, MachineSession } from '../host/machine/session.ts'
 import { startMachine } from '../host/machine/start.ts'
 import { Command } from './command.ts'
@@ -61,10 +62,12 @@ export class Machine {
     const { image: name = 'busybox', cache, mirror, onProgress, signal, append, verbose = false, bootTimeoutMs = DEFAULT_BOOT_TIMEOUT_MS } = options
     const bytes = memoryBytes(options.memory ?? DEFAULT_MEMORY)
     const cpu = cpuModel(options.cpu)
+    const { engine } = options
+    translates(engine)
     const image = await openImage(name, { cache, mirror, signal, progress: onProgress })
     const pipe = new ConsolePipe()
     const guest = await startImageGuest({
-      startMachine, image, memoryBytes: bytes, cpu, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
+      startMachine, image, memoryBytes: bytes, cpu, engine, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
     })
     const machine = new Machine(guest.machine, pipe, guest)
     await guest.booted
@@ -74,13 +77,15 @@ export class Machine {
   static async #startKernel(options: MachineOptions, kernel: string | Uint8Array): Promise<Machine> {
     if (options.image !== undefined) throw apiError('OPTIONS_CONFLICT', 'image and kernel are two ways to boot: give one of them')
     const cpu = cpuModel(options.cpu)
+    const { engine } = options
+    translates(engine)
     const files = {
       kernel: await contents(kernel, 'the kernel'),
       initrd: options.initrd === undefined ? undefined : await contents(options.initrd, 'the initrd'),
     }
     const pipe = new ConsolePipe()
     const session = await startMachine({
-      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), cpu, signal: options.signal,
+      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), cpu, engine, signal: options.signal,
       commandLine: options.append ?? 'console=ttyS0', serial: [new StreamOwner(pipe.output, () => session.serial[0])],
     })
     return new Machine(session, pipe)

@@ -1,5 +1,6 @@
 /** The library's types. They need neither Node's types nor the DOM's, but for `AbortSignal`. */
 import type { CpuModel } from '../host/machine/cpu-models.ts'
+import type { EngineName } from '../host/machine/engines.ts'
 import type { ProgressListener } from '../host/images/progress.ts'
 
 /** What a machine is started with. */
@@ -16,6 +17,8 @@ export interface MachineOptions {
   readonly memory?: number | string
   /** Which features the processor has: a level of the x86-64 ABI, or `max`, the default. */
   readonly cpu?: CpuModel
+  /** How guest code is run: `interpret`, `translate` (what is hot becomes WebAssembly), or `auto`, the default, which translates. */
+  readonly engine?: EngineName
   /** Whether an image's kernel tells its log on the console. Default false. */
   readonly verbose?: boolean
   /** How long an image may take to boot, in milliseconds; 0 for no limit. Default 300,000. */

@@ -1,6 +1,8 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { loopWorkloads } from './loops/workloads.ts'
-import { ENGINES, TARGETS } from './targets.ts'
+import { ENGINES } from '../host/machine/engines.ts'
+import type { EngineName } from '../host/machine/engines.ts'
+import { TARGETS } from './targets.ts'
 import { SUITES, shellWorkloads } from './workloads.ts'
 import type { Suite, Workload } from './workloads.ts'
 
@@ -11,7 +13,7 @@ export interface Options {
   readonly runs: number
   readonly only?: readonly string[]
   readonly targets?: readonly string[]
-  readonly engine: typeof ENGINES[number]
+  readonly engine: EngineName
   readonly quick: boolean
   readonly json?: string
   readonly packages?: string

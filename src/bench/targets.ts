@@ -5,6 +5,7 @@ import { release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { TenonError } from '../base/errors.ts'
+import type { EngineName } from '../host/machine/engines.ts'
 import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
 import { runWorkloads } from './image/init-script.ts'
@@ -38,11 +39,9 @@ export interface Target {
   command(guest: GuestFiles, options: TargetOptions): GuestCommand
 }
 
-export const ENGINES = ['auto', 'translate', 'interpret'] as const
-
 export interface TargetOptions {
   /** Of Tenon: which of its engines runs the guest. */
-  readonly engine: typeof ENGINES[number]
+  readonly engine: EngineName
   readonly workloads: readonly Workload[]
   /** For the host itself: the folder of the loops' program. */
   readonly folder: string
@@ -96,8 +95,8 @@ function tenon(name: string, architecture: Architecture, isDefault: boolean): Ta
     version: tenonVersion,
     suites: suitesOf(architecture),
     command: ({ kernel, initrd }, { engine }) => {
-      const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES }
-      return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], environment: { TENON_ENGINE: engine }, reports: true }
+      const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES, engine }
+      return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], reports: true }
     },
   }
 }
@@ -109,8 +108,8 @@ async function tenonVersion(): Promise<string | undefined> {
 /** What a user waits for: `tenon run` with an image that is in the cache, from its start to the first line of the guest's command. */
 function tenonRun(_guest: GuestFiles, { engine }: TargetOptions): GuestCommand {
   const script = `echo ${MARKER} user-space; echo ${MARKER} done`
-  const args = [COMMAND, 'run', '--', 'sh', '-c', script]
-  return { program: process.execPath, args, environment: { TENON_ENGINE: engine }, reports: false }
+  const args = [COMMAND, 'run', '--engine', engine, '--', 'sh', '-c', script]
+  return { program: process.execPath, args, reports: false }
 }
 
 /** The first start, which may have to fetch. Throws TenonError BENCH_GUEST_FAILED. */

@@ -7,6 +7,7 @@ test.each([
   ['plain', 'ls\r', 'ls\r', []],
   ['quit', 'ab\x01xcd', 'ab', ['quit']],
   ['help', 'a\x01hb\x01?c', 'abc', ['help', 'help']],
+  ['figures', 'a\x01sb', 'ab', ['statistics']],
   ['a Ctrl-A of its own', 'a\x01\x01b', 'a\x01b', []],
   ['an unknown key, dropped', 'a\x01qb', 'ab', []],
   ['the keys without Ctrl-A', 'xh?', 'xh?', []],

@@ -1,14 +1,15 @@
 /**
- * The keys that the terminal keeps for itself, as in QEMU: Ctrl-A, then `x` to quit, `h` or `?` for help, Ctrl-A for a Ctrl-A to the
+ * The keys that the terminal keeps for itself, as in QEMU: Ctrl-A, then `x` to quit, `s` for figures, `h` or `?` for help, Ctrl-A for a Ctrl-A to the
  * guest. Any other key after Ctrl-A is dropped with it.
  */
-export type EscapeAction = 'quit' | 'help'
+export type EscapeAction = 'quit' | 'help' | 'statistics'
 
 const CTRL_A = 0x01
-const ACTIONS: ReadonlyMap<number, EscapeAction> = new Map([[0x78, 'quit'], [0x68, 'help'], [0x3f, 'help']])
+const ACTIONS: ReadonlyMap<number, EscapeAction> = new Map([[0x78, 'quit'], [0x68, 'help'], [0x73, 'statistics'], [0x3f, 'help']])
 
 export const ESCAPE_HELP = [
   'Ctrl-A x       quit: the guest stops at once',
+  'Ctrl-A s       where time has gone so far',
   'Ctrl-A h       this help',
   'Ctrl-A Ctrl-A  send Ctrl-A to the guest',
 ].join('\r\n')

@@ -1,8 +1,9 @@
 import { Command, CommanderError, Option } from 'commander'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
+import type { EngineName } from '../host/machine/engines.ts'
 import { cliError } from './errors.ts'
-import { parseCpu, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { parseCpu, parseEngine, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 /** What a command line asks for. */
 export type Request = RunRequest | PullRequest | { readonly kind: 'text', readonly text: string }
@@ -14,6 +15,9 @@ export interface RunRequest {
   readonly command?: readonly string[]
   readonly memoryBytes: number
   readonly cpu: CpuModel
+  readonly engine: EngineName
+  /** Figures at the end, on stderr. */
+  readonly stats: boolean
   readonly kernel?: string
   readonly initrd?: string
   readonly append?: string
@@ -89,6 +93,8 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .argument('[image]', 'what to boot', DEFAULT_IMAGE)
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
+    .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
+    .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
     .option('-e, --env <name=value>', 'set a variable for the command (repeatable)', parseEnvironment)
     .option('--kernel <file>', 'boot this kernel (bzImage or vmlinux) instead of an image')
@@ -121,6 +127,8 @@ function checkImage(image: string): void {
 interface RunOptions {
   readonly memory: number
   readonly cpu: CpuModel
+  readonly engine: EngineName
+  readonly stats?: boolean
   readonly tty?: boolean
   readonly env?: Record<string, string>
   readonly kernel?: string
@@ -132,7 +140,7 @@ interface RunOptions {
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, cpu, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  const { memory, cpu, engine, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')
@@ -140,5 +148,5 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
     throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
   }
-  return { kind: 'run', image, command, memoryBytes: memory, cpu, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
+  return { kind: 'run', image, command, memoryBytes: memory, cpu, engine, stats, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
 }

@@ -6,11 +6,12 @@ import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
 import type { BootImage } from '../host/images/image.ts'
 import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
-import type { StartMachine } from '../host/machine/session.ts'
+import type { MachineSession, StartMachine } from '../host/machine/session.ts'
 import { cliError, ExitStatus, Quit } from './errors.ts'
 import { ESCAPE_HELP } from './escape-keys.ts'
 import type { RunRequest } from './program.ts'
 import { ProgressDisplay } from './progress-display.ts'
+import { statisticsTable } from './statistics.ts'
 import { openTerminal } from './terminal.ts'
 import type { TerminalInput } from './terminal.ts'
 
@@ -25,20 +26,33 @@ export interface Surroundings {
   readonly quit: AbortController
 }
 
+/** The machine, once there is one: for its figures. */
+interface Running { machine?: MachineSession }
+
 /** Runs what was asked for and resolves with the exit status. Rejects with a TenonError or a Quit. */
-export function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
-  return request.kernel === undefined ? runImage(request, surroundings) : runOwnKernel(request, request.kernel, surroundings)
+export async function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
+  const running: Running = {}
+  try {
+    return await (request.kernel === undefined ? runImage(request, surroundings, running) : runOwnKernel(request, request.kernel, surroundings, running))
+  } finally {
+    if (request.stats) showStatistics(running, surroundings.stderr, '\n')
+  }
 }
 
-async function runImage(request: RunRequest, surroundings: Surroundings): Promise<number> {
+function showStatistics({ machine }: Running, stderr: NodeJS.WriteStream, end: string): void {
+  const lines = machine?.statistics === undefined ? ['no machine runs yet'] : statisticsTable(machine.statistics)
+  stderr.write(lines.map(line => `tenon: ${line}${end}`).join(''))
+}
+
+async function runImage(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
   const { stdin, stdout, stderr } = surroundings
   const image = await prepareImage(request.image, { mirror: request.mirror }, surroundings)
   checkMemory(image, request.memoryBytes)
   const isOnTerminal = isInteractive(request, surroundings)
-  const terminal = isOnTerminal ? takeTerminal(surroundings) : undefined
+  const terminal = isOnTerminal ? takeTerminal(surroundings, running) : undefined
   if (terminal !== undefined) stderr.write(`tenon: starting ${image.name} (Ctrl-A x quits, Ctrl-A h helps)\r\n`)
   const session = await startImageSession({
-    ...guestOptions(request, surroundings),
+    ...guestOptions(request, surroundings, running),
     image,
     request: sessionRequest(request, isOnTerminal, surroundings),
     stdin: terminal ?? stdin,
@@ -68,13 +82,13 @@ function sessionRequest({ command, environment }: RunRequest, isOnTerminal: bool
   }
 }
 
-async function runOwnKernel(request: RunRequest, kernelPath: string, surroundings: Surroundings): Promise<number> {
+async function runOwnKernel(request: RunRequest, kernelPath: string, surroundings: Surroundings, running: Running): Promise<number> {
   const { stdin, stdout, stderr } = surroundings
   const kernel = await readInputFile(kernelPath, '--kernel')
   const initrd = request.initrd === undefined ? undefined : await readInputFile(request.initrd, '--initrd')
-  const terminal = stdin.isTTY && stdout.isTTY ? takeTerminal(surroundings) : undefined
+  const terminal = stdin.isTTY && stdout.isTTY ? takeTerminal(surroundings, running) : undefined
   const exit = await runKernel({
-    ...guestOptions(request, surroundings),
+    ...guestOptions(request, surroundings, running),
     kernel,
     initrd,
     commandLine: request.append ?? 'console=ttyS0',
@@ -86,8 +100,8 @@ async function runOwnKernel(request: RunRequest, kernelPath: string, surrounding
   return ExitStatus.OK
 }
 
-function guestOptions({ memoryBytes, cpu, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings): GuestOptions {
-  return { startMachine, memoryBytes, cpu, bootTimeoutMs, signal: quit.signal }
+function guestOptions({ memoryBytes, cpu, engine, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
+  return { startMachine, memoryBytes, cpu, engine, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }
 
 export interface PrepareOptions {
@@ -105,12 +119,15 @@ export async function prepareImage(name: string, options: PrepareOptions, { stde
   }
 }
 
-function takeTerminal({ stdin, stderr, quit }: Surroundings): TerminalInput {
+function takeTerminal({ stdin, stderr, quit }: Surroundings, running: Running): TerminalInput {
   return openTerminal(stdin, {
     onInterrupt: () => quit.abort(new Quit(ExitStatus.INTERRUPTED)),
     onAction(action) {
       if (action === 'quit') quit.abort(new Quit(ExitStatus.OK))
-      else stderr.write(`\r\n${ESCAPE_HELP}\r\n`)
+      else if (action === 'statistics') {
+        stderr.write('\r\n')
+        showStatistics(running, stderr, '\r\n')
+      } else stderr.write(`\r\n${ESCAPE_HELP}\r\n`)
     },
   })
 }

@@ -1,5 +1,7 @@
 import { CPU_MODELS } from '../host/machine/cpu-models.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
+import { ENGINES } from '../host/machine/engines.ts'
+import type { EngineName } from '../host/machine/engines.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -20,6 +22,13 @@ export function parseCpu(text: string): CpuModel {
   const model = CPU_MODELS.find(name => name === text)
   if (model !== undefined) return model
   throw cliError('USAGE', `--cpu ${JSON.stringify(text)} is no CPU model: there is ${CPU_MODELS.join(', ')}`)
+}
+
+/** Reads the name of an engine. Throws TenonError USAGE. */
+export function parseEngine(text: string): EngineName {
+  const engine = ENGINES.find(name => name === text)
+  if (engine !== undefined) return engine
+  throw cliError('USAGE', `--engine ${JSON.stringify(text)} is no engine: there is ${ENGINES.join(', ')}`)
 }
 
 /** Reads a number of seconds as milliseconds. Throws TenonError USAGE. */

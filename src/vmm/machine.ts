@@ -6,6 +6,7 @@
  * `run` executes a slice on the caller's thread and comes back; what to do between slices (wait, poll the host, save) is the caller's
  * affair. Nothing here knows threads or wall-clock time.
  */
+import type { EngineFigures } from '../cpu/interpreter/figures.ts'
 import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import { FrameMap } from '../machine/frame-map.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
@@ -138,6 +139,9 @@ export class Machine {
 
   /** Guest instructions retired since the machine was made. */
   get retired(): number { return this.vcpu.engine.retired }
+
+  /** What the engine has done so far. */
+  get figures(): EngineFigures { return this.vcpu.engine.figures }
 
   /** Loads a kernel into a machine that has not run. @throws TenonError (BootErrorCode). */
   boot(config: BootConfig): void {

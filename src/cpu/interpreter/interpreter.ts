@@ -19,6 +19,7 @@ import { CodeContexts } from './code-context.ts'
 import type { CodeContext } from './code-context.ts'
 import { ACCESS_KIND_SHIFT } from './site.ts'
 import { FORMS_SECTION, HELPERS_SECTION, decodeHelpers, decodeTables } from './engine-image.ts'
+import type { EngineFigures } from './figures.ts'
 import { JumpCache } from './jump-cache.ts'
 import { RECORD_SHIFT, RECORD_SIZE, Record, Pseudo } from './record.ts'
 import { ExitKind, EXIT_KIND_MASK, RegionExit } from '../translator/exits.ts'
@@ -77,6 +78,8 @@ export class Interpreter {
   private yields = false
   /** What ran last was an iteration of a repeated instruction that goes on: Slot.RIP is its own. */
   repeats = false
+  /** Jumps that the jump cache did not know. */
+  private lookups = 0
   /** Instructions retired since the engine was made. A repeated string instruction retires once, at its end. */
   retired = 0
   /** What budgets count: instructions, and every execution of a repeated one. */
@@ -138,6 +141,20 @@ export class Interpreter {
       case ExitCode.LINK: return this.followLink(record)
       case ExitCode.HOT: return this.noteHot(record)
       default: return this.lookupStale(record)
+    }
+  }
+
+  get figures(): EngineFigures {
+    const { translator, cache: { statistics } } = this
+    const counters = translator?.counters()
+    const regions = translator?.statistics
+    return {
+      instructions: this.retired, translated: counters?.instructions ?? 0,
+      regionsMade: regions?.installed ?? 0, regionInstructions: regions?.instructions ?? 0, regionsLive: counters?.live ?? 0,
+      regionsRemoved: regions?.removed ?? 0, regionEntries: counters?.entries ?? 0, regionMisses: counters?.misses ?? 0,
+      pageChecks: regions?.validations ?? 0, emitMilliseconds: translator?.times.emitMilliseconds ?? 0,
+      compileMilliseconds: translator?.times.compileMilliseconds ?? 0, tlbMisses: this.processor.mmu.misses, jumpMisses: this.lookups,
+      decoded: statistics.decoded, invalidations: statistics.invalidated,
     }
   }
 
@@ -273,6 +290,7 @@ export class Interpreter {
 
   /** The record at an instruction pointer; 0 with the pointer in Slot.RIP and the reason in Slot.EXIT_CODE. */
   private lookup(low: number, high: number): number {
+    this.lookups++
     if (this.cache.full) return this.fail(low, high, ExitCode.STALE)
     if (!this.locate(low, high)) return this.fail(low, high, ExitCode.EXCEPTION)
     const global = this.processor.mmu.fetchedGlobal

@@ -44,6 +44,8 @@ export class Mmu implements TranslationObserver {
   readonly userContext: number
   readonly supervisorContext: number
   readonly supervisorAcContext: number
+  /** Accesses that came here because the TLB did not serve them. */
+  misses = 0
   /** The last `access` filled the TLB: a repeated lookup hits. */
   filled = false
   /** Set while any data breakpoint is enabled. */
@@ -90,6 +92,7 @@ export class Mmu implements TranslationObserver {
 
   /** `access` as another context: implicit supervisor accesses take `supervisorContext`. */
   accessIn(context: number, low: number, high: number, size: number, kind: number): number {
+    this.misses++
     this.filled = false
     if (this.longMode && !isCanonical(high)) return this.nonCanonical(kind)
     if (this.checksAlignment && context === this.userContext && this.misaligned(low, size)) return 0

@@ -132,6 +132,8 @@ export const Block = {
   /** Counters of translated code: how often regions were entered, and instructions that they executed (u64 each). */
   REGION_ENTRIES: 704,
   REGION_INSTRUCTIONS: 712,
+  /** How often a region was left before an instruction that the interpreter then did (u64). */
+  REGION_MISSES: 720,
   /** Scratch for accesses that no TLB entry can serve: see mmu/slow-access.ts. */
   SCRATCH: 1024,
   SCRATCH_SIZE: 1024,

@@ -5,6 +5,9 @@ import type { RegionPlan, TranslatedRegion } from './plan.ts'
 export interface CompiledRegions {
   readonly module: WebAssembly.Module
   readonly regions: readonly TranslatedRegion[]
+  /** How long that took, in milliseconds. */
+  readonly emitMilliseconds: number
+  readonly compileMilliseconds: number
 }
 
 export interface RegionCompiler {
@@ -32,6 +35,6 @@ export class ImmediateCompiler implements RegionCompiler {
     if (this.plans.length === 0) return undefined
     const { bytes, regions } = this.translator.translate(this.plans)
     this.plans = []
-    return { module: new WebAssembly.Module(bytes), regions }
+    return { module: new WebAssembly.Module(bytes), regions, emitMilliseconds: 0, compileMilliseconds: 0 }
   }
 }

@@ -147,6 +147,12 @@ class Dispatcher {
     f.get(block).get(block).memory(W.i64_load, Block.REGION_ENTRIES).i64(1n).op(W.i64_add).memory(W.i64_store, Block.REGION_ENTRIES)
   }
 
+  private countMiss(): void {
+    const { f } = this
+    f.get(this.word).op(W.i32_eqz).if().get(this.cpu).memory(W.i32_load, Slot.BLOCK).tee(this.exit)
+    f.get(this.exit).memory(W.i64_load, Block.REGION_MISSES).i64(1n).op(W.i64_add).memory(W.i64_store, Block.REGION_MISSES).end()
+  }
+
   private findTarget(): void {
     const { f } = this
     f.get(this.base).get(this.exit).memory(W.i64_load32_s, RegionExit.AT * 4).op(W.i64_add).set(this.rip)
@@ -155,6 +161,7 @@ class Dispatcher {
     f.get(this.exit).get(this.header).call(this.functions.resolveExit).tee(this.target).op(W.i32_eqz).if().i32(0).op(W.return).end()
     f.end()
     this.setPage()
+    this.countMiss()
     f.else()
     f.get(this.record).call(this.functions.validateRegion)
     this.probe()

@@ -66,7 +66,8 @@ interface Region {
 
 export class Translator implements HotCode {
   /** For `--stats` and tests. */
-  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0, resolved: 0 }
+  readonly times = { emitMilliseconds: 0, compileMilliseconds: 0 }
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0 }
   private readonly parts: TranslatorParts
   private readonly former: RegionFormer
   private readonly translatable: Translatable
@@ -108,10 +109,14 @@ export class Translator implements HotCode {
     this.bump(Slot.GLOBAL_CODE_GENERATION)
   }
 
-  /** Instructions that regions executed, and how often they were entered. */
-  counters(): { readonly instructions: number; readonly entries: number } {
+  /** Instructions that regions executed, how often they were entered and left on a miss, and how many there are. */
+  counters(): { readonly instructions: number; readonly entries: number; readonly misses: number; readonly live: number } {
     const { state } = this.parts
-    return { instructions: Number(state.blockU64(Block.REGION_INSTRUCTIONS)), entries: Number(state.blockU64(Block.REGION_ENTRIES)) }
+    const counter = (offset: number): number => Number(state.blockU64(offset))
+    return {
+      instructions: counter(Block.REGION_INSTRUCTIONS), entries: counter(Block.REGION_ENTRIES), misses: counter(Block.REGION_MISSES),
+      live: this.regions.size,
+    }
   }
 
   // What the code cache asks.
@@ -236,7 +241,9 @@ export class Translator implements HotCode {
     this.parts.compiler.discarded()
   }
 
-  private install({ module, regions }: CompiledRegions): void {
+  private install({ module, regions, emitMilliseconds, compileMilliseconds }: CompiledRegions): void {
+    this.times.emitMilliseconds += emitMilliseconds
+    this.times.compileMilliseconds += compileMilliseconds
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.parts.pool.memory } })
     regions.forEach((translated, position) => {
       const formed = this.waiting.get(translated.id)

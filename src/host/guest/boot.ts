@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
+import type { EngineName } from '../machine/engines.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
 import { ConsoleLog } from './console-log.ts'
@@ -10,6 +11,9 @@ export interface GuestOptions {
   readonly startMachine: StartMachine
   readonly memoryBytes: number
   readonly cpu?: CpuModel
+  readonly engine?: EngineName
+  /** Called with the machine once it runs. */
+  readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal
   /** How long the guest may take to say its first word; 0 or undefined for no limit. */
   readonly bootTimeoutMs?: number

@@ -34,6 +34,7 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
     return screen.receive(bytes)
   }
   session = await options.startMachine({ ...options, serial: [{ receive }] })
+  options.onMachine?.(session)
   deadline = bootDeadline(session, options.bootTimeoutMs)
   feedLine(options.input, session, 0).catch(() => {})
   const exit = await session.exited

@@ -1,4 +1,5 @@
 import { ByteRing } from './byte-ring.ts'
+import { SharedStatistics, STATISTICS_SIZE } from './statistics.ts'
 
 /**
  * What the main thread and a machine's thread share while the machine runs. The machine's thread never runs an event loop: it looks at
@@ -7,6 +8,7 @@ import { ByteRing } from './byte-ring.ts'
  *
  *     words   0 bell, 1 notice under way, 2 to 5 room wanted in the output ring of COM1 to COM4, 6 and 7 instructions (a double)
  *     rings   for each line: output (from the guest), then input
+ *     figures for `--stats`
  */
 export const LINES = 4
 
@@ -20,16 +22,20 @@ const Word = { BELL: 0, NOTICE: 1, ROOM_WANTED: 2, INSTRUCTIONS: 6 } as const
 const WORDS_SIZE = 64
 const LINE_SIZE = ByteRing.byteLength(OUTPUT_CAPACITY) + ByteRing.byteLength(INPUT_CAPACITY)
 
+const STATISTICS_START = Math.ceil((WORDS_SIZE + LINES * LINE_SIZE) / 8) * 8
+
 export class MachineChannel {
   readonly memory: SharedArrayBuffer
+  readonly statistics: SharedStatistics
   readonly outputs: readonly ByteRing[]
   readonly inputs: readonly ByteRing[]
   readonly #words: Int32Array
   readonly #instructions: Float64Array
 
   /** The channel in this memory, or a new one. */
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(WORDS_SIZE + LINES * LINE_SIZE)) {
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(STATISTICS_START + STATISTICS_SIZE)) {
     this.memory = memory
+    this.statistics = new SharedStatistics(memory, STATISTICS_START)
     this.#words = new Int32Array(memory, 0, WORDS_SIZE / 4)
     this.#instructions = new Float64Array(memory, 4 * Word.INSTRUCTIONS, 1)
     const starts = Array.from({ length: LINES }, (_, line) => WORDS_SIZE + line * LINE_SIZE)

@@ -31,8 +31,11 @@ function waiting(limit: number): RegionPlan[] {
 }
 
 function compile(plans: readonly RegionPlan[]): CompiledRegions {
+  const started = performance.now()
   const { bytes, regions } = translator.translate(plans)
-  return { module: optimised(bytes as Uint8Array<ArrayBuffer>), regions }
+  const emitted = performance.now()
+  const module = optimised(bytes as Uint8Array<ArrayBuffer>)
+  return { module, regions, emitMilliseconds: emitted - started, compileMilliseconds: performance.now() - emitted }
 }
 
 /**

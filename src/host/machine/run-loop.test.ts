@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { SerialPort } from '../../machine/serial.ts'
+import type { EngineFigures } from '../../cpu/interpreter/figures.ts'
 import type { RunOutcome } from '../../vmm/machine.ts'
 import { Bell, MachineChannel } from './channel.ts'
 import { HostClock } from './host-clock.ts'
@@ -7,6 +8,10 @@ import { LineBackend } from './line-backend.ts'
 import { runUntilEnd } from './run-loop.ts'
 import type { MachineExit } from './session.ts'
 
+const FIGURES: EngineFigures = {
+  instructions: 7, translated: 0, regionsMade: 0, regionInstructions: 0, regionsLive: 0, regionsRemoved: 0, regionEntries: 0, regionMisses: 0,
+  pageChecks: 0, emitMilliseconds: 0, compileMilliseconds: 0, tlbMisses: 0, jumpMisses: 0, decoded: 0, invalidations: 0,
+}
 const END: RunOutcome = { state: 'ended', reason: 'power-off' }
 
 /** Runs a machine whose slices are these functions. */
@@ -19,7 +24,7 @@ function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) =>
     receiveBreak: () => true, setModemInputs: () => {},
   }
   const machine = {
-    clock: { now: () => performance.now() * 1e6 }, serial: [port], retired: 7, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
+    clock: { now: () => performance.now() * 1e6 }, serial: [port], retired: 7, figures: FIGURES, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
     run: () => slices.shift()!({ channel, line }),
   }
   const exit = runUntilEnd({ machine, channel, lines: [line], hostClock: new HostClock(), notify: () => calls.push('notice') })

@@ -1,4 +1,5 @@
 import type { SerialPort } from '../../machine/serial.ts'
+import type { EngineFigures } from '../../cpu/interpreter/figures.ts'
 import type { RunOutcome } from '../../vmm/machine.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
@@ -13,6 +14,8 @@ const SHORTEST_SLEEP_NS = 50_000
 const LONGEST_SLEEP_MS = 10_000
 /** How often a busy machine looks whether the host has slept. */
 const SLICES_BETWEEN_CLOCK_CHECKS = 1_000
+/** How often the figures for `--stats` are brought up to date. */
+const SLICES_BETWEEN_STATISTICS = 500
 
 /** What the loop needs of a machine. */
 export interface RunnableMachine {
@@ -20,6 +23,7 @@ export interface RunnableMachine {
   readonly serial: readonly SerialPort[]
   /** Instructions so far. */
   readonly retired: number
+  readonly figures: EngineFigures
   run(budget: number): RunOutcome
   powerButton(): void
   describe(): string
@@ -38,15 +42,22 @@ export interface RunLoopParts {
 /** Runs a machine on this thread, which it blocks, until the machine ends. */
 export function runUntilEnd(parts: RunLoopParts): MachineExit {
   const { machine, channel, hostClock } = parts
+  const started = performance.now()
+  let slept = 0
+  const tell = (): void => channel.statistics.write({ ...machine.figures, busyMilliseconds: performance.now() - started - slept })
   for (let slice = 0; ; slice++) {
     const bell = channel.answer()
     if (bell !== 0) answer(bell, parts)
     const outcome = machine.run(SLICE)
     settle(parts)
     const exit = exitOf(outcome, machine)
+    if (exit !== undefined || slice % SLICES_BETWEEN_STATISTICS === 0) tell()
     if (exit !== undefined) return exit
-    if (outcome.state === 'halted') sleep(outcome.wakeAt - machine.clock.now(), parts)
-    else if (slice % SLICES_BETWEEN_CLOCK_CHECKS === 0) hostClock.catchUp()
+    if (outcome.state === 'halted') {
+      const before = performance.now()
+      sleep(outcome.wakeAt - machine.clock.now(), parts)
+      slept += performance.now() - before
+    } else if (slice % SLICES_BETWEEN_CLOCK_CHECKS === 0) hostClock.catchUp()
   }
 }
 

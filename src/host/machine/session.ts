@@ -3,6 +3,8 @@
  * on a thread of its own; nothing here blocks.
  */
 import type { CpuModel } from './cpu-models.ts'
+import type { EngineName } from './engines.ts'
+import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
 export interface SerialOwner {
@@ -26,6 +28,8 @@ export interface MachineOptions {
   readonly memoryBytes: number
   /** Which features the processor has. Default: all that there are. */
   readonly cpu?: CpuModel
+  /** How guest code is run. Default: auto. */
+  readonly engine?: EngineName
   /**
    * A kernel's file: a bzImage, or a vmlinux with a PVH note. It and the initrd are given away: an array that has its buffer for itself
    * is empty afterwards.
@@ -61,6 +65,8 @@ export interface MachineSession {
   readonly exited: Promise<MachineExit>
   /** Guest instructions executed so far, where they are counted. */
   readonly instructions?: number
+  /** What the machine has done so far, where that is known. */
+  readonly statistics?: MachineStatistics
   /** Presses the ACPI power button. */
   powerButton(): void
   /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */

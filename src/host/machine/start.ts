@@ -4,8 +4,10 @@ import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, LINES, MachineChannel } from './channel.ts'
+import { translates } from './engines.ts'
 import { HostLine } from './host-line.ts'
 import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
+import type { MachineStatistics } from './statistics.ts'
 import type { CompileOrder } from './compile-protocol.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 
@@ -20,7 +22,7 @@ export const startMachine: StartMachine = async options => {
   }
   const cpu = cpuModel(options.cpu)
   const channel = new MachineChannel()
-  const compiler = process.env.TENON_ENGINE === 'interpret' ? undefined : startCompiler(modelFeatures(cpu))
+  const compiler = translates(options.engine) ? startCompiler(modelFeatures(cpu)) : undefined
   const session = new WorkerSession(startWorker(options, channel, compiler?.port), compiler?.worker, channel, options)
   await session.started
   return session
@@ -80,6 +82,10 @@ class WorkerSession implements MachineSession {
     worker.on('error', (error: NodeJS.ErrnoException) => this.#break(`${error.code ?? error.name}: ${error.message}`))
     worker.on('exit', status => this.#break(`its thread ended with status ${status}`))
     signal?.addEventListener('abort', this.#kill)
+  }
+
+  get statistics(): MachineStatistics {
+    return this.#channel.statistics.read()
   }
 
   get instructions(): number {
