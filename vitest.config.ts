@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    setupFiles: ['test/setup/yield.ts'],
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts', 'scripts/**/*.test.mjs'],
     // A test of the quick part takes milliseconds; this is for a busy machine. Slow tests set their own.
     testTimeout: 30_000,

@@ -1,66 +1,34 @@
 /** `npm run bench`: the same guest in Tenon and in its peers, runs interleaved. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
 import { TenonError } from '../base/errors.ts'
+import type { TargetResult } from './figures.ts'
 import { writeGuests } from './image/files.ts'
 import { PackageFolder } from './image/packages.ts'
+import { compileLoops, loopCompiler } from './loops/compile.ts'
 import { measure } from './measure.ts'
-import { figures, formatReport, peakMemory } from './report.ts'
-import type { TargetResult } from './report.ts'
-import { TARGETS } from './targets.ts'
-import type { Architecture, GuestFiles, Target } from './targets.ts'
-import { WORKLOADS } from './workloads.ts'
+import type { Run } from './measure.ts'
+import { chosenWorkloads, readOptions } from './options.ts'
+import type { Options } from './options.ts'
+import { baselines, summary } from './ratios.ts'
+import { formatReport } from './report.ts'
+import { MEMORY_BYTES, TARGETS } from './targets.ts'
+import type { Architecture, GuestFiles, Target, TargetOptions } from './targets.ts'
+import { FILL_MEMORY } from './workloads.ts'
 import type { Workload } from './workloads.ts'
-
-interface Options {
-  readonly runs: number
-  readonly only?: readonly string[]
-  readonly workloads?: readonly string[]
-  readonly json?: string
-  readonly packages?: string
-  readonly timeout: number
-}
-
-const NAMES = TARGETS.map(({ name }) => name)
-
-function positive(text: string): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1 || value > 10_000) throw new InvalidArgumentError('It must be a whole number from 1 to 10000.')
-  return value
-}
-
-function listOf(known: readonly string[]): (text: string) => string[] {
-  return text => {
-    const names = text.split(',')
-    const unknown = names.find(name => !known.includes(name))
-    if (unknown !== undefined) throw new InvalidArgumentError(`${JSON.stringify(unknown)} is none of ${known.join(', ')}.`)
-    return names
-  }
-}
-
-function readOptions(args: readonly string[]): Options {
-  return new Command('npm run bench --')
-    .description('Boots the same guest in Tenon and in its peers, and compares their times.')
-    .option('--runs <n>', 'boots of each target', positive, 3)
-    .option('--only <targets>', `comma-separated: ${NAMES.join(', ')}`, listOf(NAMES))
-    .option('--workloads <names>', `comma-separated: ${WORKLOADS.map(({ name }) => name).join(', ')}`, listOf(WORKLOADS.map(({ name }) => name)))
-    .option('--json <file>', 'write every run and the medians to this file')
-    .option('--packages <folder>', 'keep Debian\'s packages in this folder (default: in the cache); what it has is not fetched')
-    .option('--timeout <seconds>', 'give a run up after this long', positive, 900)
-    .parse(args, { from: 'user' })
-    .opts<Options>()
-}
 
 interface Contestant {
   readonly target: Target
   readonly version: string
 }
 
-async function presentTargets(only: readonly string[] | undefined): Promise<Contestant[]> {
+/** The targets that were asked for, that are here, and that can run any of the workloads. */
+async function presentTargets(wanted: readonly string[] | undefined, workloads: readonly Workload[]): Promise<Contestant[]> {
+  const isOfUse = ({ suites }: Target): boolean =>
+    workloads.some(({ suite }) => suites.includes(suite)) || (workloads.length === 0 && suites.includes('shell'))
   const present: Contestant[] = []
-  for (const target of TARGETS.filter(({ name, isDefault }) => only?.includes(name) ?? isDefault)) {
+  for (const target of TARGETS.filter(({ name, isDefault }) => wanted?.includes(name) ?? isDefault).filter(isOfUse)) {
     const version = await target.version()
     if (version === undefined) console.log(`${target.name}: skipped, it is not installed`)
     else present.push({ target, version })
@@ -69,57 +37,86 @@ async function presentTargets(only: readonly string[] | undefined): Promise<Cont
 }
 
 interface Result extends TargetResult {
-  readonly runs: TargetResult['runs'][number][]
+  readonly runs: Run[]
   readonly failures: string[]
 }
 
+interface Course {
+  readonly contestants: readonly Contestant[]
+  readonly files: ReadonlyMap<Architecture, GuestFiles>
+  readonly options: Options
+  readonly guest: TargetOptions
+}
+
 /** One boot of each target in turn, so that what else the host does falls on all alike. */
-async function runAll(
-  contestants: readonly Contestant[], files: ReadonlyMap<Architecture, GuestFiles>, workloads: readonly Workload[], options: Options,
-): Promise<Result[]> {
+async function runAll(course: Course): Promise<Result[]> {
+  const { contestants, options: { runs } } = course
+  for (const { target } of contestants) await target.prepare?.()
   const results = contestants.map(({ target: { name, architecture }, version }): Result => ({ name, version, architecture, runs: [], failures: [] }))
-  for (let round = 1; round <= options.runs; round++) {
+  for (let round = 1; round <= runs; round++) {
     for (const [index, { target }] of contestants.entries()) {
-      const command = target.command(files.get(target.architecture)!)
-      try {
-        const run = await measure(command, { timeoutSeconds: options.timeout, workloads })
-        results[index].runs.push(run)
-        console.log(`run ${round} of ${options.runs}, ${target.name}: ${Object.entries(run.seconds).map(([name, seconds]) => `${name} ${seconds.toFixed(2)}`).join(', ')}`)
-      } catch (error) {
-        if (!(error instanceof TenonError)) throw error
-        results[index].failures.push(`${error.code}: ${error.message}`)
-        console.error(`run ${round} of ${options.runs}, ${target.name}: failed, ${error.message}`)
-      }
+      await runOne(course, target, results[index], `run ${round} of ${runs}, ${target.name}`)
     }
   }
   return results
 }
 
-function toJson(results: readonly TargetResult[], workloads: readonly Workload[], kernels: Readonly<Record<string, string>>): string {
-  const names = ['boot', ...workloads.map(({ name }) => name)]
-  const targets = results.map(result => ({
-    ...result,
-    medians: Object.fromEntries(names.map(name => [name, figures(result, name)])),
-    peakMemoryBytes: peakMemory(result.runs),
-  }))
+async function runOne({ files, options, guest }: Course, target: Target, { runs, failures }: Result, title: string): Promise<void> {
+  try {
+    const command = target.command(files.get(target.architecture)!, guest)
+    const run = await measure(command, { timeoutSeconds: options.timeout, workloads: guest.workloads })
+    runs.push(run)
+    console.log(`${title}: ${Object.entries(run.seconds).map(([name, seconds]) => `${name} ${seconds.toFixed(2)}`).join(', ')}`)
+  } catch (error) {
+    if (!(error instanceof TenonError)) throw error
+    failures.push(`${error.code}: ${error.message}`)
+    console.error(`${title}: failed, ${error.message}`)
+  }
+}
+
+function toJson(results: readonly TargetResult[], workloads: readonly Workload[], about: object): string {
+  const targets = results.map(result => summary(result, baselines(results), workloads))
   const host = { platform: process.platform, architecture: process.arch, processor: cpus()[0]?.model, threads: availableParallelism(), node: process.version }
-  return `${JSON.stringify({ schema: 'tenon-bench', version: 1, date: new Date().toISOString(), host, kernels, targets }, null, 2)}\n`
+  return `${JSON.stringify({ schema: 'tenon-bench', version: 2, date: new Date().toISOString(), host, ...about, targets }, null, 2)}\n`
+}
+
+/** Compiles the loops if any is wanted and that can be done. */
+async function makeLoops(folder: string, workloads: readonly Workload[]): Promise<{ compiler: string, program: Uint8Array } | undefined> {
+  if (!workloads.some(({ suite }) => suite === 'loops')) return undefined
+  const compiler = await loopCompiler()
+  if (compiler === undefined) {
+    console.log('loops: skipped, there is no gcc for Linux on x86-64')
+    return undefined
+  }
+  const file = join(folder, 'loops')
+  await compileLoops(file)
+  await chmod(file, 0o755)
+  return { compiler, program: await readFile(file) }
+}
+
+async function compare(folder: string, options: Options): Promise<number> {
+  const wanted = chosenWorkloads(options)
+  const loops = await makeLoops(folder, wanted)
+  const workloads = wanted.filter(({ suite }) => suite !== 'loops' || loops !== undefined)
+  if (workloads.length === 0 && wanted.length > 0) return 1
+  const contestants = await presentTargets(options.targets, workloads)
+  if (contestants.length === 0) return 1
+  const architectures = [...new Set(contestants.map(({ target }) => target.architecture))]
+  const all = [...workloads, FILL_MEMORY]
+  const parts = { packages: new PackageFolder(options.packages), workloads: all, ...loops && { loops: loops.program } }
+  const { files, kernels } = await writeGuests(folder, architectures, parts)
+  const results = await runAll({ contestants, files, options, guest: { engine: options.engine, workloads: all, folder } })
+  console.log(`\n${formatReport(results, workloads, MEMORY_BYTES)}`)
+  const about = { kernels, guestMemoryBytes: MEMORY_BYTES, compiler: loops?.compiler, quick: options.quick, engine: options.engine }
+  if (options.json !== undefined) await writeFile(options.json, toJson(results, workloads, about))
+  return results.some(({ failures }) => failures.length > 0) ? 1 : 0
 }
 
 async function main(args: readonly string[]): Promise<number> {
   const options = readOptions(args)
-  const workloads = WORKLOADS.filter(({ name }) => options.workloads?.includes(name) ?? true)
-  const contestants = await presentTargets(options.only)
-  if (contestants.length === 0) return 1
   const folder = await mkdtemp(join(tmpdir(), 'tenon-bench-'))
   try {
-    const architectures = [...new Set(contestants.map(({ target }) => target.architecture))]
-    const { files, kernels } = await writeGuests(folder, architectures, new PackageFolder(options.packages), workloads)
-    const results = await runAll(contestants, files, workloads, options)
-    const baseline = ['qemu', 'qemu-i386'].find(name => results.some(result => result.name === name && result.runs.length > 0))
-    console.log(`\n${formatReport(results, workloads, baseline)}`)
-    if (options.json !== undefined) await writeFile(options.json, toJson(results, workloads, kernels))
-    return results.some(({ failures }) => failures.length > 0) ? 1 : 0
+    return await compare(folder, options)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -4,18 +4,19 @@
  *   @@bench user-space            the first process runs
  *   @@bench begin NAME            a workload begins
  *   @@bench end NAME              it has ended
+ *   @@bench seconds NAME NUMBER   how long it took by its own clock
  *   @@bench answer NAME TEXT      what it computed
  *   @@bench done                  nothing more comes
  */
 export const MARKER = '@@bench'
 
 export interface Marker {
-  readonly event: 'user-space' | 'begin' | 'end' | 'answer' | 'done'
+  readonly event: 'user-space' | 'begin' | 'end' | 'seconds' | 'answer' | 'done'
   readonly workload: string
   readonly text: string
 }
 
-const LINE = /@@bench (user-space|begin|end|answer|done)(?: (\S+))?(?: (.*))?$/
+const LINE = /@@bench (user-space|begin|end|seconds|answer|done)(?: (\S+))?(?: (.*))?$/
 
 /** Reads a line of the console; undefined if it has no marker. */
 export function parseMarker(line: string): Marker | undefined {

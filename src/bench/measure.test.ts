@@ -3,7 +3,7 @@ import { measure } from './measure.ts'
 import type { GuestCommand } from './measure.ts'
 import type { Workload } from './workloads.ts'
 
-const WORKLOADS: Workload[] = [{ name: 'loop', title: 'loop', script: '', answer: '42' }]
+const WORKLOADS: Workload[] = [{ name: 'loop', title: 'loop', suite: 'loops', script: '', answer: '42' }]
 
 /** A guest that is a Node program: `say` prints, `wait` waits, `report` sends an instruction count. */
 function guest(body: string, reports = false): GuestCommand {
@@ -14,7 +14,8 @@ function guest(body: string, reports = false): GuestCommand {
 }
 
 const options = { timeoutSeconds: 20, workloads: WORKLOADS }
-const END = 'say("end", "loop"); say("answer", "loop", "42"); say("done"); await wait(60000)'
+const DONE = 'say("answer", "loop", "42"); say("done"); await wait(60000)'
+const END = `say("end", "loop"); ${DONE}`
 
 describe('measure', () => {
   it('takes the times between markers', async () => {
@@ -29,6 +30,21 @@ describe('measure', () => {
     const body = `say("user-space"); say("begin", "loop"); ${END.replace('await wait(60000)', '')}; await wait(100); report("user-space", "", 1000)
       report("begin", "loop", 1500); report("end", "loop", 4500); report("done", "", 5000); await wait(60000)`
     expect((await measure(guest(body, true), options)).instructions).toEqual({ boot: 1000, loop: 3000 })
+  })
+
+  it('takes a workload\'s own time', async () => {
+    const run = await measure(guest(`say("begin", "loop"); await wait(200); say("end", "loop"); say("seconds", "loop", "0.150000000"); ${DONE}`), options)
+    expect(run.seconds).toEqual({ loop: 0.15 })
+  })
+
+  it.each(['3.000000000', '-1', '', 'fast'])('rejects %j seconds by a clock that is not the host\'s', async seconds => {
+    const body = `say("begin", "loop"); await wait(700); say("end", "loop"); say("seconds", "loop", ${JSON.stringify(seconds)}); ${DONE}`
+    await expect(measure(guest(body), options)).rejects.toMatchObject({ code: 'BENCH_CLOCK_WRONG' })
+  })
+
+  it('gives the program its environment', async () => {
+    const command = { ...guest('say("answer", "loop", process.env.ANSWER); say("done"); await wait(60000)'), environment: { ANSWER: '43' } }
+    await expect(measure(command, options)).rejects.toMatchObject({ message: expect.stringContaining('gives "43"') as string })
   })
 
   it('rejects a wrong answer', async () => {

@@ -10,6 +10,8 @@ import type { Workload } from './workloads.ts'
 export interface GuestCommand {
   readonly program: string
   readonly args: readonly string[]
+  /** Beside the environment of this process. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Whether it sends a GuestReport by Node's IPC channel at each marker. */
   readonly reports: boolean
 }
@@ -23,7 +25,7 @@ export interface GuestReport {
 
 /** One boot. The workload `boot` lasts from the program's start to the guest's first process. */
 export interface Run {
-  /** Seconds of wall time, by workload. */
+  /** Seconds, by workload: of wall time, or by the guest's clock where the workload times itself. */
   readonly seconds: Readonly<Record<string, number>>
   /** Guest instructions, by workload, where the program reports them. */
   readonly instructions: Readonly<Record<string, number>>
@@ -39,13 +41,16 @@ export interface MeasureOptions {
 }
 
 /**
- * Runs a guest and takes its times. Throws TenonError BENCH_GUEST_FAILED (it ended early, or did not end) or BENCH_ANSWER_WRONG, with
- * the end of its console.
+ * Runs a guest and takes its times. Throws TenonError BENCH_GUEST_FAILED (it ended early, or did not end), BENCH_ANSWER_WRONG or
+ * BENCH_CLOCK_WRONG (a workload's own time is not the host's), with the end of its console.
  */
 export async function measure(command: GuestCommand, options: MeasureOptions): Promise<Run> {
   const started = performance.now()
-  const child = spawn(command.program, command.args, { stdio: ['ignore', 'pipe', 'pipe', ...command.reports ? ['ipc' as const] : []] })
+  const child = spawn(command.program, command.args, {
+    stdio: ['ignore', 'pipe', 'pipe', ...command.reports ? ['ipc' as const] : []], env: { ...process.env, ...command.environment },
+  })
   const times = new SpanReader()
+  const own: Record<string, number> = {}
   const instructions = new SpanReader()
   times.add('begin', 'boot', 0)
   instructions.add('begin', 'boot', 0)
@@ -56,13 +61,26 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
   try {
     await watch(child, command.reports, options, marker => {
       times.add(marker.event, marker.workload, (performance.now() - started) / 1000)
+      if (marker.event === 'seconds') own[marker.workload] = Number(marker.text)
       options.onMarker?.(marker)
     })
     const peakMemoryBytes = await peakMemory(child)
-    return { seconds: times.spans, instructions: instructions.spans, ...peakMemoryBytes !== undefined && { peakMemoryBytes } }
+    const seconds = { ...times.spans, ...checkedTimes(own, times.spans) }
+    return { seconds, instructions: instructions.spans, ...peakMemoryBytes !== undefined && { peakMemoryBytes } }
   } finally {
     child.kill('SIGKILL')
   }
+}
+
+/** The workloads' own times, if they are about the host's: a guest whose clock goes wrong must not win by it. */
+function checkedTimes(own: Readonly<Record<string, number>>, spans: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  for (const [name, seconds] of Object.entries(own)) {
+    const span = spans[name]
+    // The span has the process's start and end as well, and the console's way.
+    if (Math.abs(span - seconds) <= 0.5 + 0.2 * span) continue
+    throw new TenonError('BENCH_CLOCK_WRONG', `${name} took ${seconds} s by the guest's clock, ${span} s by the host's`)
+  }
+  return own
 }
 
 /** Pairs the begins and ends of the workloads. */

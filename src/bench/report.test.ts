@@ -1,46 +1,43 @@
 import { describe, expect, it } from 'vitest'
-import type { Run } from './measure.ts'
-import { figures, formatReport, median } from './report.ts'
-import type { TargetResult } from './report.ts'
+import { formatReport } from './report.ts'
+import { target } from './testing/results.ts'
 
-const target = (name: string, boots: number[], instructions?: number): TargetResult => ({
-  name, version: '1', architecture: 'amd64', failures: [],
-  runs: boots.map((boot): Run => ({ seconds: { boot, loop: boot * 2 }, instructions: instructions === undefined ? {} : { boot: instructions } })),
-})
+const SHELL = [{ name: 'awk', title: 'awk', suite: 'shell' as const }, { name: 'gzip', title: 'gzip', suite: 'shell' as const }]
+const LOOPS = [{ name: 'sieve', title: 'sieve', suite: 'loops' as const }]
 
-describe('median', () => {
-  it('is the middle value, or the mean of the middle two', () => {
-    expect(median([9, 1, 10])).toBe(9)
-    expect(median([4, 1, 2, 100])).toBe(3)
-    expect(median([])).toBeUndefined()
-  })
-})
-
-describe('figures', () => {
-  it('has MIPS where instructions are counted', () => {
-    expect(figures(target('a', [2, 2, 8], 500e6), 'boot')).toEqual({ seconds: 2, instructions: 500e6, mips: 250 })
-    expect(figures(target('a', [2]), 'boot')).toEqual({ seconds: 2 })
-  })
-
-  it('is nothing without runs', () => {
-    expect(figures(target('a', []), 'boot')).toBeUndefined()
-  })
-})
+const RAM = 256 * 1024 ** 2
 
 describe('formatReport', () => {
-  const workloads = [{ name: 'loop', title: 'shell loop' }]
-
-  it('compares with the baseline', () => {
-    const text = formatReport([target('tenon', [6], 3e9), target('qemu', [2])], workloads, 'qemu')
-    expect(text.split('\n').slice(0, 3)).toEqual([
-      '                                tenon    qemu',
-      'to user space  6.00 s (3.00) 500 MIPS  2.00 s',
-      'shell loop             12.00 s (3.00)  4.00 s',
+  it('has a table for each suite, with ratios, their means and instructions', () => {
+    const results = [
+      target('native', [{ sieve: 1 }]),
+      target('tenon', [{ boot: 6, awk: 8, gzip: 2, sieve: 8 }], { boot: 3e9, sieve: 4e9 }),
+      target('qemu', [{ boot: 2, awk: 2, gzip: 2, sieve: 4 }]),
+    ]
+    expect(formatReport(results, [...SHELL, ...LOOPS], RAM).split('\n')).toEqual([
+      '                                 tenon    qemu  instructions',
+      'to user space   6.00 s (3.00) 500 MIPS  2.00 s       3,000 M',
+      'awk                      8.00 s (4.00)  2.00 s             -',
+      'gzip                     2.00 s (1.00)  2.00 s             -',
+      'geometric mean                  (2.00)       -',
+      '',
+      '                native                         tenon                 qemu  instructions',
+      'sieve           1.00 s  8.00 s (2.00, 8.00) 500 MIPS  4.00 s (1.00, 4.00)       4,000 M',
+      'geometric mean       -                  (2.00, 8.00)         (1.00, 4.00)',
+      '',
+      'Medians of seconds. In brackets the ratio to qemu, then to native. MIPS and instructions where the target counts them.',
     ])
   })
 
   it('does without a baseline, and without runs', () => {
-    const text = formatReport([target('tenon', [6]), target('v86', [])], workloads, undefined)
-    expect(text.split('\n')).toEqual(['                 tenon  v86', 'to user space   6.00 s    -', 'shell loop     12.00 s    -'])
+    const text = formatReport([target('tenon', [{ boot: 6 }]), target('v86', [])], [], RAM)
+    expect(text.split('\n').slice(0, 2)).toEqual(['                tenon', 'to user space  6.00 s'])
+    expect(formatReport([target('v86', [])], [], RAM).split('\n').slice(0, 2)).toEqual(['               v86', 'to user space    -'])
+  })
+
+  it('has the largest resident set where the host tells it', () => {
+    const [run] = target('tenon', [{ 'boot': 1, 'fill-memory': 1 }]).runs
+    const results = [{ ...target('tenon', []), runs: [{ ...run, peakMemoryBytes: 300 * 1024 ** 2 }] }]
+    expect(formatReport(results, [], RAM).split('\n').slice(2, 4)).toEqual(['peak memory             300 MiB', 'beyond the guest\'s RAM   44 MiB'])
   })
 })

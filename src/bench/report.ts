@@ -1,72 +1,78 @@
-import type { Run } from './measure.ts'
+import { figures, peakMemory } from './figures.ts'
+import type { TargetResult } from './figures.ts'
+import { baselines, meanRatios, ofSuite, ratios } from './ratios.ts'
+import type { Ratios } from './ratios.ts'
+import type { Workload } from './workloads.ts'
 
-/** A target's runs and what they come to. */
-export interface TargetResult {
-  readonly name: string
-  readonly version: string
-  readonly architecture: string
-  readonly runs: readonly Run[]
-  /** Why there are fewer runs than were asked for. */
-  readonly failures: readonly string[]
-}
-
-/** The medians of a workload. */
-export interface Figures {
-  readonly seconds: number
-  readonly instructions?: number
-  /** Millions of guest instructions a second. */
-  readonly mips?: number
-}
-
-/** The middle value; of an even number of values, the mean of the middle two. Undefined of none. */
-export function median(values: readonly number[]): number | undefined {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  if (sorted.length === 0) return undefined
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}
-
-/** A workload's medians over a target's runs; undefined where no run has it. */
-export function figures({ runs }: Pick<TargetResult, 'runs'>, workload: string): Figures | undefined {
-  const of = (part: 'seconds' | 'instructions'): number | undefined => median(runs.flatMap(run => run[part][workload] ?? []))
-  const seconds = of('seconds')
-  const instructions = of('instructions')
-  if (seconds === undefined) return undefined
-  return { seconds, ...instructions !== undefined && { instructions, mips: instructions / seconds / 1e6 } }
-}
-
-interface Row {
-  readonly name: string
-  readonly title: string
-}
+type Row = Pick<Workload, 'name' | 'title' | 'suite'>
 
 /**
- * The results as text: one line for each workload, one column for each target. The ratios are to `baseline`'s time in the same runs:
- * above 1 is slower.
+ * The results as text: a table for each suite, with one line for each workload and one column for each target that can run it. The
+ * ratios are to the times of the baselines in the same runs: above 1 is slower.
  */
-export function formatReport(results: readonly TargetResult[], workloads: readonly Row[], baseline: string | undefined): string {
-  const rows: Row[] = [{ name: 'boot', title: 'to user space' }, ...workloads]
-  const header = ['', ...results.map(({ name }) => name)]
-  const lines = rows.map(({ name, title }) => [title, ...results.map(result => cell(results, result, name, baseline))])
-  const memory = results.some(({ runs }) => peakMemory(runs) !== undefined)
-    ? [['peak memory', ...results.map(({ runs }) => mebibytes(peakMemory(runs)))]]
-    : []
-  const note = baseline === undefined ? [] : ['', `Medians of wall time; in brackets the ratio to ${baseline}; MIPS where the target counts instructions.`]
-  return [...table([header, ...lines, ...memory]), ...note].join('\n')
+export function formatReport(results: readonly TargetResult[], workloads: readonly Row[], guestMemoryBytes: number): string {
+  const bases = baselines(results)
+  const shell = ofSuite(workloads, 'shell')
+  const loops = ofSuite(workloads, 'loops')
+  const booted = withAny(results, [{ name: 'boot' }])
+  const boot = [{ name: 'boot', title: 'to user space' }]
+  const parts = [
+    booted.length === 0 ? [] : suiteTable(booted, boot, shell, bases, memoryRows(booted, guestMemoryBytes)),
+    loops.length === 0 ? [] : suiteTable(withAny(results, loops), [], loops, bases, []),
+    [note(bases)],
+  ]
+  return parts.filter(lines => lines.length > 0).map(lines => lines.join('\n')).join('\n\n')
 }
 
-function cell(results: readonly TargetResult[], result: TargetResult, workload: string, baseline: string | undefined): string {
+function note(bases: readonly TargetResult[]): string {
+  const ratio = bases.length === 0 ? '' : ` In brackets the ratio to ${bases.map(({ name }) => name).join(', then to ')}.`
+  return `Medians of seconds.${ratio} MIPS and instructions where the target counts them.`
+}
+
+/** The targets with any of the workloads; all of them if none has, so that a failure is seen. */
+function withAny(results: readonly TargetResult[], workloads: readonly Pick<Row, 'name'>[]): readonly TargetResult[] {
+  const some = results.filter(result => workloads.some(({ name }) => figures(result, name) !== undefined))
+  return some.length === 0 ? results : some
+}
+
+function suiteTable(
+  results: readonly TargetResult[], before: readonly Pick<Row, 'name' | 'title'>[], suite: readonly Row[], bases: readonly TargetResult[],
+  after: readonly (readonly string[])[],
+): string[] {
+  const counting = results.find(({ runs }) => runs.some(run => Object.keys(run.instructions).length > 0))
+  const extra = (text: string): string[] => counting === undefined ? [] : [text]
+  const header = ['', ...results.map(({ name }) => name), ...extra('instructions')]
+  const lines = [...before, ...suite].map(({ name, title }) => [
+    title, ...results.map(result => cell(result, bases, name)), ...extra(millions(counting && figures(counting, name)?.instructions)),
+  ])
+  const means = results.map(result => bracket(result, meanRatios(result, bases, suite), bases).trim() || '-')
+  const mean = means.some(text => text !== '-') ? [['geometric mean', ...means, ...extra('')]] : []
+  return table([header, ...lines, ...mean, ...after.map(row => [...row, ...extra('')])])
+}
+
+function cell(result: TargetResult, bases: readonly TargetResult[], workload: string): string {
   const own = figures(result, workload)
   if (own === undefined) return '-'
-  const reference = results.find(({ name }) => name === baseline)
-  const base = reference === undefined || reference === result ? undefined : figures(reference, workload)
-  const ratio = base === undefined ? '' : ` (${(own.seconds / base.seconds).toFixed(2)})`
   const mips = own.mips === undefined ? '' : ` ${Math.round(own.mips)} MIPS`
-  return `${own.seconds.toFixed(2)} s${ratio}${mips}`
+  return `${own.seconds.toFixed(2)} s${bracket(result, ratios(result, bases, workload), bases)}${mips}`
 }
 
-export function peakMemory(runs: readonly Run[]): number | undefined {
-  return median(runs.flatMap(run => run.peakMemoryBytes ?? []))
+/** ` (2.50)`, or ` (2.50, 12.00)` with two baselines; nothing where a target could be compared with itself only. */
+function bracket({ name }: TargetResult, values: Ratios, bases: readonly TargetResult[]): string {
+  const present = bases.filter(base => values[base.name] !== undefined)
+  return present.every(base => base.name === name) ? '' : ` (${present.map(base => values[base.name].toFixed(2)).join(', ')})`
+}
+
+function millions(instructions: number | undefined): string {
+  return instructions === undefined ? '-' : `${Math.round(instructions / 1e6).toLocaleString('en')} M`
+}
+
+/** The largest resident set, and what of it is not the guest's own; no rows where the host does not tell. */
+function memoryRows(results: readonly TargetResult[], guestMemoryBytes: number): string[][] {
+  const peaks = results.map(peakMemory)
+  if (peaks.every(peak => peak === undefined)) return []
+  const beyond = peaks.map(peak => peak && peak - guestMemoryBytes)
+  return [['peak memory', ...peaks.map(mebibytes)], ['beyond the guest\'s RAM', ...beyond.map(mebibytes)]]
 }
 
 function mebibytes(bytes: number | undefined): string {

@@ -1,11 +1,16 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { TenonError } from '../base/errors.ts'
 import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
+import { runWorkloads } from './image/init-script.ts'
+import { MARKER } from './markers.ts'
 import type { GuestCommand } from './measure.ts'
+import type { Suite, Workload } from './workloads.ts'
 
 /** Files that a guest is booted from. */
 export interface GuestFiles {
@@ -26,38 +31,93 @@ export interface Target {
   readonly isDefault: boolean
   /** Resolves with its version, or undefined if it is not installed. */
   version(): Promise<string | undefined>
-  command(files: GuestFiles): GuestCommand
+  /** Called once before its first run. Throws TenonError. */
+  prepare?(): Promise<void>
+  /** What it can run. */
+  readonly suites: readonly Suite[]
+  command(guest: GuestFiles, options: TargetOptions): GuestCommand
+}
+
+export const ENGINES = ['auto', 'translate', 'interpret'] as const
+
+export interface TargetOptions {
+  /** Of Tenon: which of its engines runs the guest. */
+  readonly engine: typeof ENGINES[number]
+  readonly workloads: readonly Workload[]
+  /** For the host itself: the folder of the loops' program. */
+  readonly folder: string
 }
 
 const MEMORY_MEBIBYTES = 256
-const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
+/** The guest's RAM. */
+export const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
 const COMMAND_LINE = 'console=ttyS0 quiet loglevel=1 panic=-1'
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 const TENON_GUEST = fromHere('guests/tenon.js')
+const COMMAND = fromHere('../cli/main.js')
 const ENGINE = fromHere('../engine.wasm')
 const V86_GUEST = fromHere('guests/v86.js')
 
 /** In the order of the columns. The targets of one architecture boot the same files. */
 export const TARGETS: readonly Target[] = [
+  { name: 'native', architecture: 'amd64', isDefault: true, suites: ['loops'], version: nativeVersion, command: nativeCommand },
   tenon('tenon', 'amd64', true),
+  {
+    name: 'tenon-run', architecture: 'amd64', isDefault: true, suites: ['shell'],
+    version: tenonVersion, prepare: fetchImage, command: tenonRun,
+  },
   qemu('qemu', 'amd64', true),
-  { name: 'v86', architecture: 'i386', isDefault: true, version: v86Version, command: v86Command },
+  { name: 'v86', architecture: 'i386', isDefault: true, suites: ['shell'], version: v86Version, command: v86Command },
   tenon('tenon-i386', 'i386', false),
   qemu('qemu-i386', 'i386', false),
 ]
+
+/** The loops are a program of 64 bits. */
+function suitesOf(architecture: Architecture): readonly Suite[] {
+  return architecture === 'amd64' ? ['shell', 'loops'] : ['shell']
+}
+
+/** The host itself, if it can run what the guests run. */
+async function nativeVersion(): Promise<string | undefined> {
+  return process.platform === 'linux' && process.arch === 'x64' ? release() : undefined
+}
+
+function nativeCommand(_guest: GuestFiles, { workloads, folder }: TargetOptions): GuestCommand {
+  const script = runWorkloads(workloads.filter(({ suite }) => suite === 'loops'), folder).join('\n')
+  return { program: '/bin/sh', args: ['-c', script], environment: { PATH: `${folder}:${process.env.PATH}` }, reports: false }
+}
 
 function tenon(name: string, architecture: Architecture, isDefault: boolean): Target {
   return {
     name,
     architecture,
     isDefault,
-    version: async () => existsSync(ENGINE) ? packageVersion('../../package.json') : undefined,
-    command: ({ kernel, initrd }) => {
+    version: tenonVersion,
+    suites: suitesOf(architecture),
+    command: ({ kernel, initrd }, { engine }) => {
       const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES }
-      return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], reports: true }
+      return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], environment: { TENON_ENGINE: engine }, reports: true }
     },
   }
+}
+
+async function tenonVersion(): Promise<string | undefined> {
+  return existsSync(ENGINE) ? packageVersion('../../package.json') : undefined
+}
+
+/** What a user waits for: `tenon run` with an image that is in the cache, from its start to the first line of the guest's command. */
+function tenonRun(_guest: GuestFiles, { engine }: TargetOptions): GuestCommand {
+  const script = `echo ${MARKER} user-space; echo ${MARKER} done`
+  const args = [COMMAND, 'run', '--', 'sh', '-c', script]
+  return { program: process.execPath, args, environment: { TENON_ENGINE: engine }, reports: false }
+}
+
+/** The first start, which may have to fetch. Throws TenonError BENCH_GUEST_FAILED. */
+async function fetchImage(): Promise<void> {
+  await promisify(execFile)(process.execPath, [COMMAND, 'run', '--', 'true']).catch((cause: Error) => {
+    throw new TenonError('BENCH_GUEST_FAILED', `tenon run does not start: ${cause.message}`, { cause })
+  })
 }
 
 function qemu(name: string, architecture: Architecture, isDefault: boolean): Target {
@@ -70,6 +130,7 @@ function qemu(name: string, architecture: Architecture, isDefault: boolean): Tar
       const output = await promisify(execFile)(program, ['--version']).catch(() => undefined)
       return output === undefined ? undefined : /version (\S+)/.exec(output.stdout)?.[1] ?? 'unknown'
     },
+    suites: suitesOf(architecture),
     command: ({ kernel, initrd }) => ({
       program,
       args: [

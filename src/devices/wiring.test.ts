@@ -8,6 +8,7 @@ import { IoApic } from './apic/io-apic.ts'
 import { LocalApic } from './apic/local-apic.ts'
 import { MmioBus } from './bus/mmio-bus.ts'
 import { PortBus } from './bus/port-bus.ts'
+import { CoprocessorError } from './coprocessor/coprocessor-error.ts'
 import { I8042 } from './keyboard/i8042.ts'
 import { Port92 } from './keyboard/port-92.ts'
 import { fanOut } from './lines/lines.ts'
@@ -54,6 +55,7 @@ class Pc implements Stateful {
     const rtc = new RtcMc146818(irq(8), clock, { wallClock: () => 1e12 + clock.now() / 1e6, cmos: cmosContents(2 ** 28, 0) })
     const keyboard = new I8042({ keyboardLine: irq(1), auxiliaryLine: irq(12), resetMachine })
     const port92 = new Port92(resetMachine)
+    const coprocessor = new CoprocessorError(irq(13))
     const acpi = new AcpiFixedHardware({ sci: irq(9), clock, powerOff: world.event('off') })
     const reset = new ResetControl(resetMachine)
     const pci = new PciBus()
@@ -62,7 +64,7 @@ class Pc implements Stateful {
     pci.attach(0, 0, bridge)
     const places: [number, number, Parameters<PortBus['attach']>[2], Parameters<PortBus['attach']>[3]?][] = [
       [0x20, 2, this.pic.master], [0xa0, 2, this.pic.slave], [0x4d0, 2, this.pic.edgeLevel], [0x40, 4, pit], [0x61, 1, portB],
-      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0x3f8, 8, this.uart],
+      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0xf0, 1, coprocessor], [0x3f8, 8, this.uart],
       [0x600, 0x28, acpi], [0xcf8, 8, pci.configurationPorts], [0xcf9, 1, reset, { inside: true }],
     ]
     for (const place of places) this.ports.attach(...place)
@@ -70,7 +72,7 @@ class Pc implements Stateful {
     this.memory.attach(0xfec00000, 0x1000, this.ioApic)
     this.memory.attach(0xb0000000, 0x10000000, pci.ecam)
     const parts = {
-      apic: this.apic, ioApic: this.ioApic, pic: this.pic, pit, portB, rtc, keyboard, port92, acpi, reset, pci, bridge,
+      apic: this.apic, ioApic: this.ioApic, pic: this.pic, pit, portB, rtc, keyboard, port92, coprocessor, acpi, reset, pci, bridge,
       uart: this.uart,
     }
     this.parts = backwards ? Object.entries(parts).reverse() : Object.entries(parts)

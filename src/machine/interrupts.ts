@@ -29,6 +29,15 @@ export interface ProcessorPins {
   startUp(vector: number): void
 }
 
+/** FERR# and IGNNE# of a processor: its x87 errors as a PC/AT reports them (SDM Vol. 1 appendix D). */
+export interface CoprocessorPins {
+  /** FERR#, as it was driven last. */
+  readonly error: boolean
+  setError(asserted: boolean): void
+  /** IGNNE#: the processor goes on although an error is pending. */
+  readonly ignoresError: boolean
+}
+
 /** The MSRs a local APIC answers: IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers (0x800 to 0x8ff). */
 export interface ApicMsrs {
   /** Null raises #GP(0). */

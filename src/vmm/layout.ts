@@ -83,6 +83,7 @@ export interface MachineLayout {
   /** PIT counters and their control word at `port`; counter 2's gate and speaker at `gatePort`. Its IRQ 0 arrives at GSI `gsi`. */
   readonly pit: { readonly port: number, readonly gatePort: number, readonly irq: number, readonly gsi: number }
   readonly rtc: { readonly port: number, readonly irq: number }
+  readonly coprocessor: { readonly port: number, readonly irq: number }
   readonly i8042: {
     readonly dataPort: number, readonly commandPort: number, readonly keyboardIrq: number, readonly mouseIrq: number
   }
@@ -173,6 +174,7 @@ const FIXED = {
   pic: { master: 0x20, slave: 0xa0, edgeLevelControl: 0x4d0 },
   pit: { port: 0x40, gatePort: 0x61, irq: 0, gsi: 2 },
   rtc: { port: 0x70, irq: 8 },
+  coprocessor: { port: 0xf0, irq: 13 },
   i8042: { dataPort: 0x60, commandPort: 0x64, keyboardIrq: 1, mouseIrq: 12 },
   serial: [
     { port: 0x3f8, irq: 4 },

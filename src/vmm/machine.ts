@@ -48,6 +48,8 @@ export interface MachineConfig {
   readonly random: () => number
   /** Translates hot code; without it everything is interpreted. */
   readonly compiler?: RegionCompiler
+  /** Executions before code counts as hot; the engine's own choice if it is left out. */
+  readonly translationThreshold?: number
   /** The trust domain's memory; a pool of its own if there is none. */
   readonly pool?: Pool
 }
@@ -108,10 +110,11 @@ export class Machine {
     })
     this.vcpu = new Vcpu({
       state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
-      interrupts: this.platform.apic, apic: this.platform.apic, apicId: 0, clock: this.clock,
+      interrupts: this.platform.apic, apic: this.platform.apic, coprocessor: this.platform.coprocessor, apicId: 0,
+      clock: this.clock,
       get startTime() { return standing.startTime },
       random: config.random, processorCount: 1,
-    }, config.engine, config.compiler)
+    }, config.engine, config.compiler, config.translationThreshold)
     resetProcessor(this.vcpu.processor)
   }
 

@@ -10,6 +10,7 @@ import { IoApic } from '../devices/apic/io-apic.ts'
 import { LocalApic } from '../devices/apic/local-apic.ts'
 import { MmioBus } from '../devices/bus/mmio-bus.ts'
 import { PortBus } from '../devices/bus/port-bus.ts'
+import { CoprocessorError } from '../devices/coprocessor/coprocessor-error.ts'
 import { I8042 } from '../devices/keyboard/i8042.ts'
 import { Port92 } from '../devices/keyboard/port-92.ts'
 import { SharedLine, fanOut } from '../devices/lines/lines.ts'
@@ -51,6 +52,7 @@ export class Platform {
   readonly apic: LocalApic
   readonly pci = new PciBus()
   readonly acpi: AcpiFixedHardware
+  readonly coprocessor: CoprocessorError
   /** COM1 to COM4. */
   readonly serial: readonly Uart16550[]
   /** Every stateful device by its name in a snapshot. */
@@ -70,11 +72,13 @@ export class Platform {
     this.ioApic = new IoApic(bus, layout.ioApic.id)
     this.pic = new PicPair(this.apic.lint0)
     this.acpi = new AcpiFixedHardware({ sci: this.irq(layout.acpi.sciIrq), clock, powerOff: parts.powerOff })
+    this.coprocessor = new CoprocessorError(this.irq(layout.coprocessor.irq))
     this.serial = layout.serial.map((place, index) => this.addSerial(place, parts.serial[index] ?? SILENT_LINE))
     this.mmio.attach(layout.localApic.base, LOCAL_APIC_SIZE, this.apic)
     this.mmio.attach(layout.ioApic.base, layout.ioApic.size, this.ioApic)
     this.devices = {
       'local-apic': this.apic, 'io-apic': this.ioApic, pic: this.pic, acpi: this.acpi,
+      'coprocessor-error': this.coprocessor,
       ...this.addTimers(parts), ...this.addKeyboard(parts), ...this.addPci(parts),
       ...Object.fromEntries(this.serial.map((uart, index) => [`com${index + 1}`, uart])),
     }
@@ -93,6 +97,7 @@ export class Platform {
     this.ports.attach(layout.pic.master, 2, this.pic.master)
     this.ports.attach(layout.pic.slave, 2, this.pic.slave)
     this.ports.attach(layout.pic.edgeLevelControl, 2, this.pic.edgeLevel)
+    this.ports.attach(layout.coprocessor.port, 1, this.coprocessor)
     this.ports.attach(layout.acpi.pm1aEvent.base, layout.acpi.gpe0.base + layout.acpi.gpe0.size - layout.acpi.pm1aEvent.base, this.acpi)
   }
 

@@ -1,5 +1,6 @@
 /** One virtual CPU: a processor and the engine that runs it, in slices. */
 import { Interpreter, Stop } from '../cpu/interpreter/interpreter.ts'
+import type { StopCode } from '../cpu/interpreter/interpreter.ts'
 import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import { HELPERS } from '../cpu/helpers.ts'
 import { PendingEvent, clearSignal, pendingEvents, signal } from '../cpu/system/events.ts'
@@ -9,7 +10,7 @@ import type { ProcessorState } from '../cpu/system/snapshot.ts'
 import { Slot } from '../cpu/state/layout.ts'
 import type { PlainData, Stateful } from '../machine/lifecycle.ts'
 import { FEATURE_NAMES } from '../cpu/system/cpuid.ts'
-import { ServiceOutcome, afterStep, postponeStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
+import { ServiceOutcome, afterStep, beforeRun, betweenIterations, postponeStep, serviceEvents, serviceFault } from '../cpu/system/service.ts'
 
 /** What a slice ended with. */
 export type SliceOutcome =
@@ -36,13 +37,13 @@ export class Vcpu implements Stateful<ProcessorState> {
   private executedAtFault = -1
 
   /** `compiler`: translates hot code; without it everything is interpreted. */
-  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module, compiler?: RegionCompiler) {
+  constructor(environment: ProcessorEnvironment, module: WebAssembly.Module, compiler?: RegionCompiler, threshold?: number) {
     this.processor = new Processor(environment)
     this.schema = this.processor.schema
     this.version = this.processor.version
     this.engine = new Interpreter({
       processor: this.processor, pool: environment.frames.pool, frames: environment.frames, module,
-      helpers: HELPERS, features: FEATURE_NAMES, compiler,
+      helpers: HELPERS, features: FEATURE_NAMES, compiler, threshold,
     })
   }
 
@@ -99,16 +100,24 @@ export class Vcpu implements Stateful<ProcessorState> {
   stop(): void { signal(this.processor.state, PendingEvent.HOST) }
 
   private runOn(budget: number): ServiceOutcome {
-    const stop = this.engine.execute(budget)
+    const stop = this.execute(budget)
     if (stop === Stop.EXCEPTION) return this.afterFault()
     return stop === Stop.RESYNC || pendingEvents(this.processor.state) !== 0 ? serviceEvents(this.processor) : ServiceOutcome.RUN
   }
 
   /** As runOn, but never past `left` instructions; events wait for the slice's end, or for an instruction that resynchronises. */
   private runShort(left: number): ServiceOutcome {
-    const stop = left > LONGEST_LINE ? this.engine.execute(left - LONGEST_LINE) : this.engine.step()
+    const stop = this.execute(left > LONGEST_LINE ? left - LONGEST_LINE : 1)
     if (stop === Stop.EXCEPTION) return this.afterFault()
     return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
+  }
+
+  /** One instruction, or about `budget` of them. */
+  private execute(budget: number): StopCode {
+    beforeRun(this.processor)
+    const stop = budget === 1 ? this.engine.step() : this.engine.execute(budget)
+    if (this.engine.repeats) betweenIterations(this.processor)
+    return stop
   }
 
   private step(): ServiceOutcome {

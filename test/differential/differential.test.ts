@@ -38,7 +38,10 @@ describe('engines agree on random programs', () => {
     expect(firstDisagreement(first, first + CHUNK)).toBe('')
   }, TIMEOUT)
 
-  it('some of them translated', () => { console.log(runners.map(r => r.name + ' ' + r.regions + ' ' + r.retired)) })
+  it('which are translated, where that is asked for', () => {
+    expect(runners.map((runner) => runner.regions > PROGRAMS)).toEqual(runners.map((runner) => runner.name === 'translated'))
+  })
+
   it('which run a good deal of them before the end', () => {
     expect(Math.min(...runners.map((runner) => runner.retired))).toBeGreaterThan(PROGRAMS * 15)
   })

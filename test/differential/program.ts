@@ -10,6 +10,9 @@ import { Instruction } from '../../src/cpu/decode/instruction.ts'
 import type { OperandSize } from '../../src/cpu/decode/instruction.ts'
 import { rowOperands } from '../../src/cpu/isa/operands.ts'
 import type { OperandSpec } from '../../src/cpu/isa/operands.ts'
+import { avxFloatRows } from '../../src/cpu/isa/avx-float.ts'
+import { avxIntegerRows } from '../../src/cpu/isa/avx-integer.ts'
+import { bitManipulationRows } from '../../src/cpu/isa/bit-manipulation.ts'
 import { oneByteRows } from '../../src/cpu/isa/one-byte.ts'
 import { packedIntegerRows } from '../../src/cpu/isa/packed-integer.ts'
 import type { Row } from '../../src/cpu/isa/row.ts'
@@ -45,13 +48,14 @@ const RSP = 4
 const APART = /^(IN|OUT|INS|OUTS|INT|INT1|INT3|INTO|IRET|HLT|CLI|STI|POPF|CPUID|RDTSC|UD[012]|.*SREG|.*FAR|L[DEFGS]S|BOUND|ARPL|RDRAND|RDSEED|POPA)$/
 const isPlain = (row: Row): boolean =>
   !APART.test(row.mnemonic) && rowOperands(row).every(({ method }) => !'JAOSCD'.includes(method)) && row.attributes.ends !== true &&
-  !/^(RET|CALL|JMP)/.test(row.mnemonic)
+  !/^(RET|CALL|JMP)/.test(row.mnemonic) && row.attributes.gathers !== true
 
-export const integerRows = [...oneByteRows, ...twoByteRows].filter(isPlain)
+export const integerRows = [...oneByteRows, ...twoByteRows, ...bitManipulationRows].filter(isPlain)
 export const vectorRows = [...packedIntegerRows, ...sseRows, ...threeByteRows].filter(isPlain)
+const avxRows = [...avxFloatRows, ...avxIntegerRows].filter(isPlain)
 const floatRows = x87Rows.filter(isPlain)
 /** What comes before a conditional branch. */
-const flagRows = integerRows.filter((row) => /^(CMP|TEST|SUB|ADD|AND|OR|XOR|INC|DEC|NEG|SHL|SHR|SAR|ADC|BT|IMUL2|CMPXCHG)$/.test(row.mnemonic))
+const flagRows = integerRows.filter((row) => /^(CMP|TEST|SUB|ADD|AND|OR|XOR|INC|DEC|NEG|SHL|SHR|SAR|ADC|BT|IMUL2|CMPXCHG|ANDN|BLS[IR]|BZHI|ADCX|TZCNT)$/.test(row.mnemonic))
 
 /** Few enough for comparisons to find equal ones. */
 const CORNERS = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0x7fffffffn, 0x80000000n, 0xffffffffn, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n]
@@ -145,7 +149,7 @@ function forwardBranch(random: Random, mode: Mode, at: number, count: number): I
 
 /** `kind` 0 to 99 chooses a group of rows; -1 those that set flags. */
 function plainInstruction(random: Random, mode: Mode, kind: number): Uint8Array {
-  const from = kind < 0 ? flagRows : kind < 70 ? integerRows : kind < 93 ? vectorRows : floatRows
+  const from = kind < 0 ? flagRows : kind < 66 ? integerRows : kind < 80 ? vectorRows : kind < 94 ? avxRows : floatRows
   for (;;) {
     const row = random.pick(from)
     const prefixes = row.attributes.repeat !== undefined && random.oneIn(2) ? [0xf2 + random.below(2)] : []
@@ -188,8 +192,8 @@ function withDisplacement(code: Uint8Array, displacement: number): Uint8Array | 
 /** A register operand is none of those that addresses are made from. */
 function isFree({ method, type }: OperandSpec, mode: Mode): boolean {
   const inRm = 'EZR'.includes(method) && (method !== 'E' || instruction.mod === 3)
-  if (method !== 'G' && !inRm) return true
-  const number = method === 'G' ? instruction.reg : instruction.rm
+  if (method !== 'G' && method !== 'B' && !inRm) return true
+  const number = method === 'G' ? instruction.reg : method === 'B' ? instruction.vvvv : instruction.rm
   const { bases, index, counter } = REGISTERS[mode]
   if (number === RSP) return type === 'b' && !instruction.rex
   return !bases.includes(number) && number !== index && number !== counter

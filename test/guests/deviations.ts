@@ -83,7 +83,15 @@ export const QEMU_DEVIATIONS: readonly Deviation[] = [
     why: 'long mode knows 16-bit TSSs and gates',
   },
   { guest: /self-modifying/, probe: /alias/, fields: ['rax', 'rcx', 'rdx'], why: 'CPUID of another processor' },
+  {
+    guest: /interrupts/, probe: /^at once|^a lower task priority lets|^NMI (arrives|wakes)|^so the next/, fields: ['rip', 'rsp', 'frame'],
+    why: 'what a store to the APIC makes possible waits for the next branch',
+  },
   { guest: /interrupts long/, probe: /^NMI arrives|^so the next/, fields: ['ss'], why: 'follows from what is below' },
+  {
+    guest: /4 GiB long/, probe: /^(a load|what (the store|it|SGDT) left)/, fields: ['rcx', 'rax'],
+    why: 'compatibility mode goes on beyond 4 GiB within an access',
+  },
   { guest: /long/, probe: /./, fields: ['handlerSs'], why: 'an interrupt stack makes SS null at the same level too' },
 ]
 

@@ -6,10 +6,10 @@ import { judge } from './outcome.ts'
 import { engineModule, runInTenon } from './tenon.ts'
 
 describe.each([
-  ['every form outlined', EMPTY_PROFILE], ['with inline handlers', PROFILE],
-])('guests on an engine, %s', (_, profile) => {
+  ['every form outlined', EMPTY_PROFILE, false], ['with inline handlers', PROFILE, false], ['translated', PROFILE, true],
+] as const)('guests on an engine, %s', (_, profile, translates) => {
   const engine = engineModule(profile)
   it.each(allGuests().map((guest) => [guest.name, guest] as const))('%s', (__, guest) => {
-    expect(judge(guest, runInTenon(guest, engine))).toEqual([])
+    expect(judge(guest, runInTenon(guest, engine, translates))).toEqual([])
   })
 })

@@ -107,7 +107,7 @@ function cpuidGuest(): Guest {
   }
   osxsave(0x20, 0)
   osxsave(0x40020, 0x08000000)
-  for (const [xcr0, size] of [[1, 576], [3, 576]] as const) {
+  for (const [xcr0, size] of [[1, 576], [7, 832], [3, 576]] as const) {
     g.probe(`leaf 0xd with XCR0 ${xcr0}`, {
       body: () => {
         a.mov('eax', xcr0)
@@ -118,15 +118,21 @@ function cpuidGuest(): Guest {
         a.mov('ecx', 0)
         a.db(0x0f, 0xa2)
       },
-      expect: { vector: DONE, rax: 3, rbx: size, rcx: 576, rdx: 0 },
+      expect: { vector: DONE, rax: 7, rbx: size, rcx: 832, rdx: 0 },
     })
   }
   for (const [name, eax, edx] of [
-    ['without x87', 2, 0], ['with AVX, which is not there', 7, 0], ['with a high half', 1, 1],
+    ['without x87', 2, 0], ['with AVX but without SSE', 5, 0], ['with MPX, which is not there', 11, 0], ['with a high half', 1, 1],
   ] as const) {
     g.probe(`XSETBV ${name}`, {
       setup: () => { a.mov('eax', eax); a.mov('edx', edx); a.mov('ecx', 0) }, body: () => a.db(0x0f, 0x01, 0xd1),
       expect: { vector: 13, error: 0 },
+    })
+  }
+  for (const [xcr0, vector] of [[3, 6], [7, DONE], [3, 6]] as const) {
+    g.probe(`VADDPS with XCR0 ${xcr0}`, {
+      setup: () => { a.mov('eax', xcr0); a.mov('edx', 0); a.mov('ecx', 0); a.db(0x0f, 0x01, 0xd1) },
+      body: () => a.db(0xc5, 0xf4, 0x58, 0xc2), expect: { vector },
     })
   }
   g.probe('XSETBV at level 3', { ring: 3, body: () => a.db(0x0f, 0x01, 0xd1), expect: { vector: 13, error: 0 } })

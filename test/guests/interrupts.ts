@@ -95,6 +95,40 @@ function addShadows(g: Guest): void {
   })
 }
 
+/** Stores to the APIC's registers that make an event possible: it comes before the next instruction. */
+function addDeviceStores(g: Guest): void {
+  const { a } = g
+  const arrivesAfter = (name: string, setup: () => void, store: () => void, vector: number, flags = Flag.IF | 2): void => {
+    const next = a.fresh('next')
+    const after = a.fresh('after')
+    g.probe(`at once: ${name}`, {
+      flags, setup, body: () => { store(); a.label(next); a.jmpShort(after); a.label(after); a.mov('ecx', 1) },
+      expect: { vector, rip: at(next), rcx: 0, flags },
+      after: vector === NMI_VECTOR ? undefined : () => acknowledge(a),
+    })
+  }
+  const held = (): void => { apic(a, 0x80, 0xb0); send(a, SELF | VECTOR) }
+  arrivesAfter('an interrupt to itself', () => undefined, () => send(a, SELF | VECTOR), VECTOR)
+  arrivesAfter('a lower task priority', held, () => apic(a, 0x80, 0), VECTOR)
+  const inService = (): void => { send(a, SELF | VECTOR); a.sti(); a.nop(); a.cli() }
+  g.probe('at once: an interrupt whose end comes later', { body: inService, expect: { vector: VECTOR } })
+  arrivesAfter('the end of an interrupt', () => send(a, SELF | (VECTOR - 1)), () => acknowledge(a), VECTOR - 1)
+  arrivesAfter('an NMI to itself', () => apic(a, Apic.ICR_HIGH, 0), () => send(a, NMI), NMI_VECTOR, 2)
+  frame(g, 2, 'nmi-is-over')
+  a.iret()
+  a.label('nmi-is-over')
+  g.probe('at once: between the iterations of a repeated instruction, with RF', {
+    flags: Flag.IF | 2, setup: () => {
+      a.mov(g.bits === 64 ? 'rdi' : 'edi', BigInt(APIC + Apic.ICR_LOW))
+      a.mov('eax', SELF | VECTOR)
+      a.mov('ecx', 3)
+    },
+    body: () => { a.label('repeats'); a.db(0xf3, 0xab) },
+    expect: { vector: VECTOR, rip: at('repeats'), rcx: 2, rdi: APIC + Apic.ICR_LOW + 4, flags: Flag.RF | Flag.IF | 2, flagsMask: 0x3f0700 },
+    after: () => acknowledge(a),
+  })
+}
+
 /** NMI: whatever IF says, once until IRET. */
 function addNmi(g: Guest): void {
   const { a } = g
@@ -247,6 +281,7 @@ export function interruptGuests(): Guest[] {
   const guests = (['legacy', 'long'] as const).map((mode) => {
     const g = new Guest(`interrupts ${mode}`, mode)
     addShadows(g)
+    addDeviceStores(g)
     addNmi(g)
     addTimers(g)
     addPorts(g)

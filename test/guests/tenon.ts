@@ -3,7 +3,9 @@ import { gpa } from '../../src/base/addresses.ts'
 import { buildEngineFile } from '../../src/cpu/interpreter/build-engine.ts'
 import type { Profile } from '../../src/cpu/interpreter/profile.ts'
 import { Segment } from '../../src/cpu/state/layout.ts'
+import { FEATURE_NAMES } from '../../src/cpu/system/cpuid.ts'
 import { followState } from '../../src/cpu/system/reset.ts'
+import { ImmediateCompiler } from '../../src/cpu/translator/compiler.ts'
 import { Machine } from '../../src/vmm/machine.ts'
 import { Place, Variable } from './layout.ts'
 import type { Guest } from './monitor.ts'
@@ -28,8 +30,10 @@ export class GuestRun {
   private time = 0
   private exited = false
 
-  constructor(guest: Guest, engine: WebAssembly.Module, image = guest.image) {
+  /** `translates`: whatever is executed for a second time is translated first. */
+  constructor(guest: Guest, engine: WebAssembly.Module, image = guest.image, translates = false) {
     this.machine = new Machine({
+      ...translates ? { compiler: new ImmediateCompiler(FEATURE_NAMES), translationThreshold: 1 } : {},
       memory: Place.MEMORY_END, engine, hostNow: () => this.time, wallClock: () => 1_700_000_000_000, random: () => 0x12345678,
     })
     const { ports } = this.machine.platform
@@ -61,8 +65,8 @@ export class GuestRun {
   }
 }
 
-export function runInTenon(guest: Guest, engine: WebAssembly.Module): Outcome {
-  const run = new GuestRun(guest, engine)
+export function runInTenon(guest: Guest, engine: WebAssembly.Module, translates = false): Outcome {
+  const run = new GuestRun(guest, engine, guest.image, translates)
   const ending = run.finish()
   const { memory } = run.machine
   const end = Number(memory.readU64(gpa(Variable.RESULT)))

@@ -31,13 +31,13 @@ describe('vector files', () => {
   it('cost a few bytes when nothing happens', () => {
     const idle = [vector('90 b0', 7, 64, { writes: [] }), vector('90 b0', 8, 64, { writes: [] })]
     const [one, two] = [idle.slice(0, 1), idle].map((list) => encodeVectors(header, list).length)
-    expect(two - one).toBe(2 + 1 + 3 + (9 + 9) + 1 + 9 + 1)
+    expect(two - one).toBe(2 + 1 + 3 + (13 + 9) + 1 + 13 + 1)
   })
 
   it('are refused when they are cut short or of another format', () => {
     const bytes = encodeVectors(header, vectors)
     expect(() => decodeVectors(bytes.subarray(0, bytes.length - 1))).toThrow(RangeError)
-    expect(() => decodeVectors(Uint8Array.of(1, 2, 3, 4, 5))).toThrow(/does not begin with TNV1/)
+    expect(() => decodeVectors(Uint8Array.of(1, 2, 3, 4, 5))).toThrow(/does not begin with TNV2/)
   })
 })
 

@@ -1,11 +1,12 @@
 /** Vectors to bytes and back; README.md describes the format. */
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { backgroundState } from './environment.ts'
-import { Word, WORDS } from './state.ts'
+import { Word, WORDS, WORDS_BEFORE_AVX } from './state.ts'
 import type { CodeSize, State } from './state.ts'
 import type { Exception, Patch, Vector } from './vector.ts'
 
-const MAGIC = 0x31564e54 // "TNV1"
+const MAGIC = 0x32564e54 // "TNV2"
+const MAGIC_BEFORE_AVX = 0x31564e54 // "TNV1"
 const MODES: readonly CodeSize[] = [64, 32, 16]
 const MODE_BITS = 3
 const HAS_EXCEPTION = 4
@@ -42,12 +43,14 @@ export function encodeVectors(header: VectorFileHeader, vectors: readonly Vector
 /** Reads a (decompressed) file. Throws RangeError where it is cut short and Error where it is another format. */
 export function decodeVectors(bytes: Uint8Array): VectorFile {
   const from = new ByteReader(bytes)
-  if (from.u32() !== MAGIC) throw new Error('not a file of instruction vectors: it does not begin with TNV1')
+  const magic = from.u32()
+  if (magic !== MAGIC && magic !== MAGIC_BEFORE_AVX) throw new Error('not a file of instruction vectors: it does not begin with TNV2 or TNV1')
+  const words = magic === MAGIC ? WORDS : WORDS_BEFORE_AVX
   const header = JSON.parse(readText(from)) as VectorFileHeader
   const vectors: Vector[] = []
   while (!from.ended) {
     const row = readText(from)
-    for (let left = from.u32(); left > 0; left--) vectors.push(readVector(from, row, vectors.at(-1)?.seed ?? header.seed - 1))
+    for (let left = from.u32(); left > 0; left--) vectors.push(readVector(from, row, vectors.at(-1)?.seed ?? header.seed - 1, words))
   }
   return { header, vectors }
 }
@@ -64,15 +67,15 @@ function writeVector(to: ByteWriter, vector: Vector, previousSeed: number): void
   writePatches(to, vector.writes)
 }
 
-function readVector(from: ByteReader, row: string, previousSeed: number): Vector {
+function readVector(from: ByteReader, row: string, previousSeed: number, words: number): Vector {
   const seed = previousSeed + 1 + from.u16()
   const flags = from.u8()
   const mode = MODES[flags & MODE_BITS]
   const code = from.bytes(from.u8())
-  const initial = readDelta(from, backgroundState(seed, mode))
+  const initial = readDelta(from, backgroundState(seed, mode), words)
   const patches = readPatches(from)
   const exception = (flags & HAS_EXCEPTION) === 0 ? undefined : readException(from)
-  const expected = readDelta(from, predicted({ code, initial, exception }))
+  const expected = readDelta(from, predicted({ code, initial, exception }), words)
   return { row, seed, mode, code, initial, patches, exception, expected, writes: readPatches(from) }
 }
 
@@ -95,7 +98,7 @@ function readException(from: ByteReader): Exception {
   return { vector, errorCode, address: vector === PAGE_FAULT ? from.u64() : 0n }
 }
 
-/** Nine bytes with a bit for each word that changed, then those words, exclusive-ored, without their zero bytes. */
+/** A bit for each word that changed, then those words, exclusive-ored, without their zero bytes. */
 function writeDelta(to: ByteWriter, base: State, state: State): void {
   for (let word = 0; word < WORDS; word += 8) {
     let mask = 0
@@ -105,9 +108,9 @@ function writeDelta(to: ByteWriter, base: State, state: State): void {
   for (let word = 0; word < WORDS; word++) if (base[word] !== state[word]) writeWord(to, base[word] ^ state[word])
 }
 
-function readDelta(from: ByteReader, state: State): State {
-  const mask = from.bytes(WORDS / 8)
-  for (let word = 0; word < WORDS; word++) if (mask[word >> 3] >> (word & 7) & 1) state[word] ^= readWord(from)
+function readDelta(from: ByteReader, state: State, words: number): State {
+  const mask = from.bytes(words / 8)
+  for (let word = 0; word < words; word++) if (mask[word >> 3] >> (word & 7) & 1) state[word] ^= readWord(from)
   return state
 }
 

@@ -1,5 +1,5 @@
 /**
- * A processor state as 72 words of 64 bits, the same in the recorder's C harness, in the files and in the tests.
+ * A processor state as 104 words of 64 bits, the same in the recorder's C harness, in the files and in the tests.
  *
  * What a state does not list is as Linux sets it for a program: CPL 3, IOPL 0, long mode, paging with NX, CR0.WP, AM and NE set, TS
  * clear, CR4.OSFXSR, OSXMMEXCPT, OSXSAVE, FSGSBASE, UMIP, SMEP and SMAP set, TSD, DE and PCE clear, no I/O permission bitmap;
@@ -26,8 +26,12 @@ export const Word = {
   STACK: 24,
   /** XMM0..XMM15, two words each, low half first. */
   XMM: 40,
+  /** Bits 128 to 255 of YMM0..YMM15, two words each. */
+  YMM_HIGH: 72,
 } as const
-export const WORDS = 72
+export const WORDS = 104
+/** Words of the states that were recorded before there was AVX: the first ones. */
+export const WORDS_BEFORE_AVX = 72
 
 export type State = BigUint64Array
 /** 64-bit mode, or compatibility mode with 32-bit or 16-bit code. */
@@ -42,6 +46,7 @@ const OTHER_NAMES = ['RIP', 'RFLAGS', 'ES/CS/SS/DS', 'FS/GS', 'FS.base', 'GS.bas
 export function wordName(word: number): string {
   if (word < Word.RIP) return GPR_NAMES[word]
   if (word < Word.STACK) return OTHER_NAMES[word - Word.RIP]
+  if (word >= Word.YMM_HIGH) return `YMM${(word - Word.YMM_HIGH) >> 1} ${['third', 'fourth'][word & 1]} quarter`
   const n = word < Word.XMM ? word - Word.STACK : word - Word.XMM
   const name = word < Word.XMM ? ['significand', 'sign and exponent'] : ['low', 'high']
   return `${word < Word.XMM ? 'R' : 'XMM'}${n >> 1} ${name[n & 1]}`

@@ -26,6 +26,9 @@ const flagRules: readonly FlagRule[] = [
   { mnemonics: 'SHL SHR', flags: CF, when: (vector) => shiftCount(vector) >= operandBits(vector) },
   { mnemonics: 'BT BTS BTR BTC', flags: OF | SF | AF | PF },
   { mnemonics: 'BSF BSR', flags: CF | OF | SF | AF | PF },
+  { mnemonics: 'TZCNT LZCNT', flags: OF | SF | AF | PF },
+  { mnemonics: 'ANDN BLSR BLSMSK BLSI BZHI', flags: AF | PF },
+  { mnemonics: 'BEXTR', flags: SF | AF | PF },
   { mnemonics: 'DAA DAS', flags: OF },
   { mnemonics: 'AAA AAS', flags: OF | SF | ZF | PF },
   { mnemonics: 'AAM AAD', flags: OF | AF | CF },
@@ -67,7 +70,7 @@ export function undefinedX87(mnemonic: string): bigint {
 export function toleranceOf(mnemonic: string): Tolerance | undefined {
   if (/^F(SIN|COS|SINCOS|PTAN|2XM1|YL2X|YL2XP1|PATAN)$/.test(mnemonic)) return { kind: 'extended', amount: 2 }
   // Relative error at most 1.5 * 2^-12 of the true value each, so of each other at most 3 * 2^-12.
-  return /^R(CP|SQRT)[PS]S$/.test(mnemonic) ? { kind: 'single', amount: -10 } : undefined
+  return /^V?R(CP|SQRT)[PS]S$/.test(mnemonic) ? { kind: 'single', amount: -10 } : undefined
 }
 
 interface Exemption {

@@ -26,6 +26,9 @@ export interface Choice {
   /** ModRM.reg, and ModRM.rm or the register in the opcode, 0 to 15; the condition where the row has one. */
   readonly reg: number
   readonly rm: number
+  /** The register in VEX.vvvv, where the row has one, and a random byte for what a VEX prefix ignores. */
+  readonly vvvv: number
+  readonly ignored: number
   readonly condition: number
   readonly immediate: bigint
   readonly immediate2: number
@@ -48,7 +51,7 @@ export function encodingOf(row: Row): Encoding {
   const pattern = parseOpcode(row)
   const operands = rowOperands(row)
   const constrained = pattern.reg.length > 0 || pattern.form !== 'any' || pattern.rm !== undefined
-  const open = operands.some((o) => 'EGRMVWUPQNCD'.includes(o.method) || o.method === 'S' && o.register === undefined || row.opcode[0] === 'D' && o.method === 'ST')
+  const open = operands.some((o) => 'EGRMVWUHPQNCD'.includes(o.method) || o.method === 'S' && o.register === undefined || row.opcode[0] === 'D' && o.method === 'ST')
   return { row, pattern, operands, sizeRule: operandSizeRule(row), modRm: constrained || open }
 }
 
@@ -61,7 +64,25 @@ export function encode(encoding: Encoding, choice: Choice): number[] {
   const low = pattern.span === 8 ? choice.rm & 7 : pattern.span === 16 ? choice.condition : 0
   const opcode = pattern.opcode + low
   const tail = encoding.modRm ? modRmBytes(choice, encoding) : []
-  return [...prefixes, ...rexPrefix(encoding, choice), ...ESCAPES[pattern.map], opcode, ...tail, ...immediates(encoding, choice)]
+  const rest = [opcode, ...tail, ...immediates(encoding, choice)]
+  if (pattern.vex !== undefined) return [...choice.prefixes, ...sizePrefixes(encoding, choice), ...vexPrefix(encoding, choice), ...rest]
+  return [...prefixes, ...rexPrefix(encoding, choice), ...ESCAPES[pattern.map], ...rest]
+}
+
+const VEX_PREFIXES: readonly string[] = ['NP', '66', 'F3', 'F2']
+
+/** A VEX prefix, of two bytes where that is enough and the dice say so; what the row does not care about is random. */
+function vexPrefix({ pattern, operands, sizeRule }: Encoding, choice: Choice): number[] {
+  const { length, w } = pattern.vex ?? {}
+  const l = length === undefined ? choice.ignored & 1 : Number(length === 256)
+  const wide = w ?? (sizeRule === 'y' ? Number(choice.operandSize === 64) : choice.ignored >> 1 & 1)
+  const register = operands.some((spec) => 'HB'.includes(spec.method)) ? choice.vvvv : 0
+  const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
+  const low = choice.memory ? choice.memory.base : choice.rm
+  const [r, x, b] = [choice.reg > 7, choice.memory !== undefined && choice.memory.index > 7, low > 7 && low < 16].map(Number)
+  const canBeShort = pattern.map === 1 && x === 0 && b === 0 && w !== 1 && !(sizeRule === 'y' && wide === 1)
+  if (canBeShort && (choice.ignored & 4) !== 0) return [0xc5, (r ^ 1) << 7 | last]
+  return [0xc4, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | pattern.map, wide << 7 | last]
 }
 
 function mandatory(pattern: OpcodePattern): number[] {
@@ -71,7 +92,7 @@ function mandatory(pattern: OpcodePattern): number[] {
 function sizePrefixes({ row, pattern, sizeRule }: Encoding, choice: Choice): number[] {
   const bytes: number[] = []
   if (choice.addressSize !== choice.mode) bytes.push(0x67)
-  if (!'vzy'.includes(sizeRule) || pattern.prefix === '66') return bytes
+  if (!'vzy'.includes(sizeRule) || pattern.prefix === '66' || pattern.vex !== undefined) return bytes
   const usual = choice.mode === 16 ? 16 : 32
   const wide = choice.operandSize === 64 || row.attributes.d64 === true && choice.mode === 64 && choice.operandSize !== 16
   if (!wide && choice.operandSize !== usual && sizeRule !== 'y') bytes.push(0x66)
@@ -121,6 +142,7 @@ export function immediateSize(spec: OperandSpec, choice: Pick<Choice, 'operandSi
   const z = choice.operandSize === 16 ? 2 : 4
   if (spec.method === 'O') return choice.addressSize / 8
   if (spec.method === 'A') return z
+  if (spec.method === 'L') return 1
   if (spec.method !== 'I' && spec.method !== 'J') return 0
   return { b: 1, w: 2, v: choice.operandSize / 8 }[spec.type as string] ?? z
 }

@@ -10,6 +10,7 @@ import { encode, encodingOf, immediateSize } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { after, before } from './hooks.ts'
 import { placeMemory, resolveRip } from './memory.ts'
+import { fillIndices, placeGather } from './gather.ts'
 import { fillOperands, floatWidth, memoryOperand, operandBytes } from './operands.ts'
 import { integer, mxcsr } from './values.ts'
 import { randomX87 } from './x87-state.ts'
@@ -31,6 +32,8 @@ export function counts(encoding: Encoding): Readonly<Record<CodeSize, number>> {
   if (row.attributes.only64) return { 64: 64, 32: 2, 16: 0 }
   if (row.attributes.invalid64) return { 64: 0, 32: 80, 16: 32 }
   if (pattern.span === 16) return { 64: 192, 32: 32, 16: 16 }
+  if (row.attributes.feature?.startsWith('BMI') === true) return { 64: 144, 32: 24, 16: 8 }
+  if (pattern.vex !== undefined) return { 64: 48, 32: 2, 16: 1 }
   if (isX87(encoding)) return { 64: 80, 32: 6, 16: 2 }
   if (operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type)) || row.mnemonic.startsWith('CVT')) return { 64: 120, 32: 3, 16: 1 }
   if (operands.some((spec) => 'VWU'.includes(spec.method))) return { 64: 48, 32: 2, 16: 1 }
@@ -49,11 +52,12 @@ export function candidate(row: Row, mode: CodeSize, turn: number, seed: number):
   const draft = new Draft(encoding, random, choose(encoding, mode, turn, random), seed)
   draft.state[Word.RFLAGS] |= BigInt(random.u32() & 0x8d5)
   if (usesX87(encoding)) randomX87(draft)
-  if (floatWidth(draft) !== 0) draft.setWord(Word.MXCSR, BigInt(mxcsr(random)))
+  if (floatWidth(draft) !== 0 || draft.mnemonic.startsWith('VCVT')) draft.setWord(Word.MXCSR, BigInt(mxcsr(random)))
   before[row.mnemonic]?.(draft)
   if (wantsMemory(draft, turn)) placeOperand(draft)
   fillOperands(draft)
   after[row.mnemonic]?.(draft)
+  fillIndices(draft)
   addPrefixes(draft)
   return draft.discarded ? undefined : finish(draft)
 }
@@ -62,12 +66,16 @@ function choose(encoding: Encoding, mode: CodeSize, turn: number, random: Random
   const sizes = operandSizes(encoding, mode)
   const operandSize = sizes[turn % sizes.length]
   const choice: MutableChoice = {
-    mode, operandSize, addressSize: mode, reg: 0, rm: 0, condition: turn % 16, immediate: 0n, immediate2: random.below(65536),
+    mode, operandSize, addressSize: mode, reg: 0, rm: 0, vvvv: 0, ignored: 0, condition: turn % 16, immediate: 0n, immediate2: random.below(65536),
     prefixes: [], rex: mode === 64 && random.oneIn(4),
   }
   choice.immediate = integer(random, immediateBits(encoding, choice))
   choice.reg = chooseRegister(encoding, mode, 'GVPSCD', random)
   choice.rm = chooseRm(encoding, mode, random)
+  if (encoding.pattern.vex !== undefined) {
+    choice.vvvv = random.below(mode === 64 ? 16 : 8)
+    choice.ignored = random.below(256)
+  }
   return choice
 }
 
@@ -83,7 +91,7 @@ function operandSizes({ row, sizeRule }: Encoding, mode: CodeSize): readonly (16
 }
 
 function immediateBits({ operands }: Encoding, choice: MutableChoice): number {
-  const sizes = operands.filter((spec) => 'IJ'.includes(spec.method)).map((spec) => immediateSize(spec, choice))
+  const sizes = operands.filter((spec) => 'IJL'.includes(spec.method)).map((spec) => immediateSize(spec, choice))
   return 8 * (sizes[0] ?? 1)
 }
 
@@ -120,6 +128,7 @@ function wantsMemory(draft: Draft, turn: number): boolean {
 function placeOperand(draft: Draft): void {
   const { encoding } = draft
   if (encoding.operands.some((spec) => spec.method === 'O')) return placeOffset(draft)
+  if (encoding.row.attributes.gathers === true) return placeGather(draft)
   const operand = memoryOperand(draft)!
   const size = operandBytes(draft, operand)
   const area = /^XSAVE|^XRSTOR/.test(draft.mnemonic) ? 576 : size
@@ -188,10 +197,10 @@ function finish(draft: Draft): Candidate | undefined {
   return draft.discarded || bytes.length > 16 ? undefined : { draft, code, stopByInt3: stopsByInt3(encoding.row, code) }
 }
 
-/** TF would disturb these: a repeated instruction traps after each iteration, PUSHF shows TF, loading SS delays the trap. */
+/** TF would disturb these: a repeated instruction traps after each iteration, a gather may do so after each element, PUSHF shows TF, loading SS delays the trap. */
 export function stopsByInt3(row: Row, code: Uint8Array): boolean {
   const repeated = row.attributes.repeat !== undefined && prefixesOf(code).some((byte) => byte === 0xf2 || byte === 0xf3)
-  return repeated || /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(row.mnemonic) || row.mnemonic.endsWith('_SREG')
+  return repeated || row.attributes.gathers === true || /^(PUSHF|POPF|IRET|INT1|LSS)$/.test(row.mnemonic) || row.mnemonic.endsWith('_SREG')
 }
 
 function prefixesOf(code: Uint8Array): Uint8Array {

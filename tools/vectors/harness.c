@@ -7,7 +7,7 @@
  * formats are the structs below. Linux on x86-64 only.
  *
  * How: a signal handler writes the wanted state into its own ucontext and returns. The kernel loads all of it (general registers,
- * flags, CS and SS, the FXSAVE image), the processor executes one instruction with RFLAGS.TF set, and the next signal shows the state
+ * flags, CS and SS, the XSAVE image), the processor executes one instruction with RFLAGS.TF set, and the next signal shows the state
  * after it. A return with CS = 0x23, or with a 16-bit code segment of the LDT, executes in compatibility mode. Instructions that TF
  * would disturb (REP stops after each iteration, PUSHF shows TF, MOV SS delays the trap) run without it, into an INT3 behind them.
  *
@@ -39,7 +39,7 @@
 #define DATA_SIZE 0x3000ul
 
 /* Words of a state; test/vectors/state.ts. */
-enum { RIP = 16, RFLAGS = 17, SELECTORS = 18, SELECTORS_FS_GS = 19, FS_BASE = 20, GS_BASE = 21, X87 = 22, MXCSR = 23, STACK = 24, XMM = 40, WORDS = 72 };
+enum { RIP = 16, RFLAGS = 17, SELECTORS = 18, SELECTORS_FS_GS = 19, FS_BASE = 20, GS_BASE = 21, X87 = 22, MXCSR = 23, STACK = 24, XMM = 40, YMM_HIGH = 72, WORDS = 104 };
 
 enum { MODE_64, MODE_32, MODE_16 };
 enum { STOP_BY_TRAP_FLAG, STOP_BY_INT3 };
@@ -112,6 +112,9 @@ static void load_general(ucontext_t *uc, const uint64_t *state, int stop) {
   uc->uc_mcontext.gregs[REG_CSGSFS] = cs | ss << 48;
 }
 
+/* Of an XSAVE image in the standard format: which components it holds, and where the upper halves of the YMM registers are. */
+enum { IMAGE_COMPONENTS = 512, IMAGE_YMM_HIGH = 576, COMPONENT_AVX = 4 };
+
 /* FXSAVE keeps the stack in the order ST0..ST7, a state keeps the physical registers. */
 static void load_fpu(ucontext_t *uc, const uint64_t *state) {
   uint8_t *image = (uint8_t *)uc->uc_mcontext.fpregs;
@@ -122,8 +125,9 @@ static void load_fpu(ucontext_t *uc, const uint64_t *state) {
   memcpy(image + 24, &state[MXCSR], 4);
   for (int i = 0; i < 8; i++) memcpy(image + 32 + 16 * i, &state[STACK + 2 * ((i + top) & 7)], 16);
   memcpy(image + 160, &state[XMM], 256);
-  uint64_t components = 3;
-  memcpy(image + 512, &components, 8);
+  memcpy(image + IMAGE_YMM_HIGH, &state[YMM_HIGH], 256);
+  uint64_t components = 7;
+  memcpy(image + IMAGE_COMPONENTS, &components, 8);
 }
 
 static void load_segments(const struct input *in) {
@@ -191,6 +195,8 @@ static void store_fpu(const ucontext_t *uc, uint64_t *state) {
     to[1] &= 0xffff;
   }
   memcpy(&state[XMM], image + 160, 256);
+  if (image[IMAGE_COMPONENTS] & COMPONENT_AVX) memcpy(&state[YMM_HIGH], image + IMAGE_YMM_HIGH, 256);
+  else memset(&state[YMM_HIGH], 0, 256);
 }
 
 /* Appends the runs of changed bytes; runs less than eight bytes apart become one. Returns the end. */

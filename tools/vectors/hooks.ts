@@ -245,7 +245,7 @@ const shifts = Object.fromEntries('ROL ROR RCL RCR SHL SHR SAR'.split(' ').map((
 export const before: Readonly<Record<string, Hook>> = {
   ...strings, ...shifts,
   SHLD: doubleShift, SHRD: doubleShift, DIV: dividend, IDIV: dividend, LOOP: loopCount, LOOPE: loopCount, LOOPNE: loopCount,
-  JCXZ: loopCount, Jcc: relative, JMP: relative, XLAT: xlat, MASKMOVQ: maskedStore, MASKMOVDQU: maskedStore,
+  JCXZ: loopCount, Jcc: relative, JMP: relative, XLAT: xlat, MASKMOVQ: maskedStore, MASKMOVDQU: maskedStore, VMASKMOVDQU: maskedStore,
   PUSH: enough, PUSH_SREG: enough, PUSHF: enough, PUSHA: enough, CALL_INDIRECT: enough, CALL_FAR: enough,
   CALL: (draft) => { enough(draft); relative(draft) },
   POP: (draft) => pushed(draft, () => [integer(draft.random, draft.size * 8)]), POPA: enough, POPF: popFlags, POP_SREG: popSelector,
@@ -258,6 +258,7 @@ export const after: Readonly<Record<string, Hook>> = {
   CMPXCHG16B: compareExchangePair, CALL_INDIRECT: indirect, JMP_INDIRECT: indirect, CALL_FAR: farPointer, JMP_FAR: farPointer,
   MOV_TO_SREG: selectorOperand, VERR: selectorOperand, VERW: selectorOperand, LAR: selectorOperand, LSL: selectorOperand,
   LES: loadFarPointer, LDS: loadFarPointer, LSS: loadFarPointer, LFS: loadFarPointer, LGS: loadFarPointer, BOUND: bounds,
-  PCMPESTRI: stringLengths, PCMPESTRM: stringLengths, LDMXCSR: loadMxcsr, FLDCW: loadControlWord, FLDENV: loadEnvironment,
+  PCMPESTRI: stringLengths, PCMPESTRM: stringLengths, VPCMPESTRI: stringLengths, VPCMPESTRM: stringLengths, LDMXCSR: loadMxcsr,
+  VLDMXCSR: loadMxcsr, FLDCW: loadControlWord, FLDENV: loadEnvironment,
   FRSTOR: loadEnvironment, FXRSTOR: loadFxImage, XRSTOR: extendedImage, WRFSBASE: newBase, WRGSBASE: newBase,
 }

@@ -24,11 +24,11 @@ export function memoryOperand(draft: Draft): OperandSpec | undefined {
 export function fillOperands(draft: Draft): void {
   for (const spec of draft.encoding.operands) fillOperand(draft, spec)
   // BLENDV and SHA256RNDS2 read XMM0 too.
-  if (isVector(draft) && draft.encoding.pattern.map === 2) setVector(draft, 0, operandValue(draft, draft.encoding.operands[0], 16))
+  if (isVector(draft) && draft.encoding.pattern.map === 2 && draft.encoding.pattern.vex === undefined) setVector(draft, 0, operandValue(draft, draft.encoding.operands[0], 16))
 }
 
 function isVector(draft: Draft): boolean {
-  return draft.encoding.operands.some((spec) => 'VWU'.includes(spec.method))
+  return draft.encoding.operands.some((spec) => 'VWUH'.includes(spec.method))
 }
 
 function fillOperand(draft: Draft, spec: OperandSpec): void {
@@ -36,15 +36,18 @@ function fillOperand(draft: Draft, spec: OperandSpec): void {
   const size = operandBytes(draft, spec)
   const inMemory = choice.memory !== undefined && 'EMQW'.includes(spec.method)
   if (inMemory) {
-    if (size > 0 && size <= 16 && draft.address !== undefined) draft.patch(draft.address, operandValue(draft, spec, size))
+    if (size > 0 && size <= 32 && draft.address !== undefined) draft.patch(draft.address, operandValue(draft, spec, size))
     return
   }
   switch (spec.method) {
     case 'G': return setGeneral(draft, choice.reg, spec, size)
+    case 'B': return setGeneral(draft, choice.vvvv, spec, size)
     case 'E': case 'R': case 'Z': return setGeneral(draft, choice.rm, spec, size)
     case 'register': return setGeneral(draft, spec.register!, spec, size)
-    case 'V': return setVector(draft, choice.reg, operandValue(draft, spec, 16))
-    case 'W': case 'U': return setVector(draft, choice.rm, operandValue(draft, spec, 16))
+    case 'V': return setVector(draft, choice.reg, operandValue(draft, spec, Math.max(size, 16)))
+    case 'W': case 'U': return setVector(draft, choice.rm, operandValue(draft, spec, Math.max(size, 16)))
+    case 'L': return setVector(draft, Number(choice.immediate >> 4n) & (draft.mode === 64 ? 15 : 7), operandValue(draft, spec, size))
+    case 'H': return setVector(draft, choice.vvvv, operandValue(draft, spec, Math.max(size, 16)))
     case 'P': return setMmx(draft, choice.reg, operandValue(draft, spec, 8))
     case 'Q': case 'N': return setMmx(draft, choice.rm, operandValue(draft, spec, 8))
   }
@@ -72,6 +75,9 @@ function setGeneral(draft: Draft, register: number, spec: OperandSpec, size: num
 function setVector(draft: Draft, register: number, value: Uint8Array): void {
   draft.setWord(Word.XMM + 2 * register, fromBytes(value.subarray(0, 8)))
   draft.setWord(Word.XMM + 2 * register + 1, fromBytes(value.subarray(8, 16)))
+  if (value.length <= 16) return
+  draft.setWord(Word.YMM_HIGH + 2 * register, fromBytes(value.subarray(16, 24)))
+  draft.setWord(Word.YMM_HIGH + 2 * register + 1, fromBytes(value.subarray(24, 32)))
 }
 
 function setMmx(draft: Draft, register: number, value: Uint8Array): void {
@@ -79,10 +85,10 @@ function setMmx(draft: Draft, register: number, value: Uint8Array): void {
 }
 
 /** Width of the floating-point elements that a vector instruction works on, 0 for integers. */
-export function floatWidth(draft: Draft): 0 | 32 | 64 {
+export function floatWidth(draft: Draft): 0 | 16 | 32 | 64 {
   const { mnemonic, encoding } = draft
-  const source = /^CVTT?(PI|SI|DQ|PS|PD|SS|SD)2/.exec(mnemonic)?.[1]
-  if (source !== undefined) return { PS: 32, SS: 32, PD: 64, SD: 64 }[source] as 32 | 64 | undefined ?? 0
+  const source = /^V?CVTT?(PI|SI|DQ|PS|PD|SS|SD|PH)2/.exec(mnemonic)?.[1]
+  if (source !== undefined) return { PS: 32, SS: 32, PD: 64, SD: 64, PH: 16 }[source] as 16 | 32 | 64 | undefined ?? 0
   const types = encoding.operands.map((spec) => spec.type)
   return types.includes('ps') || types.includes('ss') ? 32 : types.includes('pd') || types.includes('sd') ? 64 : 0
 }
@@ -90,12 +96,12 @@ export function floatWidth(draft: Draft): 0 | 32 | 64 {
 function operandValue(draft: Draft, spec: OperandSpec, size: number): Uint8Array {
   const { random, encoding, mnemonic } = draft
   if (encoding.pattern.map === 0 && encoding.pattern.opcode >= 0xd8 && encoding.pattern.opcode <= 0xdf) return x87Value(draft, size)
-  if ('EGRZMregister'.includes(spec.method) && !isVector(draft) && !encoding.operands.some((o) => 'PQN'.includes(o.method))) {
+  if ('EGBRZMregister'.includes(spec.method) && !isVector(draft) && !encoding.operands.some((o) => 'PQN'.includes(o.method))) {
     return toBytes(integer(random, size * 8), size)
   }
   const width = floatWidth(draft)
   if (width !== 0 && size * 8 >= width) return packedFloats(random, size, width)
-  return mnemonic.startsWith('PCMP') && mnemonic.includes('STR') ? shortString(draft, size) : packedIntegers(random, size)
+  return /^V?PCMP[EI]STR/.test(mnemonic) ? shortString(draft, size) : packedIntegers(random, size)
 }
 
 /** Bytes from a small alphabet with zeros among them, for the string comparisons. */

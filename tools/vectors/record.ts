@@ -38,11 +38,21 @@ function familyOf(row: Row): string {
   const encoding = encodingOf(row)
   const has = (methods: string) => encoding.operands.some((spec) => methods.includes(spec.method))
   if (isX87(encoding)) return 'x87'
+  if (['BMI1', 'BMI2', 'LZCNT', 'ADX'].includes(row.attributes.feature ?? '')) return 'bmi'
+  if (encoding.pattern.vex !== undefined) return vexFamilyOf(row)
   if (has('PQN')) return 'mmx'
   if (encoding.operands.some((spec) => ['ps', 'pd', 'ss', 'sd'].includes(spec.type))) return 'sse-float'
   if (has('VWU')) return 'sse-integer'
   if (row.attributes.invalid64) return 'legacy'
   return encoding.pattern.map === 0 ? 'general' : 'general-0f'
+}
+
+/** Over floating-point operands; otherwise by the feature. */
+function vexFamilyOf(row: Row): string {
+  const { feature } = row.attributes
+  if (feature === 'FMA' || feature === 'F16C') return 'fma'
+  if (/,?[VHWU](ps|pd|ss|sd)/.test(row.operands.join())) return 'avx-float'
+  return feature === 'AVX2' ? 'avx2' : 'avx'
 }
 
 function plan(family: string): Planned[] {

@@ -20,15 +20,16 @@ interface FloatShape {
   readonly exponentBits: number
   readonly fractionBits: number
 }
+const HALF: FloatShape = { exponentBits: 5, fractionBits: 10 }
 const SINGLE: FloatShape = { exponentBits: 8, fractionBits: 23 }
 const DOUBLE: FloatShape = { exponentBits: 11, fractionBits: 52 }
 
-/** A binary32 or binary64: zeros, denormals, infinities, quiet and signalling NaNs, halfway cases, small integers, extremes, random. */
-export function float(random: Random, bits: 32 | 64): bigint {
-  const { exponentBits, fractionBits } = bits === 32 ? SINGLE : DOUBLE
+/** A binary16, binary32 or binary64: zeros, denormals, infinities, quiet and signalling NaNs, halfway cases, small integers, extremes, random. */
+export function float(random: Random, bits: 16 | 32 | 64): bigint {
+  const { exponentBits, fractionBits } = bits === 16 ? HALF : bits === 32 ? SINGLE : DOUBLE
   const bias = (1 << (exponentBits - 1)) - 1
   const [exponent, fraction] = floatParts(random, bias, fractionBits)
-  return BigInt(random.below(2)) << BigInt(bits - 1) | BigInt(exponent) << BigInt(fractionBits) | fraction
+  return BigInt(random.below(2)) << BigInt(bits - 1) | BigInt(exponent & (1 << exponentBits) - 1) << BigInt(fractionBits) | fraction
 }
 
 function floatParts(random: Random, bias: number, fractionBits: number): [number, bigint] {
@@ -88,7 +89,7 @@ export function packedIntegers(random: Random, size: number): Uint8Array {
 }
 
 /** `size` bytes of packed floating-point values of `bits` each. */
-export function packedFloats(random: Random, size: number, bits: 32 | 64): Uint8Array {
+export function packedFloats(random: Random, size: number, bits: 16 | 32 | 64): Uint8Array {
   return repeat(size, bits / 8, () => float(random, bits))
 }
 

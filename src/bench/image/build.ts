@@ -13,17 +13,20 @@ export interface BenchImage {
   readonly kernelRelease: string
 }
 
-export interface BenchPackages {
+export interface BenchParts {
+  /** Debian's packages. */
   readonly kernel: Uint8Array
   readonly busybox: Uint8Array
+  /** The program of the loops, where there is one. */
+  readonly loops?: Uint8Array
 }
 
-/** Makes the image from its packages. Without modules: the workloads need none. */
-export async function buildBenchImage(packages: BenchPackages, workloads: readonly Workload[]): Promise<BenchImage> {
-  const kernel = await findFile(packages.kernel, 'linux-image', /^boot\/vmlinuz-([\w.+~-]+)$/)
-  const busybox = await findFile(packages.busybox, 'busybox-static', /^(?:usr\/)?bin\/busybox$/)
+/** Makes the image from its parts. Without modules: the workloads need none. */
+export async function buildBenchImage(parts: BenchParts, workloads: readonly Workload[]): Promise<BenchImage> {
+  const kernel = await findFile(parts.kernel, 'linux-image', /^boot\/vmlinuz-([\w.+~-]+)$/)
+  const busybox = await findFile(parts.busybox, 'busybox-static', /^(?:usr\/)?bin\/busybox$/)
   const init = new TextEncoder().encode(initScript(workloads))
-  return { kernel: kernel.data, initrd: writeCpio(fileTree(busybox.data, init)), kernelRelease: kernel.match[1] }
+  return { kernel: kernel.data, initrd: writeCpio(fileTree(busybox.data, init, parts.loops)), kernelRelease: kernel.match[1] }
 }
 
 /** The first file of a package whose path matches. */
@@ -37,13 +40,14 @@ export async function findFile(deb: Uint8Array, name: string, pattern: RegExp): 
 
 const DIRECTORIES = ['bin', 'dev', 'proc', 'sbin', 'tmp', 'usr', 'usr/bin', 'usr/sbin']
 
-function fileTree(busybox: Uint8Array, init: Uint8Array): CpioEntry[] {
+function fileTree(busybox: Uint8Array, init: Uint8Array, loops: Uint8Array | undefined): CpioEntry[] {
   return [
     ...DIRECTORIES.map(path => ({ path, kind: 'directory', permissions: 0o755 } as const)),
     { path: 'dev/console', kind: 'character-device', permissions: 0o600, device: { major: 5, minor: 1 } },
     { path: 'dev/null', kind: 'character-device', permissions: 0o666, device: { major: 1, minor: 3 } },
     { path: 'dev/zero', kind: 'character-device', permissions: 0o666, device: { major: 1, minor: 5 } },
     { path: 'bin/busybox', kind: 'file', permissions: 0o755, data: busybox },
+    ...loops === undefined ? [] : [{ path: 'usr/bin/loops', kind: 'file', permissions: 0o755, data: loops } as const],
     { path: 'init', kind: 'file', permissions: 0o755, data: init },
   ]
 }

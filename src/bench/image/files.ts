@@ -13,9 +13,16 @@ export interface WrittenGuests {
   readonly kernels: Readonly<Record<string, string>>
 }
 
+export interface GuestParts {
+  readonly packages: PackageFolder
+  readonly workloads: readonly Workload[]
+  /** The program of the loops: only amd64 has them. */
+  readonly loops?: Uint8Array
+}
+
 /** Makes the images of some architectures and writes them to `folder`. Throws TenonError. */
 export async function writeGuests(
-  folder: string, architectures: readonly Architecture[], packages: PackageFolder, workloads: readonly Workload[],
+  folder: string, architectures: readonly Architecture[], { packages, workloads, loops }: GuestParts,
 ): Promise<WrittenGuests> {
   const wanted = architectures.flatMap((architecture): WantedPackage[] => [
     { name: KERNELS[architecture], architecture, isKernelMetapackage: true },
@@ -26,7 +33,8 @@ export async function writeGuests(
   const files = new Map<Architecture, GuestFiles>()
   const kernels: Record<string, string> = {}
   for (const [index, architecture] of architectures.entries()) {
-    const image = await buildBenchImage({ kernel: debs[2 * index], busybox: debs[2 * index + 1] }, workloads)
+    const parts = { kernel: debs[2 * index], busybox: debs[2 * index + 1], ...architecture === 'amd64' && { loops } }
+    const image = await buildBenchImage(parts, workloads.filter(({ suite }) => suite === 'shell' || parts.loops !== undefined))
     files.set(architecture, {
       ...bios,
       kernel: await write(folder, `kernel-${architecture}`, image.kernel),

@@ -9,21 +9,26 @@ export function initScript(workloads: readonly Workload[]): string {
     '/bin/busybox --install -s',
     'export PATH=/usr/sbin:/usr/bin:/sbin:/bin',
     `echo '${MARKER} user-space'`,
-    ...workloads.flatMap(runWorkload),
-    `echo '${MARKER} done'`,
+    ...runWorkloads(workloads, '/tmp'),
     'poweroff -f',
     '',
   ].join('\n')
 }
 
-function runWorkload({ name, prepare, script, verify }: Workload): string[] {
+/** The lines of a shell that run the workloads, with their files in `folder`, and say so on standard output. */
+export function runWorkloads(workloads: readonly Workload[], folder: string): string[] {
+  return [...workloads.flatMap(each => runWorkload(each, folder)), `echo '${MARKER} done'`]
+}
+
+function runWorkload({ name, prepare, script, verify, timesItself }: Workload, folder: string): string[] {
   return [
     ...prepare === undefined ? [] : [prepare],
     `echo '${MARKER} begin ${name}'`,
     `{ ${script}`,
-    '} >/tmp/answer 2>&1',
+    `} >${folder}/answer 2>${timesItself ? `${folder}/seconds` : '&1'}`,
     `echo '${MARKER} end ${name}'`,
-    ...verify === undefined ? [] : [`{ ${verify}`, '} >/tmp/answer 2>&1'],
-    `echo "${MARKER} answer ${name} $(head -c 200 /tmp/answer)"`,
+    ...timesItself ? [`echo "${MARKER} seconds ${name} $(head -c 200 ${folder}/seconds)"`] : [],
+    ...verify === undefined ? [] : [`{ ${verify}`, `} >${folder}/answer 2>&1`],
+    `echo "${MARKER} answer ${name} $(head -c 200 ${folder}/answer)"`,
   ]
 }

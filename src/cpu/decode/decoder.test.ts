@@ -73,6 +73,29 @@ describe('prefixes', () => {
   })
 })
 
+describe('VEX', () => {
+  test('has the registers\' fourth bits and a third register, inverted', () => {
+    expect(decode('c5 f0 58 c2')).toMatchObject({ mnemonic: 'VADDPS', reg: 0, vvvv: 1, rm: 2 })
+    expect(decode('c4 41 04 58 c2')).toMatchObject({ mnemonic: 'VADDPS', reg: 8, vvvv: 15, rm: 10 })
+    expect(decode('c4 a1 70 58 04 c8')).toMatchObject({ base: 0, index: 9, scale: 3 })
+  })
+
+  test('W chooses the row or the operand size', () => {
+    expect(decode('c4 e2 71 b8 c2').mnemonic).toBe('VFMADD231PS')
+    expect(decode('c4 e2 f1 b8 c2').mnemonic).toBe('VFMADD231PD')
+    expect(decode('c4 e1 f2 2a c2')).toMatchObject({ mnemonic: 'VCVTSI2SS', operandSize: 64 })
+    expect(decode('c4 e1 f2 2a c2', 32)).toMatchObject({ mnemonic: 'VCVTSI2SS', operandSize: 32 })
+  })
+
+  test('is LES and LDS outside 64-bit mode, where ModRM addresses memory', () => {
+    expect(decode('c5 30', 32).mnemonic).toBe('LDS')
+    expect(decode('c4 30', 32).mnemonic).toBe('LES')
+    expect(decode('c5 f0 58 c2', 32).mnemonic).toBe('VADDPS')
+    // The fourth bits have no effect there.
+    expect(decode('c4 c1 00 58 c2', 32)).toMatchObject({ reg: 0, vvvv: 7, rm: 2 })
+  })
+})
+
 describe('operand size', () => {
   test('stack operations default to 64 bits in 64-bit mode', () => {
     expect(decode('50').operandSize).toBe(64)
@@ -181,13 +204,20 @@ describe('failures', () => {
     }
   })
 
-  test('encodings of other modes and of VEX, EVEX and XOP', () => {
+  test('encodings of other modes and of EVEX and XOP', () => {
     const not64 = [
-      '06', '0e', '27', '60', '62 01', '82 c0 01', '9a', 'c4 00', 'c5 00', 'ce', 'd4 0a', 'd6', 'ea', '62 f1 7c 48 58 c0',
+      '06', '0e', '27', '60', '62 01', '82 c0 01', '9a', 'ce', 'd4 0a', 'd6', 'ea', '62 f1 7c 48 58 c0',
     ]
-    const only64 = ['c4 c0', 'c5 f8 77', '62 c0', '0f 05', '0f 01 f8', '8f c8 00']
+    const only64 = ['62 c0', '0f 05', '0f 01 f8', '8f c8 00']
     for (const hex of not64) expect(failure(hex)).toBe(DecodeFailure.INVALID)
     for (const hex of only64) expect(failure(hex, 32)).toBe(DecodeFailure.INVALID)
+  })
+
+  test('VEX behind a prefix that it replaces, with a register in vvvv that is not used, of a map that is not there', () => {
+    for (const hex of ['66', 'f3', 'f2', 'f0', '48']) expect(failure(`${hex} c5 f8 58 c0`)).toBe(DecodeFailure.INVALID)
+    for (const hex of ['c5 f0 51 c0', 'c4 e0 78 58 c0', 'c4 e4 78 58 c0']) expect(failure(hex)).toBe(DecodeFailure.INVALID)
+    expect(failure('c5')).toBe(DecodeFailure.TRUNCATED)
+    expect(failure('c5', 32)).toBe(DecodeFailure.TRUNCATED)
   })
 
   test('a missing feature makes its encodings invalid, or what they were before it', () => {
@@ -195,7 +225,10 @@ describe('failures', () => {
     const instruction = new Instruction()
     expect(without('SSE3').decode(bytesOf('f2 0f f0 00'), 0, 4, 64, instruction)).toBe(DecodeFailure.INVALID)
     expect(without('RDTSCP').decode(bytesOf('0f 01 f9'), 0, 3, 64, instruction)).toBe(DecodeFailure.INVALID)
-    expect(decode('f3 0f bc c1').mnemonic).toBe('BSF')
+    expect(decode('f3 0f bc c1').mnemonic).toBe('TZCNT')
+    expect(without('BMI1').decode(bytesOf('f3 0f bc c1'), 0, 4, 64, instruction)).toBe(4)
+    expect(rows[instruction.row].mnemonic).toBe('BSF')
+    expect(without('AVX').decode(bytesOf('c5 f0 58 c2'), 0, 4, 64, instruction)).toBe(DecodeFailure.INVALID)
     expect(decode('f3 0f 1e fa').mnemonic).toBe('NOP')
   })
 })

@@ -3,13 +3,13 @@
  * decodes half a million instructions.
  *
  * Where Intel's and AMD's processors differ it follows Intel's: near branches in 64-bit mode ignore 66, REX.W widens far branches
- * and LSS, LFS and LGS, and UD0 has a ModRM byte. VEX, EVEX and XOP encodings are invalid.
+ * and LSS, LFS and LGS, and UD0 has a ModRM byte. EVEX and XOP encodings are invalid.
  */
 import { rows } from '../isa/rows.ts'
 import type { Instruction, CodeSize, OperandSize } from './instruction.ts'
 import { DecodeFailure } from './instruction.ts'
 import type { OpcodeTable } from './opcode-table.ts'
-import { Column, compileOpcodeTables, GROUP_CELLS, INVALID_ROW } from './opcode-table.ts'
+import { Column, compileOpcodeTables, GROUP_CELLS, INVALID_ROW, vexBlock } from './opcode-table.ts'
 import { operandSizes } from './operand-size.ts'
 import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, SIZE_SHIFT } from './row-flags.ts'
 
@@ -17,6 +17,9 @@ const MAXIMUM_LENGTH = 15
 
 /** What each first byte is, with 0 for an opcode. */
 const Prefix = { NONE: 0, REX: 1, OPERAND_SIZE: 2, ADDRESS_SIZE: 3, LOCK: 4, REPEAT: 5, SEGMENT: 6, IGNORED: 7 } as const
+
+/** Columns by VEX.pp: no prefix, 66, F3, F2. */
+const VEX_COLUMNS = [Column.NONE, Column.OPERAND_SIZE, Column.F3, Column.F2]
 
 const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
 const DS = 3
@@ -53,6 +56,10 @@ export class Decoder {
   private segmentPrefix = -1
   private opcode = 0
   private modrm = 0
+  private sib = 0
+  private vvvv = 0
+  /** A VEX prefix that is not allowed here. Like a LOCK prefix it is found out after the whole instruction was read. */
+  private illegalVex = false
 
   /** Only encodings of these features (see `features()` in isa/rows.ts) are valid. */
   constructor(features: ReadonlySet<string>) {
@@ -69,7 +76,7 @@ export class Decoder {
     const table = codeSize === 64 ? this.long : this.legacy
     this.begin(bytes, at, end)
     this.readPrefixes(codeSize, into)
-    const row = this.findRow(table)
+    const row = this.startsVex(codeSize) ? this.findVexRow(table, codeSize, into) : this.findRow(table)
     if (this.short) return end - at >= MAXIMUM_LENGTH ? DecodeFailure.TOO_LONG : DecodeFailure.TRUNCATED
     if (row === INVALID_ROW) return DecodeFailure.INVALID
     const flags = table.flags[row]
@@ -92,6 +99,8 @@ export class Decoder {
     this.addressPrefix = false
     this.repeatPrefix = 0
     this.segmentPrefix = -1
+    this.vvvv = 0
+    this.illegalVex = false
   }
 
   /** Reads the prefixes and the first opcode byte. Of a group the last one counts; REX counts only right before the opcode. */
@@ -121,7 +130,11 @@ export class Decoder {
   private findRow(table: OpcodeTable): number {
     let slot = this.column() * 256
     if (this.opcode === 0x0f) slot += this.readEscape()
-    let row = table.opcodes[slot + this.opcode]
+    return this.rowAt(table, slot + this.opcode)
+  }
+
+  private rowAt(table: OpcodeTable, slot: number): number {
+    let row = table.opcodes[slot]
     if (row === INVALID_ROW) return INVALID_ROW
     if (row < INVALID_ROW) {
       this.modrm = this.u8()
@@ -131,6 +144,33 @@ export class Decoder {
     }
     if ((table.flags[row] & RowFlag.MODRM) !== 0) this.modrm = this.u8()
     return this.alternate(table, row)
+  }
+
+  /** C4 and C5 are LES and LDS outside 64-bit mode, if what would be their ModRM addresses memory (SDM Vol. 2A §2.3.5). */
+  private startsVex(codeSize: CodeSize): boolean {
+    if (this.opcode !== 0xc4 && this.opcode !== 0xc5) return false
+    return codeSize === 64 || (this.position < this.limit && this.bytes[this.position] >= 0xc0)
+  }
+
+  /** Reads the VEX prefix and the opcode. Outside 64-bit mode its register bits have no effect, and W none on operand sizes. */
+  private findVexRow(table: OpcodeTable, codeSize: CodeSize, into: Instruction): number {
+    this.illegalVex = this.rex !== 0 || this.operandPrefix !== 0 || this.repeatPrefix !== 0 || into.lock
+    const three = this.opcode === 0xc4
+    const first = this.u8()
+    const last = three ? this.u8() : first & 0x7f
+    const map = three ? first & 31 : 1
+    if (this.short || map === 0 || map > 3) return INVALID_ROW
+    const long = codeSize === 64
+    this.rex = 0
+    this.operandPrefix = 0
+    this.repeatPrefix = 0
+    if (long) this.rex = last >> 4 & 8 | ~first >> 5 & (three ? 7 : 4)
+    this.vvvv = ~last >> 3 & (long ? 15 : 7)
+    this.opcode = this.u8()
+    const column = VEX_COLUMNS[last & 3]
+    const row = this.rowAt(table, vexBlock(last >> 2 & 1, last >> 7) * 4096 + map * 1024 + column * 256 + this.opcode)
+    if (row !== INVALID_ROW && (table.flags[row] & RowFlag.VVVV) === 0 && (last & 0x78) !== 0x78) this.illegalVex = true
+    return row
   }
 
   private column(): number {
@@ -170,6 +210,7 @@ export class Decoder {
   private readOperands(flags: number, into: Instruction): void {
     into.mod = 3
     into.reg = 0
+    into.vvvv = this.vvvv
     into.rm = (flags & RowFlag.OPCODE_REGISTER) !== 0 ? this.opcode & 7 | (this.rex & 1) << 3 : 0
     into.base = -1
     into.index = -1
@@ -192,6 +233,7 @@ export class Decoder {
     into.mod = modrm >> 6
     if (into.addressSize === 16) this.readAddress16(into)
     else this.readAddress(into)
+    if ((flags & RowFlag.VSIB) !== 0) this.indexByVector(into)
     if (this.segmentPrefix < 0 && (into.base === 4 || into.base === 5)) into.segment = SS
   }
 
@@ -207,9 +249,20 @@ export class Decoder {
     else if (into.mod === 2 || absolute) this.setDisplacement(this.i32(), into)
   }
 
+  /** VSIB (SDM Vol. 2A §2.3.12): SIB is needed, and names another register than ModRM and VEX.vvvv do. */
+  private indexByVector(into: Instruction): void {
+    if ((this.modrm & 7) !== 4 || into.addressSize === 16) {
+      this.illegalVex = true
+      return
+    }
+    into.index = this.sib >> 3 & 7 | (this.rex & 2) << 2
+    into.scale = this.sib >> 6
+    if (into.index === into.reg || into.index === into.vvvv || into.reg === into.vvvv) this.illegalVex = true
+  }
+
   /** Base, index and scale; true if a 32-bit displacement takes the base's place. */
   private readSib(into: Instruction): boolean {
-    const sib = this.u8()
+    const sib = this.sib = this.u8()
     const index = sib >> 3 & 7 | (this.rex & 2) << 2
     if (index !== 4) {
       into.index = index
@@ -260,8 +313,9 @@ export class Decoder {
     this.setImmediate(0, into)
   }
 
-  /** #UD that depends on more than the opcode: LOCK without a memory destination, registers that do not exist. */
+  /** #UD that depends on more than the opcode: prefixes that do not go together, LOCK without a memory destination, unknown registers. */
   private isIllegal(flags: number, into: Instruction): boolean {
+    if (this.illegalVex) return true
     if (into.lock && ((flags & RowFlag.LOCK) === 0 || into.mod === 3)) return true
     if ((flags & (RowFlag.CONTROL_REGISTER | RowFlag.DEBUG_REGISTER)) === 0) return false
     return (flags & RowFlag.DEBUG_REGISTER) !== 0 ? into.reg > 7 : (CONTROL_REGISTERS >> into.reg & 1) === 0

@@ -2,12 +2,13 @@
  * The decoder's inverse, for enumerating instruction forms and for test vectors: one encoding of a row with a given operand size
  * and operand shape, and with random registers, displacements and immediates.
  */
+import { unreachable } from '../../base/errors.ts'
 import type { OpcodePattern } from '../isa/opcode.ts'
 import { parseOpcode } from '../isa/opcode.ts'
 import type { Row } from '../isa/row.ts'
 import type { CodeSize, OperandSize } from './instruction.ts'
-import { operandSize, sizeClassOf } from './operand-size.ts'
-import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, rowFlags } from './row-flags.ts'
+import { SizeClass, operandSize, sizeClassOf } from './operand-size.ts'
+import { IMMEDIATE_SHIFT, ImmediateKind, RowFlag, rowFlags, SIZE_SHIFT } from './row-flags.ts'
 
 /**
  * What the ModRM operand is: a register (also for rows without one), or memory at a base register, at a base and an index, at a
@@ -38,6 +39,8 @@ interface Draft {
   readonly addressSize: 16 | 32 | 64
   rex: number
   readonly tail: number[]
+  /** Vector registers that a gather's other operands must not be. */
+  readonly taken: number[]
 }
 
 const REX_R = 4
@@ -56,14 +59,18 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
   const addressSize = request.addressSize ?? request.codeSize
   const size = sizePrefixes(row, pattern, request)
   if (size === null || !isAddressSize(request.codeSize, addressSize)) return null
-  const draft: Draft = { request, pattern, flags: rowFlags(row, pattern), addressSize, rex: size.wide ? 8 : 0, tail: [] }
+  const draft: Draft = { request, pattern, flags: rowFlags(row, pattern), addressSize, rex: size.wide ? 8 : 0, tail: [], taken: [] }
   const opcode = pattern.opcode + encodeOpcodeBits(draft)
   if (!encodeOperand(draft)) return null
   encodeImmediate(draft)
+  const addressPrefix = addressSize === request.codeSize ? [] : [0x67]
+  if (pattern.vex !== undefined) {
+    return Uint8Array.from([...request.prefixes ?? [], ...addressPrefix, ...vexBytes(draft), opcode, ...draft.tail])
+  }
   const rexBytes = request.codeSize === 64 && (draft.rex !== 0 || request.random() % 8 === 0) ? [0x40 | draft.rex] : []
   return Uint8Array.from([
     ...request.prefixes ?? [],
-    ...addressSize === request.codeSize ? [] : [0x67],
+    ...addressPrefix,
     ...size.toggled ? [0x66] : [],
     ...mandatoryPrefix(pattern),
     ...rexBytes,
@@ -71,6 +78,20 @@ export function encodeSample(row: Row, request: SampleRequest): Uint8Array | nul
     opcode,
     ...draft.tail,
   ])
+}
+
+const VEX_PREFIXES: readonly string[] = ['NP', '66', 'F3', 'F2']
+
+/** A VEX prefix of two bytes where that is enough, half of the time. */
+function vexBytes({ pattern, flags, rex, taken, request: { codeSize, random } }: Draft): number[] {
+  const { length, w } = pattern.vex ?? unreachable('no VEX')
+  const free = INDEX_REGISTERS.filter((one) => one < (codeSize === 64 ? 16 : 8) && !taken.includes(one))
+  const register = (flags & RowFlag.VVVV) === 0 ? 0 : pick(free, random)
+  const l = length === undefined ? random() % 2 : Number(length === 256)
+  const last = (~register & 15) << 3 | l << 2 | VEX_PREFIXES.indexOf(pattern.prefix)
+  if (pattern.map === 1 && (rex & 11) === 0 && w !== 1 && random() % 2 === 0) return [0xc5, (~rex & 4) << 5 | last]
+  const wide = w ?? ((flags >> SIZE_SHIFT & 7) === SizeClass.FIXED ? random() & 1 : rex >> 3)
+  return [0xc4, (~rex & 7) << 5 | pattern.map, wide << 7 | last]
 }
 
 /** The operand size prefixes that give the size asked for; null if none do. */
@@ -115,8 +136,10 @@ function encodeOperand(draft: Draft): boolean {
     return shape === (immediateKind(draft) === ImmediateKind.OFFSET ? 'absolute' : 'register')
   }
   const { form } = draft.pattern
+  if ((flags & RowFlag.VSIB) !== 0 && (shape !== 'index' || draft.addressSize === 16)) return false
   if (shape === 'register' ? form === 'mem' : form === 'reg' || (flags & RowFlag.IGNORES_MOD) !== 0) return false
   const reg = encodeReg(draft)
+  if ((flags & RowFlag.VSIB) !== 0) draft.taken.push(reg | draft.rex << 1 & 8)
   if (shape === 'register') draft.tail.push(0xc0 | reg << 3 | encodeRm(draft))
   else if (draft.addressSize === 16) return encodeMemory16(draft, reg)
   else return encodeMemory(draft, reg)
@@ -160,7 +183,9 @@ function encodeBased(draft: Draft, reg: number): void {
   if (shape === 'base' && base !== 4) tail.push(mod << 6 | reg << 3 | base)
   else {
     const indexes = codeSize === 64 ? INDEX_REGISTERS : INDEX_REGISTERS_32
-    const index = shape === 'base' ? 4 : extended(draft, REX_X, pick(indexes, random))
+    const number = pick(indexes.filter((one) => !draft.taken.includes(one)), random)
+    const index = shape === 'base' ? 4 : extended(draft, REX_X, number)
+    if ((draft.flags & RowFlag.VSIB) !== 0) draft.taken.push(number)
     tail.push(mod << 6 | reg << 3 | 4, random() % 4 << 6 | index << 3 | base)
   }
   tail.push(...randomBytes(random, [0, 1, 4][mod]))

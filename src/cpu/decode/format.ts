@@ -2,6 +2,7 @@
 import type { OperandSpec } from '../isa/operands.ts'
 import { operandBits, rowOperands } from '../isa/operands.ts'
 import { rows } from '../isa/rows.ts'
+import { immediateRegister } from './instruction.ts'
 import type { Instruction } from './instruction.ts'
 
 const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g']
@@ -29,6 +30,10 @@ const SIZED: Readonly<Record<string, readonly string[]>> = {
   IRET: ['', 'iret', 'iretd', 'iretq'],
   MOVD_LOAD: ['', '', 'movd', 'movq'],
   MOVD_STORE: ['', '', 'movd', 'movq'],
+  VMOVD_LOAD: ['', '', 'vmovd', 'vmovq'],
+  VMOVD_STORE: ['', '', 'vmovd', 'vmovq'],
+  VPINSRD: ['', '', 'vpinsrd', 'vpinsrq'],
+  VPEXTRD: ['', '', 'vpextrd', 'vpextrq'],
   PINSRD: ['', '', 'pinsrd', 'pinsrq'],
   PEXTRD: ['', '', 'pextrd', 'pextrq'],
   FXSAVE: ['', '', 'fxsave', 'fxsave64'],
@@ -74,14 +79,17 @@ function formatOperand(spec: OperandSpec, instruction: Instruction, rip?: bigint
   switch (spec.method) {
     case 'register': return generalRegister(spec.register!, bits, true)
     case 'G': return generalRegister(instruction.reg, bits, instruction.rex)
+    case 'B': return generalRegister(instruction.vvvv, bits, true)
     case 'Z': case 'R': return generalRegister(instruction.rm, bits, instruction.rex)
     case 'E': return isMemory ? formatMemory(instruction, bits) : generalRegister(instruction.rm, bits, instruction.rex)
     case 'M': case 'O': return formatMemory(instruction, bits)
     case 'X': return `${pointer(bits)}${SEGMENTS[instruction.segment]}:[${generalRegister(6, instruction.addressSize, true)}]`
     case 'Y': return `${pointer(bits)}es:[${generalRegister(7, instruction.addressSize, true)}]`
-    case 'V': return `xmm${instruction.reg}`
-    case 'U': return `xmm${instruction.rm}`
-    case 'W': return isMemory ? formatMemory(instruction, bits) : `xmm${instruction.rm}`
+    case 'V': return vectorRegister(instruction.reg, bits)
+    case 'U': return vectorRegister(instruction.rm, bits)
+    case 'L': return vectorRegister(immediateRegister(instruction), bits)
+    case 'H': return vectorRegister(instruction.vvvv, bits)
+    case 'W': return isMemory ? formatMemory(instruction, bits) : vectorRegister(instruction.rm, bits)
     case 'P': return `mm${instruction.reg}`
     case 'N': return `mm${instruction.rm}`
     case 'Q': return isMemory ? formatMemory(instruction, bits) : `mm${instruction.rm}`
@@ -103,17 +111,23 @@ function generalRegister(register: number, bits: number, rex: boolean): string {
   return ({ 32: 'e', 64: 'r' }[bits] ?? '') + LEGACY_REGISTERS[register]
 }
 
+function vectorRegister(register: number, bits: number): string {
+  return `${bits === 256 ? 'y' : 'x'}mm${register}`
+}
+
 function pointer(bits: number): string {
-  const name = { 8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword' }[bits]
+  const name = { 8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword', 256: 'ymmword' }[bits]
   return name === undefined ? '' : `${name} ptr `
 }
 
 function formatMemory(instruction: Instruction, bits: number): string {
-  const { base, index, scale, segment, addressSize } = instruction
+  const { base, index, scale, segment, addressSize, row } = instruction
   const terms: string[] = []
   if (base === RIP) terms.push(addressSize === 64 ? 'rip' : 'eip')
   else if (base >= 0) terms.push(generalRegister(base, addressSize, true))
-  if (index >= 0) terms.push(generalRegister(index, addressSize, true) + (scale > 0 ? `*${1 << scale}` : ''))
+  // Whether the index is of 128 or 256 bits does not show.
+  const indexName = rows[row].attributes.gathers === true ? vectorRegister(index, 128) : generalRegister(index, addressSize, true)
+  if (index >= 0) terms.push(indexName + (scale > 0 ? `*${1 << scale}` : ''))
   const shown = instruction.codeSize === 64 && segment < 4 ? '' : `${SEGMENTS[segment]}:`
   return `${pointer(bits)}${shown}[${terms.join('+')}${formatDisplacement(instruction, terms.length === 0)}]`
 }

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { features, rows } from '../isa/rows.ts'
 import { Decoder } from './decoder.ts'
 import { Oracle } from './testing/oracle.ts'
-import { allSamples, everyOpcode, fillWithCandidates, seededRandom } from './testing/random-code.ts'
+import { allSamples, everyOpcode, everyVexOpcode, fillWithCandidates, seededRandom } from './testing/random-code.ts'
 
 const CASES = Number(process.env.TENON_DECODER_CASES ?? 200_000)
 const SEED = Number(process.env.TENON_DECODER_SEED ?? 20240)
@@ -31,6 +31,10 @@ test.each([16, 32, 64] as const)('agrees with iced on every opcode and ModRM gro
   const oracle = new Oracle(decoder, codeSize)
   for (const map of [0, 1, 2, 3] as const) {
     const bytes = everyOpcode(map, STRIDE, seededRandom(SEED))
+    expect(oracle.compare(bytes, Array.from({ length: bytes.length / STRIDE }, (_, n) => n * STRIDE))).toEqual([])
+  }
+  for (const map of [1, 2, 3] as const) {
+    const bytes = everyVexOpcode(map, STRIDE, seededRandom(SEED))
     expect(oracle.compare(bytes, Array.from({ length: bytes.length / STRIDE }, (_, n) => n * STRIDE))).toEqual([])
   }
   expect(oracle.agreedOn).toBeGreaterThan(80_000)

@@ -37,9 +37,14 @@ export class Instruction {
   mod = 3
   reg = 0
   rm = 0
+  /** The register in VEX.vvvv. */
+  vvvv = 0
   /** Low four bits of the opcode where the row has +cc. */
   condition = 0
-  /** Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. */
+  /**
+   * Memory operand: base and index as GPR numbers, 16 for RIP (base only), -1 for none; scale is a shift count 0 to 3. Where the row
+   * gathers, the index is a vector register.
+   */
   base = -1
   index = -1
   scale = 0
@@ -54,6 +59,11 @@ export class Instruction {
   immediateHigh = 0
   /** Second immediate: ENTER's nesting level, a far pointer's selector. */
   immediate2 = 0
+}
+
+/** The vector register that bits 4 to 7 of the immediate name (operand method `L`). */
+export function immediateRegister({ immediate, codeSize }: Instruction): number {
+  return immediate >> 4 & (codeSize === 64 ? 15 : 7)
 }
 
 /** What the decoder returns instead of a length. */

@@ -17,7 +17,7 @@ export const INVALID_ROW = -1
 
 export interface OpcodeTable {
   /**
-   * Indexed by map * 1024 + column * 256 + opcode: a row; or INVALID_ROW; or, below that, -2 - g, where group g's cells in `groups`
+   * Indexed by block * 4096 + map * 1024 + column * 256 + opcode (block 0 without VEX, then vexBlock): a row; or INVALID_ROW; or, below that, -2 - g, where group g's cells in `groups`
    * (from g * GROUP_CELLS) hold a row or INVALID_ROW.
    */
   readonly opcodes: Int16Array
@@ -26,15 +26,19 @@ export interface OpcodeTable {
   readonly alternates: Int16Array
 }
 
-const SLOTS = 4 * 4 * 256
+const BLOCK_SLOTS = 4 * 4 * 256
+const BLOCKS = 5
+const SLOTS = BLOCKS * BLOCK_SLOTS
 
-/** The table while it is built: each slot as if it had a group. */
+/** The block of slots of VEX encodings, by VEX.L and VEX.W (0 or 1). */
+export const vexBlock = (l: number, w: number): number => 1 + l * 2 + w
+
+/** A slot while the table is built, as if it had a group: for each cell a row, and whether it claims the slot's prefix. */
+interface DraftSlot { readonly cells: Int16Array; readonly claimed: Uint8Array }
+
 interface Draft {
-  /** By slot * GROUP_CELLS + cell: a row, and whether it claims the slot's prefix. */
-  readonly cells: Int16Array
-  readonly claimed: Uint8Array
   /** Slots with any row. */
-  readonly used: Uint8Array
+  readonly slots: (DraftSlot | undefined)[]
   readonly flags: Int32Array
   readonly alternates: Int16Array
 }
@@ -58,9 +62,7 @@ function compileTable(
   rows: readonly Row[], patterns: readonly OpcodePattern[], flags: Int32Array, present: readonly number[],
 ): OpcodeTable {
   const draft: Draft = {
-    cells: new Int16Array(SLOTS * GROUP_CELLS).fill(INVALID_ROW),
-    claimed: new Uint8Array(SLOTS * GROUP_CELLS),
-    used: new Uint8Array(SLOTS),
+    slots: Array.from({ length: SLOTS }),
     flags: flags.slice(),
     alternates: new Int16Array(rows.length).fill(INVALID_ROW),
   }
@@ -75,19 +77,20 @@ function place(row: number, pattern: OpcodePattern, draft: Draft, rows: readonly
   const claims = claimsPrefix(pattern)
   const matching = matchingCells(pattern)
   for (const slot of matchingSlots(pattern)) {
-    if (matching === CELLS && draft.used[slot] === 0) fillSlot(row, slot, claims, draft)
-    else for (const cell of matching) placeCell(row, slot * GROUP_CELLS + cell, claims, draft, rows)
-    draft.used[slot] = 1
+    const known = draft.slots[slot]
+    if (known === undefined && matching === CELLS) draft.slots[slot] = newSlot(row, claims)
+    else {
+      const there = draft.slots[slot] = known ?? newSlot(INVALID_ROW, 0)
+      for (const cell of matching) placeCell(row, cell, claims, there, rows)
+    }
   }
 }
 
-function fillSlot(row: number, slot: number, claims: number, { cells, claimed }: Draft): void {
-  cells.fill(row, slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
-  claimed.fill(claims, slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
-}
+const newSlot = (row: number, claims: number): DraftSlot =>
+  ({ cells: new Int16Array(GROUP_CELLS).fill(row), claimed: new Uint8Array(GROUP_CELLS).fill(claims) })
 
 /** A row that claims the prefix displaces one that only accepts it; two of a kind are a mistake in the table. */
-function placeCell(row: number, index: number, claims: number, { cells, claimed }: Draft, rows: readonly Row[]): void {
+function placeCell(row: number, index: number, claims: number, { cells, claimed }: DraftSlot, rows: readonly Row[]): void {
   const other = cells[index]
   if (other !== INVALID_ROW && claimed[index] === claims) overlap(rows[other], rows[row])
   if (other !== INVALID_ROW && claimed[index] > claims) return
@@ -100,35 +103,36 @@ function overlap(first: Row, second: Row): never {
 }
 
 /** Enters a row that needs REX.W set, beside the one there, or one that needs REX.B clear, in front of it. */
-function placeAlternate(row: number, pattern: OpcodePattern, { cells, flags, alternates }: Draft): void {
+function placeAlternate(row: number, pattern: OpcodePattern, { slots, flags, alternates }: Draft): void {
   const matching = matchingCells(pattern)
   for (const slot of matchingSlots(pattern)) {
+    const { cells } = slots[slot] ??= newSlot(INVALID_ROW, 0)
     for (const cell of matching) {
-      const other = cells[slot * GROUP_CELLS + cell]
+      const other = cells[cell]
       if (pattern.rex === 'w1') {
         flags[other] |= RowFlag.ALTERNATE_W
         alternates[other] = row
       } else {
         flags[row] |= RowFlag.ALTERNATE_B
         alternates[row] = (flags[other] & RowFlag.ALTERNATE_B) !== 0 ? alternates[other] : other
-        cells[slot * GROUP_CELLS + cell] = row
+        cells[cell] = row
       }
     }
   }
 }
 
 /** Slots whose cells are all alike need no group. */
-function compressSlots({ cells, used }: Draft): Pick<OpcodeTable, 'opcodes' | 'groups'> {
+function compressSlots({ slots }: Draft): Pick<OpcodeTable, 'opcodes' | 'groups'> {
   const opcodes = new Int16Array(SLOTS).fill(INVALID_ROW)
-  const groups = new Int16Array(cells.length)
-  let count = 0
-  for (let slot = 0; slot < SLOTS; slot++) {
-    if (used[slot] === 0) continue
-    const group = cells.subarray(slot * GROUP_CELLS, (slot + 1) * GROUP_CELLS)
-    opcodes[slot] = isUniform(group) ? group[0] : -2 - count
-    if (opcodes[slot] < INVALID_ROW) groups.set(group, count++ * GROUP_CELLS)
-  }
-  return { opcodes, groups: groups.slice(0, count * GROUP_CELLS) }
+  const groups: Int16Array[] = []
+  slots.forEach((slot, n) => {
+    if (slot === undefined) return
+    opcodes[n] = isUniform(slot.cells) ? slot.cells[0] : -2 - groups.length
+    if (opcodes[n] < INVALID_ROW) groups.push(slot.cells)
+  })
+  const joined = new Int16Array(groups.length * GROUP_CELLS)
+  groups.forEach((group, n) => joined.set(group, n * GROUP_CELLS))
+  return { opcodes, groups: joined }
 }
 
 function isUniform(group: Int16Array): boolean {
@@ -143,11 +147,19 @@ function claimsPrefix(pattern: OpcodePattern): 0 | 1 {
 
 function matchingSlots(pattern: OpcodePattern): number[] {
   const slots: number[] = []
-  for (const column of columns(pattern)) {
-    const first = pattern.map * 1024 + column * 256 + pattern.opcode
-    for (let slot = first; slot < first + pattern.span; slot++) slots.push(slot)
+  for (const block of blocks(pattern)) {
+    for (const column of columns(pattern)) {
+      const first = block * BLOCK_SLOTS + pattern.map * 1024 + column * 256 + pattern.opcode
+      for (let slot = first; slot < first + pattern.span; slot++) slots.push(slot)
+    }
   }
   return slots
+}
+
+function blocks({ vex }: OpcodePattern): number[] {
+  if (vex === undefined) return [0]
+  const lengths = vex.length === undefined ? [0, 1] : [vex.length === 256 ? 1 : 0]
+  return lengths.flatMap((l) => (vex.w === undefined ? [0, 1] : [vex.w]).map((w) => vexBlock(l, w)))
 }
 
 const CELLS = [...Array(GROUP_CELLS).keys()]

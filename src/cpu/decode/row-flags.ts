@@ -29,6 +29,10 @@ export const RowFlag = {
   /** With REX.W, or REX.B, `alternates` has the row to use. */
   ALTERNATE_W: 1 << 12,
   ALTERNATE_B: 1 << 13,
+  /** VEX.vvvv names an operand; where it does not it must be all ones. */
+  VVVV: 1 << 14,
+  /** The memory operand's index is a vector register. */
+  VSIB: 1 << 15,
 } as const
 
 /** Bits 16 to 19 of a row's flags: an ImmediateKind. Bits 20 to 22: a SizeClass. */
@@ -46,7 +50,8 @@ export function rowFlags(row: Row, pattern: OpcodePattern): number {
   const specs = rowOperands(row)
   const { lock, repeat } = row.attributes
   const repeats = repeat === 'rep' ? RowFlag.REP : repeat === 'repe' ? RowFlag.REPE : 0
-  return (lock ? RowFlag.LOCK : 0) | repeats | patternFlags(pattern) | registerFlags(specs)
+  const gathers = row.attributes.gathers === true ? RowFlag.VSIB : 0
+  return (lock ? RowFlag.LOCK : 0) | gathers | repeats | patternFlags(pattern) | registerFlags(specs)
     | immediateKind(specs) << IMMEDIATE_SHIFT | sizeClassOf(row) << SIZE_SHIFT
 }
 
@@ -67,16 +72,18 @@ function registerFlags(specs: readonly OperandSpec[]): number {
     | (any('D') ? RowFlag.DEBUG_REGISTER : 0)
     | (any('SP') ? RowFlag.SHORT_REG : 0)
     | (any('QN') || methods.has('ST') ? RowFlag.SHORT_RM : 0)
+    | (any('HB') ? RowFlag.VVVV : 0)
     | (memory.length === 1 && memory[0].method === 'Y' ? RowFlag.ES_ONLY : 0)
 }
 
 function immediateKind(specs: readonly OperandSpec[]): number {
-  const immediates = specs.filter((spec) => 'IJAO'.includes(spec.method) || spec.method === 'constant')
+  const immediates = specs.filter((spec) => 'IJAOL'.includes(spec.method) || spec.method === 'constant')
   if (immediates.length === 0) return ImmediateKind.NONE
   if (immediates.length === 2) return ImmediateKind.ENTER
   const [{ method, type, signExtended }] = immediates
   if (method === 'O') return ImmediateKind.OFFSET
   if (method === 'A') return ImmediateKind.FAR
+  if (method === 'L') return ImmediateKind.UNSIGNED_8
   if (method === 'constant') return ImmediateKind.ONE
   if (type === 'b') return signExtended || method === 'J' ? ImmediateKind.SIGNED_8 : ImmediateKind.UNSIGNED_8
   return type === 'w' ? ImmediateKind.UNSIGNED_16 : type === 'v' ? ImmediateKind.FULL : ImmediateKind.SIGNED_Z

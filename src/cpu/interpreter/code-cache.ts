@@ -237,7 +237,7 @@ export class CodeCache implements CodeWatcher {
     this.ripPage = ((place.linearLow & ~(PAGE_SIZE - 1)) - context.base) | 0
     let length = this.decodeAt(frame, place.offset, context)
     if (length === DecodeFailure.TRUNCATED) {
-      const next = this.nextPage(place)
+      const next = this.fetchAfter(place.linearLow, place.linearHigh, context)
       if (next < 0) return false
       length = this.decodeCrossing(frame, place.offset, next, context)
     }
@@ -257,10 +257,8 @@ export class CodeCache implements CodeWatcher {
   }
 
   /** A record that crosses into the next page is still right if that page is the one it was decoded from. */
-  crossingStillHolds(check: number, linearLow: number, linearHigh: number): boolean {
-    const expected = this.i32[(check + Record.DISPLACEMENT) >> 2]
-    const next = addToLinear(linearLow & ~(PAGE_SIZE - 1), linearHigh, PAGE_SIZE)
-    return this.mmu.translateFetch(next.low, next.high) === expected
+  crossingStillHolds(check: number, linearLow: number, linearHigh: number, context: CodeContext): boolean {
+    return this.fetchAfter(linearLow, linearHigh, context) === this.i32[(check + Record.DISPLACEMENT) >> 2]
   }
 
   /** A CHECK_CROSSING record, and the door before it, whose second page is another one now. */
@@ -360,10 +358,11 @@ export class CodeCache implements CodeWatcher {
   }
 
   /**
-   * Where fetches end, from the start of the page: at CS.limit, outside 64-bit mode. Going past it is #GP(0), as being too long is.
+   * Where fetches end, from the start of the page: at CS.limit, outside 64-bit mode. Going past it is #GP(0), as being too long is; past
+   * a limit of 4 GiB is at the segment's start (SDM Vol. 3B §22.33.1: Pentium 4 and later).
    */
   private fetchEnd(context: CodeContext): number {
-    if (context.codeSize === 64) return Infinity
+    if (context.codeSize === 64 || context.limit === 0xffffffff) return Infinity
     // A base that is no multiple of a page puts the start of the first page below zero.
     const start = this.ripPage > -PAGE_SIZE ? this.ripPage : this.ripPage >>> 0
     return Math.max(0, context.limit + 1 - start)
@@ -381,7 +380,8 @@ export class CodeCache implements CodeWatcher {
       this.writeRaise(at, offset, refusal)
       return Flow.AWAY
     }
-    writer.write(at, instruction, offset, writer.branches(instruction) ? this.targetOf(offset, context) : 0)
+    const target = writer.branches(instruction) ? this.targetOf(offset, context) : 0
+    writer.write(at, instruction, offset, target, !this.isWithin(target, context))
     return writer.flow(instruction)
   }
 
@@ -397,8 +397,13 @@ export class CodeCache implements CodeWatcher {
 
   private isNearBranch(offset: number, context: CodeContext): boolean {
     if (!this.writer.branches(this.instruction)) return false
-    const target = this.targetOf(offset, context)
-    return target >= 0 && target < PAGE_SIZE
+    return this.isWithin(this.targetOf(offset, context), context)
+  }
+
+  /** In this page, and below CS.limit: branches to anywhere else are checked when they are taken. */
+  private isWithin(target: number, context: CodeContext): boolean {
+    if (target < 0 || target >= PAGE_SIZE) return false
+    return context.codeSize === 64 || this.ripPage + target >>> 0 <= context.limit
   }
 
   /** Two records that run as one: the first gets the pair's handler. The second keeps its own, for whoever enters there. */
@@ -447,9 +452,9 @@ export class CodeCache implements CodeWatcher {
 
   /** A trace of one instruction that begins in this page and ends in the next, behind a check that both are still mapped so. */
   private decodeCrossingTrace(codePage: CodePage, place: CodePlace): number {
-    const nextPage = this.nextPage(place)
-    if (nextPage < 0) return 0
     const { context, frame } = codePage
+    const nextPage = this.fetchAfter(place.linearLow, place.linearHigh, context)
+    if (nextPage < 0) return 0
     const first = this.next
     const check = this.writeDoor(first, place.offset, codePage)
     const at = check + RECORD_SIZE
@@ -482,10 +487,13 @@ export class CodeCache implements CodeWatcher {
     return (entry & FrameState.PRESENT) === 0 ? 0 : frameAddress(entry)
   }
 
-  /** Guest-physical page that the linear page after a place maps to, or -1 with the fault recorded. */
-  private nextPage(place: CodePlace): number {
-    const next = addToLinear(place.linearLow & ~(PAGE_SIZE - 1), place.linearHigh, PAGE_SIZE)
-    return this.mmu.translateFetch(next.low, next.high)
+  /**
+   * Guest-physical page that the linear page after that of an address maps to, or -1 with the fault recorded. Outside 64-bit mode the
+   * first page comes after the last.
+   */
+  private fetchAfter(low: number, high: number, context: CodeContext): number {
+    const next = addToLinear(low & ~(PAGE_SIZE - 1), high, PAGE_SIZE)
+    return this.mmu.translateFetch(next.low, context.codeSize === 64 ? next.high : 0)
   }
 
   private writePseudo(at: number, handler: number, offset: number): void {

@@ -21,8 +21,8 @@ export type KnownProducer = { kind: FlagKindName; size: OperandSize; a: Value; b
 /** A place that remembers its local and, for LOCK, what was loaded from it. */
 export interface TranslatedPlace extends Place { readonly local: number; loaded?: Value }
 
-export const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load }
-export const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store }
+export const LOADS: Record<Size, number> = { 8: W.i32_load8_u, 16: W.i32_load16_u, 32: W.i32_load, 64: W.i64_load, 128: W.v128_load, 256: W.v128_load }
+export const STORES: Record<Size, number> = { 8: W.i32_store8, 16: W.i32_store16, 32: W.i32_store, 64: W.i64_store, 128: W.v128_store, 256: W.v128_store }
 
 /** Where the fields are in the slot. */
 export const SLOT_FIELDS: Record<FieldName, { offset: number; size: Size }> = {
@@ -170,6 +170,7 @@ export abstract class EmitterBase extends Ops {
   setReg(register: number, size: OperandSize, value: Value): void { this.stageGeneral(this.cpuValue, Slot.GPR + register * 8, size, value) }
   xmm(register: number): Value { return this.slotValue(Slot.YMM + register * 32, 128) }
   setXmm(register: number, value: Value): void { this.stageStore(this.cpuValue, 128, value, Slot.YMM + register * 32) }
+  setXmmHigh(register: number, value: Value): void { this.stageStore(this.cpuValue, 128, value, Slot.YMM + register * 32 + 16) }
   field(name: FieldName): Value { return this.slotValue(SLOT_FIELDS[name].offset, SLOT_FIELDS[name].size) }
   setField(name: FieldName, value: Value): void {
     const { offset, size } = SLOT_FIELDS[name]

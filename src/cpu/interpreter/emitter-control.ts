@@ -1,7 +1,7 @@
 /** Control: branches inside a page by link, others by the jump cache; exceptions; calls of TypeScript helpers. */
 import { unreachable } from '../../base/errors.ts'
 import type { HelperOptions, Value } from '../semantics/ops.ts'
-import { Block, Context, ExitCode, SEGMENT_CACHE_SIZE, Segment, SegmentCache, Slot } from '../state/layout.ts'
+import { Block, Context, ExitCode, JUMP_CACHE_ENTRIES, SEGMENT_CACHE_SIZE, Segment, SegmentCache, Slot } from '../state/layout.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { FlagEmitter } from './emitter-flags.ts'
 import { NO_ERROR_CODE, RECORD_SIZE, Record } from './record.ts'
@@ -87,7 +87,7 @@ export abstract class ControlEmitter extends FlagEmitter {
     const { f } = this
     const entry = this.temporary(I32)
     const low = this.wrap(target)
-    this.shl(this.and(this.xor(low, this.shr(low, this.i32(12))), this.i32(0xfff)), this.i32(4)).emit(f)
+    this.shl(this.and(this.xor(low, this.shr(low, this.i32(12))), this.i32(JUMP_CACHE_ENTRIES - 1)), this.i32(4)).emit(f)
     f.get(this.site.context).op(W.i32_add).tee(entry).memory(W.i64_load, Context.JUMP_CACHE)
     target.emit(f)
     f.op(W.i64_ne).brIf(this.site.slow ?? unreachable('a probe outside the run loop'))
@@ -168,6 +168,9 @@ export abstract class ControlEmitter extends FlagEmitter {
       this.f.get(this.site.cpu)
       this.add(this.slotValue(Slot.REPEATS, 32), repeated).emit(this.f)
       this.f.memory(W.i32_store, Slot.REPEATS)
+      this.f.get(this.site.cpu)
+      repeated.emit(this.f)
+      this.f.memory(W.i32_store, Slot.REPEATING)
       this.goTo(this.select(repeated, here, this.following()))
     }
   }

@@ -3,6 +3,7 @@ import { unreachable } from '../../base/errors.ts'
 import { AccessKind } from '../mmu/mmu.ts'
 import type { OperandSize } from '../decode/instruction.ts'
 import { operandBits } from '../isa/operands.ts'
+import { requiresAlignment } from '../isa/row.ts'
 import { carrier } from '../semantics/ops.ts'
 import type { Place, Size, Value } from '../semantics/ops.ts'
 import { Block, Context, Segment, Slot } from '../state/layout.ts'
@@ -55,11 +56,22 @@ export abstract class MemoryEmitter extends EmitterBase {
     if (this.isMmx(n)) this.stageStore(address, 16, this.i32(0xffff), offset + 8)
   }
 
+  rdHigh(n: number): Value {
+    if (!this.isMemory(n)) return this.loadAt(this.registerPlace(n).address, 128, 16)
+    return this.let(this.loadAt(this.operandPlace(n, 256).address, 128, 16))
+  }
+
+  wrHigh(n: number, value: Value): void {
+    if (!this.isMemory(n)) return this.stageStore(this.registerPlace(n).address, 128, value, 16)
+    this.storesMemory = true
+    this.stageStore(this.operandPlace(n, 256).address, 128, value, 16)
+  }
+
   touch(n: number): void { if (this.isMemory(n)) this.operandPlace(n, this.defaultSize(n)) }
 
   protected defaultSize(n: number): Size { return this.isMmx(n) ? 64 : this.operandSize(n) }
   protected isMmx(n: number): boolean { return 'PQN'.includes(this.operands[n].method) && !this.isMemory(n) }
-  protected isVector(n: number): boolean { return 'VWUPQN'.includes(this.operands[n].method) }
+  protected isVector(n: number): boolean { return 'VWUHLPQN'.includes(this.operands[n].method) }
 
   /** Where a register operand is: fixed registers are at constant offsets of the slot, others where the record says. */
   protected registerPlace(n: number): { address: Value; offset: number } {
@@ -67,6 +79,8 @@ export abstract class MemoryEmitter extends EmitterBase {
     switch (spec.method) {
       case 'register': return { address: this.cpuValue, offset: Slot.GPR + (spec.register ?? 0) * 8 }
       case 'G': case 'V': case 'P': return { address: this.recordField(Record.REG, W.i32_load16_u), offset: 0 }
+      case 'H': case 'B': return { address: this.recordField(Record.VVVV, W.i32_load16_u), offset: 0 }
+      case 'L': return { address: this.recordField(Record.IMMEDIATE_REGISTER, W.i32_load16_u), offset: 0 }
       case 'E': case 'R': case 'Z': case 'W': case 'U': case 'Q': case 'N':
         return { address: this.recordField(Record.RM, W.i32_load16_u), offset: 0 }
       default: return unreachable(`${this.sample.row.mnemonic}: operand ${n} is no register`)
@@ -76,13 +90,23 @@ export abstract class MemoryEmitter extends EmitterBase {
   registerNumber(n: number): Value {
     const spec = this.operands[n]
     if (spec.register !== undefined) return this.i32(spec.register)
-    const inReg = 'GVPSCD'.includes(spec.method)
-    const raw = this.recordField(inReg ? Record.REG : Record.RM, W.i32_load16_u)
+    const field = 'GVPSCD'.includes(spec.method) ? Record.REG : 'HB'.includes(spec.method) ? Record.VVVV : Record.RM
+    const raw = this.recordField(field, W.i32_load16_u)
     if ('SCD'.includes(spec.method) || spec.method === 'ST') return raw
-    const [first, shift] = 'VWU'.includes(spec.method) ? [Slot.YMM, 5] : 'PQN'.includes(spec.method) ? [Slot.X87, 4] : [Slot.GPR, 3]
+    const [first, shift] = 'VWUH'.includes(spec.method) ? [Slot.YMM, 5] : 'PQN'.includes(spec.method) ? [Slot.X87, 4] : [Slot.GPR, 3]
     return this.shr(this.sub(this.sub(raw, this.cpuValue), this.i32(first)), this.i32(shift))
   }
 
+  /** The record has the address of the segment's base, or of a zero that stands for it. */
+  memorySegment(): Value {
+    const offset = this.let(this.sub(this.recordField(Record.SEGMENT, W.i32_load16_u), this.cpuValue))
+    const number = this.shr(this.sub(offset, this.i32(Slot.SEGMENT_BASE)), this.i32(3))
+    if (this.mode !== 64) return number
+    const isBase = this.compare('lt_u', this.sub(offset, this.i32(Slot.SEGMENT_BASE)), this.i32(48))
+    const zero = this.select(this.eq(offset, this.i32(Slot.STACK_ZERO)), this.i32(Segment.SS), this.i32(Segment.DS))
+    return this.select(isBase, number, zero)
+  }
+  vectorIndex(): Value { return this.recordField(Record.IMMEDIATE, W.i32_load) }
   immediate2(): Value { return this.recordField(Record.LINK, W.i32_load) }
 
   // Addresses.
@@ -101,7 +125,7 @@ export abstract class MemoryEmitter extends EmitterBase {
     if (address === AddressClass.BASE || address === AddressClass.INDEX) return this.offset(n)
     const access = this.writes(n) ? 'write' : 'read'
     const size = this.operandSize(n)
-    return this.segmentedData(this.let(this.offset(n)), size <= 128 && size > 0 ? size : 8, access)
+    return this.segmentedData(this.let(this.offset(n)), size <= 256 && size > 0 ? size : 8, access)
   }
 
   protected writes(n: number): boolean {
@@ -174,12 +198,13 @@ export abstract class MemoryEmitter extends EmitterBase {
 
   // Memory.
 
-  protected operandPlace(n: number, size: Size): TranslatedPlace {
+  protected operandPlace(n: number, part: Size): TranslatedPlace {
     const known = this.places.get(n)
     if (known !== undefined) return known
+    const size = this.operandSize(n) === 256 ? 256 : part
     const linear = this.let(this.linear(n))
-    if (size === 128 && this.isVector(n) && this.sample.row.attributes.unaligned !== true) {
-      this.raiseIf(this.ne(this.and(linear, this.i64(15)), this.i64(0)), 13, 0)
+    if (size >= 128 && this.isVector(n) && requiresAlignment(this.sample.row)) {
+      this.raiseIf(this.ne(this.and(linear, this.i64(size / 8 - 1)), this.i64(0)), 13, 0)
     }
     const access = this.sample.definition.access[n]
     const place = this.place(linear, size, access === 'rw' ? 'modify' : access === 'w' ? 'write' : 'read')

@@ -92,13 +92,7 @@ export class InterpreterOps extends ControlEmitter {
 
   private leaveIfResynchronised(outcome: number): void {
     const { f, site } = this
-    const mayYield = this.control === undefined
-    f.get(outcome).i32(HelperOutcome.RESYNC).op(mayYield ? W.i32_ge_u : W.i32_eq).if()
-    if (mayYield) {
-      f.get(outcome).i32(HelperOutcome.YIELD).op(W.i32_eq).if().get(site.cpu)
-      this.nextIp().emit(f)
-      f.memory(W.i64_store, Slot.RIP).end()
-    }
+    f.get(outcome).i32(HelperOutcome.RESYNC).op(W.i32_eq).if()
     f.get(site.cpu).i32(ExitCode.RESYNC).memory(W.i32_store, Slot.EXIT_CODE)
     this.leave()
     f.end()

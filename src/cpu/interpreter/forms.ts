@@ -124,9 +124,12 @@ function placeName(operand: OperandSpec, sample: FormSample, shape: Shape): stri
     case 'E': case 'W': case 'Q':
       return shape.address === AddressClass.NONE ? `${operand.method === 'E' ? 'rm' : operand.method === 'W' ? 'xm' : 'mm'}${bits}` : memory
     case 'R': case 'Z': return `rm${bits}`
+    case 'B': return `rv${bits}`
     case 'G': return `reg${bits}`
     case 'V': return `x${bits}`
     case 'U': return `xm${bits}`
+    case 'H': return `xv${bits}`
+    case 'L': return `xi${bits}`
     case 'P': return `mmreg${bits}`
     case 'N': return `mm${bits}`
     case 'X': case 'Y': return `${operand.method}${bits}`

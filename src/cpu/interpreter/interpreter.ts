@@ -9,10 +9,9 @@ import { recordFault } from '../mmu/faults.ts'
 import { AccessKind } from '../mmu/mmu.ts'
 import { ExitCode, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
-import { Flag } from '../state/flags.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { Helper } from '../helpers.ts'
-import { HelperOutcome } from '../system/outcome.ts'
+import { isEventDue } from '../system/events.ts'
 import type { Processor } from '../system/processor.ts'
 import { segmentedLinear } from '../system/segmentation.ts'
 import { CodeCache, addToLinear } from './code-cache.ts'
@@ -36,7 +35,7 @@ export const Stop = {
   BUDGET: 0,
   /** An exception is recorded in the slot, to be delivered. */
   EXCEPTION: 1,
-  /** A helper changed what the engine depends on. */
+  /** A helper changed what the engine depends on, or an event is due before the next instruction. */
   RESYNC: 2,
 } as const
 export type StopCode = (typeof Stop)[keyof typeof Stop]
@@ -73,7 +72,10 @@ export class Interpreter {
   /** Slot.RIP was set on the way out: the record that was left says nothing. */
   private pointerIsSet = false
   private readonly place = { page: 0, offset: 0, linearLow: 0, linearHigh: 0 }
-  /** The last `step` was an iteration of a repeated instruction that goes on. */
+  /** Budget taken from the run loop, so that it comes back before the next instruction. */
+  private withheld = 0
+  private yields = false
+  /** What ran last was an iteration of a repeated instruction that goes on: Slot.RIP is its own. */
   repeats = false
   /** Instructions retired since the engine was made. A repeated string instruction retires once, at its end. */
   retired = 0
@@ -123,7 +125,7 @@ export class Interpreter {
       record = this.runRecords(this.state.slot, record, left)
       const exit = this.leave(record, left)
       if (exit === ExitCode.EXCEPTION) return Stop.EXCEPTION
-      if (exit === ExitCode.RESYNC) return Stop.RESYNC
+      if (exit === ExitCode.RESYNC || this.yields) return Stop.RESYNC
       if (exit === ExitCode.BUDGET) return Stop.BUDGET
       left = this.remaining
       if (left <= 0) return Stop.BUDGET
@@ -147,9 +149,8 @@ export class Interpreter {
     this.setRipPage(this.ripLow, this.ripHigh, this.place.offset)
     const record = this.runRecords(this.state.slot, this.stepArea, RECORD_SIZE)
     const exit = this.leave(record, RECORD_SIZE)
-    this.repeats = exit === ExitCode.BUDGET && record >>> 0 === this.stepArea
     if (exit === ExitCode.EXCEPTION) return Stop.EXCEPTION
-    return exit === ExitCode.RESYNC ? Stop.RESYNC : Stop.BUDGET
+    return exit === ExitCode.RESYNC || this.yields ? Stop.RESYNC : Stop.BUDGET
   }
 
   /** Forgets all decoded code, after guest memory or the state was changed from outside. */
@@ -168,9 +169,16 @@ export class Interpreter {
       memory: pool.memory,
       access: (low: number, high: number, word: number, record: number): number =>
         mmu.access(low, high, word & 0xff, (word >>> ACCESS_KIND_SHIFT) | this.stackAccess(record >>> 0)),
-      commitSlowStores: (): void => mmu.commitSlowStores(),
-      helper: (number: number): number => this.outcomeOf(helpers[number](processor)),
-      lookup: (low: number, high: number): number => this.lookup(low, high),
+      commitSlowStores: (): void => {
+        mmu.commitSlowStores()
+        this.yieldIfDue()
+      },
+      helper: (number: number): number => {
+        const outcome = helpers[number](processor)
+        this.yieldIfDue()
+        return outcome
+      },
+      lookup: (low: number, high: number): number => this.lookup(low, this.context.codeSize === 64 ? high : 0),
       checkSegment: (segment: number, offset: number, word: number): number =>
         Number(segmentedLinear(processor, segment as SegmentIndex, offset >>> 0, word & 0xff, (word >>> ACCESS_KIND_SHIFT) !== 0) >= 0),
       checkCrossing: (record: number): number => Number(this.checkCrossing(record >>> 0)),
@@ -181,11 +189,15 @@ export class Interpreter {
     return new WebAssembly.Instance(module, { env }).exports
   }
 
-  /** A helper may have made an interrupt possible (STI, POPF, a device's register): it is delivered before the next instruction. */
-  private outcomeOf(outcome: number): number {
-    const { state } = this
-    if (outcome !== HelperOutcome.OK || state.i32[(state.slot + Slot.PENDING) >> 2] === 0) return outcome
-    return (state.i32[(state.slot + Slot.SYSTEM_FLAGS) >> 2] & Flag.IF) !== 0 ? HelperOutcome.YIELD : outcome
+  /**
+   * A helper, or a store to a device's register, may have made an interrupt possible: it is delivered before the next instruction. The
+   * loop looks at what is left behind every outlined handler, so it is left with this instruction only.
+   */
+  private yieldIfDue(): void {
+    if (!isEventDue(this.state)) return
+    this.withheld += this.remaining - RECORD_SIZE
+    this.state.i32[(this.state.slot + Slot.BUDGET) >> 2] = RECORD_SIZE
+    this.yields = true
   }
 
   // Between runs.
@@ -200,7 +212,7 @@ export class Interpreter {
     if (this.contexts.full) this.flush()
     this.context = this.contexts.current(this.state)
     this.jumps.claim(this.state.slotU32(Slot.CONTEXT), this.context.id)
-    this.pointerIsSet = false
+    this.pointerIsSet = this.yields = false
   }
 
   /** Counts what was run, and works out Slot.RIP from the record that comes next. Returns the exit code. */
@@ -208,7 +220,8 @@ export class Interpreter {
     const record = returned >>> 0
     const { state } = this
     const code = this.exitCode
-    let executed = (given - this.remaining) >> RECORD_SHIFT
+    let executed = (given - this.remaining - this.withheld) >> RECORD_SHIFT
+    this.withheld = 0
     if (this.pointerIsSet) {
       const handler = state.u16[record >>> 1]
       if (handler !== Pseudo.GOTO_PAGE && handler !== Pseudo.ENTER) executed++
@@ -217,6 +230,8 @@ export class Interpreter {
     this.executed += executed
     this.retired += executed - this.takeRepeats()
     this.pointerIsSet = false
+    this.repeats = code === ExitCode.BUDGET && this.state.slotU32(Slot.REPEATING) !== 0
+    this.state.setSlotU32(Slot.REPEATING, 0)
     return code
   }
 
@@ -264,7 +279,7 @@ export class Interpreter {
     const record = this.cache.find(this.place, this.context)
     if (record === 0) return this.fail(low, high, ExitCode.EXCEPTION)
     this.setRipPage(low, high, this.place.offset)
-    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record, global)
+    this.jumps.fill(this.state.slotU32(Slot.CONTEXT), low, high, record, this.place.offset, global)
     return record
   }
 
@@ -334,7 +349,7 @@ export class Interpreter {
   private checkCrossing(record: number): boolean {
     this.setRipFrom(record)
     const low = this.context.codeSize === 64 ? this.ripLow : (this.ripLow + this.context.base) | 0
-    return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0)
+    return this.cache.crossingStillHolds(record, low, this.context.codeSize === 64 ? this.ripHigh : 0, this.context)
   }
 }
 

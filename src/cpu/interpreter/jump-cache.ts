@@ -1,12 +1,14 @@
 /**
  * The jump cache: where a computed or far branch goes, without leaving WebAssembly. One table in each translation context, direct-
- * mapped by instruction pointer: tag (u64), record (u32). It is derived from translations, so it follows the TLB's flushes.
+ * mapped by instruction pointer: tag (u64), record (u32), offset of the instruction in its page (u32). It is derived from translations, so it follows the TLB's flushes.
  */
 import type { Tlb } from '../mmu/tlb.ts'
-import { Block, CONTEXT_COUNT, Context, TLB_ENTRIES, TLB_ENTRY_SIZE } from '../state/layout.ts'
+import { Block, CONTEXT_COUNT, Context, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE } from '../state/layout.ts'
 
 const INVALID = 0xffffffff
 const MAXIMUM_PAGES = 16384
+/** A context with more entries than this is emptied as a whole. */
+const MAXIMUM_JOURNAL = 2048
 
 export class JumpCache {
   private readonly words: Uint32Array
@@ -15,8 +17,10 @@ export class JumpCache {
   private readonly pages = new Set<number>()
   /** Code context that each translation context's entries belong to. */
   private readonly owners = new Int32Array(CONTEXT_COUNT).fill(-1)
-  /** For each translation context: it has entries, and some that lead to pages that are not global. */
-  private readonly filled = new Uint8Array(CONTEXT_COUNT).fill(1)
+  /** For each translation context: how many entries were filled since its flush, where the first of them are, and whether some lead to pages
+   * that are not global. */
+  private readonly filled = new Float64Array(CONTEXT_COUNT).fill(Infinity)
+  private readonly journals = Array.from({ length: CONTEXT_COUNT }, () => new Uint32Array(MAXIMUM_JOURNAL))
   private readonly mixed = new Uint8Array(CONTEXT_COUNT)
 
   constructor(words: Uint32Array, block: number, tlb: Tlb) {
@@ -30,15 +34,18 @@ export class JumpCache {
   }
 
   /** Remembers that the instruction pointer (halves) leads to `record` in the context at `context`; `global`: so does every address space. */
-  fill(context: number, low: number, high: number, record: number, global: boolean): void {
+  fill(context: number, low: number, high: number, record: number, pageOffset: number, global: boolean): void {
     if (this.pages.size >= MAXIMUM_PAGES) this.flush()
-    const at = (context + Context.JUMP_CACHE + ((low ^ (low >>> 12)) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 2
+    const at = (context + Context.JUMP_CACHE + ((low ^ (low >>> 12)) & (JUMP_CACHE_ENTRIES - 1)) * JUMP_CACHE_ENTRY_SIZE) >>> 2
     this.words[at] = low
     this.words[at + 1] = high
     this.words[at + 2] = record
+    this.words[at + 3] = pageOffset
     this.pages.add(pageNumber(low, high))
     const index = this.indexOf(context)
-    this.filled[index] = 1
+    const count = this.filled[index]
+    if (count < MAXIMUM_JOURNAL) this.journals[index][count] = at
+    this.filled[index] = count + 1
     if (!global) this.mixed[index] = 1
   }
 
@@ -66,10 +73,17 @@ export class JumpCache {
   }
 
   private flushContext(index: number): void {
-    if (this.filled[index] === 0) return
+    const count = this.filled[index]
     this.filled[index] = this.mixed[index] = 0
-    const from = (this.block + Block.CONTEXTS + index * Context.SIZE + Context.JUMP_CACHE) >>> 2
-    this.words.fill(INVALID, from, from + ((TLB_ENTRIES * TLB_ENTRY_SIZE) >>> 2))
+    if (count > MAXIMUM_JOURNAL) {
+      const from = (this.block + Block.CONTEXTS + index * Context.SIZE + Context.JUMP_CACHE) >>> 2
+      this.words.fill(INVALID, from, from + ((JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE) >>> 2))
+      return
+    }
+    for (let n = 0; n < count; n++) {
+      const at = this.journals[index][n]
+      this.words[at] = this.words[at + 1] = INVALID
+    }
   }
 
   /** Entries are keyed by instruction pointer; outside 64-bit mode with a CS.base they may lie in any page. */

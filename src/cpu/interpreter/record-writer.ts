@@ -1,7 +1,9 @@
 /** Turns decoded instructions into records: chooses the handler and lays out what it reads. */
+import { immediateRegister } from '../decode/instruction.ts'
 import type { Instruction } from '../decode/instruction.ts'
 import { rowOperands } from '../isa/operands.ts'
 import type { OperandSpec } from '../isa/operands.ts'
+import { isVex } from '../isa/row.ts'
 import type { Row } from '../isa/row.ts'
 import { rows } from '../isa/rows.ts'
 import { Gpr, Segment, Slot } from '../state/layout.ts'
@@ -29,7 +31,7 @@ export const Flow = {
 } as const
 
 /** Which part of the FPU state the row needs: see CodeContext. */
-const Unit = { NONE: 0, X87: 1, WAIT: 2, MMX: 3, SSE: 4 } as const
+const Unit = { NONE: 0, X87: 1, WAIT: 2, MMX: 3, SSE: 4, AVX: 5 } as const
 
 interface RowPlan {
   readonly base: number
@@ -38,10 +40,12 @@ interface RowPlan {
   readonly viaModRm: boolean
   readonly reg: FillCode
   readonly rm: FillCode
+  readonly vvvv: FillCode
   readonly branches: boolean
   readonly offsetInCode: boolean
   readonly shifts: boolean
   readonly pops: boolean
+  readonly gathers: boolean
   readonly flow: number
   readonly unit: number
   readonly protectedOnly: boolean
@@ -84,6 +88,7 @@ export class RecordWriter {
       case Unit.WAIT: return context.wait
       case Unit.MMX: return context.mmx
       case Unit.SSE: return context.sse
+      case Unit.AVX: return context.avx
       default: return 0
     }
   }
@@ -92,28 +97,31 @@ export class RecordWriter {
   formOf(instruction: Instruction): number {
     const plan = this.plans[instruction.row]
     const address = plan.addresses ? addressClass(instruction, plan.viaModRm) : AddressClass.NONE
-    return plan.base + this.shape(instruction, plan, address, 0)
+    return plan.base + this.shape(instruction, plan, address, false)
   }
   get formCount(): number { return this.handlers.length }
 
   /**
    * Writes the record at `at`. `offset` is the instruction's place in its page, `target` where its branch goes, relative to the page.
-   * A branch inside the page still needs its LINK.
+   * A branch that is not `far` still needs its LINK.
    */
-  write(at: number, instruction: Instruction, offset: number, target: number): void {
+  write(at: number, instruction: Instruction, offset: number, target: number, far: boolean): void {
     const plan = this.plans[instruction.row]
     const { u16, i32 } = this
     const half = at >>> 1
     const word = at >>> 2
     const address = plan.addresses ? addressClass(instruction, plan.viaModRm) : AddressClass.NONE
     normalise(instruction, plan)
-    u16[half + (Record.HANDLER >> 1)] = this.handlers[plan.base + this.shape(instruction, plan, address, target)]
+    u16[half + (Record.HANDLER >> 1)] = this.handlers[plan.base + this.shape(instruction, plan, address, far)]
     this.u8[at + Record.LENGTH] = instruction.length
     this.u8[at + Record.SCALE] = instruction.scale | (instruction.addressSize === 16 ? 0x80 : 0)
     u16[half + (Record.REG >> 1)] = this.register(plan.reg, instruction.reg, instruction.rex)
     u16[half + (Record.RM >> 1)] = this.register(plan.rm, instruction.rm, instruction.rex)
     this.writeAddress(half, word, instruction, offset)
-    i32[word + (Record.LINK >> 2)] = instruction.immediate2
+    if (plan.vvvv !== Fill.NONE) {
+      u16[half + (Record.VVVV >> 1)] = this.register(plan.vvvv, instruction.vvvv, true)
+      u16[half + (Record.IMMEDIATE_REGISTER >> 1)] = this.register(Fill.XMM, immediateRegister(instruction), true)
+    } else i32[word + (Record.LINK >> 2)] = instruction.immediate2
     u16[half + (Record.PAGE_OFFSET >> 1)] = offset
     if (plan.branches) this.writeImmediate(word, target, target >> 31)
     else if (plan.offsetInCode) this.writeImmediate(word, instruction.displacement, instruction.displacementHigh)
@@ -149,12 +157,12 @@ export class RecordWriter {
   }
 
   /** The same as `shapeIndex` of form.ts, without an object. */
-  private shape(instruction: Instruction, plan: RowPlan, address: AddressClassCode, target: number): number {
+  private shape(instruction: Instruction, plan: RowPlan, address: AddressClassCode, far: boolean): number {
     const size = instruction.operandSize
     const sizeIndex = size === 8 ? 0 : size === 16 ? 1 : size === 32 ? 2 : 3
     const legacy = instruction.codeSize === 64 ? 0 : 2
     const lock = instruction.lock ? 1 : 0
-    return ((extraOf(instruction, plan, target) * 6 + address) * 4 + sizeIndex) * 4 + legacy + lock
+    return ((extraOf(instruction, plan, far) * 6 + address) * 4 + sizeIndex) * 4 + legacy + lock
   }
 }
 
@@ -164,13 +172,12 @@ function segmentPlace({ codeSize, segment }: Instruction): number {
   return segment === Segment.SS ? Slot.STACK_ZERO : Slot.ZERO
 }
 
-function extraOf(instruction: Instruction, plan: RowPlan, target: number): number {
-  const far = target < 0 || target > 4095 ? 1 : 0
+function extraOf(instruction: Instruction, plan: RowPlan, far: boolean): number {
   switch (plan.extra) {
     case 'none': return 0
     case 'condition': return instruction.condition
-    case 'condition-branch': return instruction.condition + far * 16
-    case 'branch': return far
+    case 'condition-branch': return instruction.condition + (far ? 16 : 0)
+    case 'branch': return Number(far)
     case 'repeat': return instruction.repeat
     case 'shift': return instruction.immediate === 0 ? 1 : 0
   }
@@ -179,6 +186,11 @@ function extraOf(instruction: Instruction, plan: RowPlan, target: number): numbe
 /** Folds what is the same for every engine into the operands. */
 function normalise(instruction: Instruction, plan: RowPlan): void {
   if (plan.shifts) instruction.immediate &= instruction.operandSize === 64 ? 63 : 31
+  if (plan.gathers) {
+    instruction.immediate = instruction.index | instruction.scale << 4
+    instruction.index = -1
+    instruction.scale = 0
+  }
   // POP computes a destination address after the stack pointer has moved.
   if (plan.pops && instruction.mod !== 3 && instruction.base === Gpr.RSP) {
     instruction.displacement = (instruction.displacement + instruction.operandSize / 8) | 0
@@ -197,10 +209,12 @@ function planRow(row: Row, base: number): RowPlan {
     viaModRm: byMethod('EMWQ') !== undefined,
     reg: fillOf(byMethod('GVPSCD')),
     rm: fillOf(rmOperand),
+    vvvv: fillOf(byMethod('HB')),
     branches: operands[0]?.method === 'J',
     offsetInCode: byMethod('O') !== undefined,
     shifts: extra === 'shift',
     pops: row.mnemonic === 'POP',
+    gathers: row.attributes.gathers === true,
     flow: flowOf(row, operands),
     unit: unitOf(row, operands),
     protectedOnly: row.attributes.protectedOnly === true,
@@ -209,8 +223,8 @@ function planRow(row: Row, base: number): RowPlan {
 
 function fillOf(operand: OperandSpec | undefined): FillCode {
   if (operand === undefined) return Fill.NONE
-  if ('GERZ'.includes(operand.method)) return operand.type === 'b' ? Fill.GPR8 : Fill.GPR
-  if ('VWU'.includes(operand.method)) return Fill.XMM
+  if ('GBERZ'.includes(operand.method)) return operand.type === 'b' ? Fill.GPR8 : Fill.GPR
+  if ('VWUHL'.includes(operand.method)) return Fill.XMM
   return 'PQN'.includes(operand.method) ? Fill.MMX : Fill.NUMBER
 }
 
@@ -221,6 +235,7 @@ function flowOf(row: Row, operands: readonly OperandSpec[]): number {
 }
 
 function unitOf(row: Row, operands: readonly OperandSpec[]): number {
+  if (isVex(row)) return row.attributes.feature?.startsWith('BMI') === true ? Unit.NONE : Unit.AVX
   if (operands.some((operand) => 'VWU'.includes(operand.method)) || row.mnemonic === 'LDMXCSR' || row.mnemonic === 'STMXCSR') return Unit.SSE
   if (operands.some((operand) => 'PQN'.includes(operand.method)) || row.mnemonic === 'EMMS') return Unit.MMX
   if (row.mnemonic === 'FWAIT') return Unit.WAIT

@@ -22,10 +22,14 @@ export const Record = {
   INDEX: 10,
   /** Displacement; relative to the code page's start where the base is RIP_PAGE (i32). A far pointer's selector. */
   DISPLACEMENT: 12,
-  /** Immediate (i64). A branch: target minus RIP_PAGE. A moffs operand: the offset. */
+  /** Immediate (i64). A gather: number of the index register | scale << 4. A branch: target minus RIP_PAGE. A moffs operand: the offset. */
   IMMEDIATE: 16,
   /** A branch inside its page: address of the target's record, or of a LINK record (u32). Else a second immediate. */
   LINK: 24,
+  /** VEX.vvvv's register, of instructions that then have no other use for LINK (u16). */
+  VVVV: 24,
+  /** The register in the immediate's upper half (u16). */
+  IMMEDIATE_REGISTER: 26,
   /** Where the instruction starts in its page (u16). */
   PAGE_OFFSET: 28,
   /** Address of the effective segment's base in the slot; if it is known to be zero Slot.ZERO's, or Slot.STACK_ZERO's for SS (u16). */

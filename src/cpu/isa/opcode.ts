@@ -20,14 +20,19 @@ export interface OpcodePattern {
   readonly rm?: number
   /** Needs REX.W set, or REX.B clear. */
   readonly rex?: 'w1' | 'b0'
+  /** A VEX prefix with these values of L and W (`undefined`: both). */
+  readonly vex?: { readonly length: 128 | 256 | undefined; readonly w: 0 | 1 | undefined }
 }
 
 const PREFIXES: readonly string[] = ['NP', 'NFx', '66', 'F3', 'F2']
 const MAPS: readonly string[] = ['', '0F', '0F 38', '0F 3A']
 
+const VEX_MAPS: readonly string[] = ['', '0F', '0F38', '0F3A']
+
 /** The pattern of a row's `opcode`. */
 export function parseOpcode(row: Row): OpcodePattern {
   const tokens = row.opcode.split(' ')
+  if (tokens[0].startsWith('VEX.')) return parseVex(row, tokens)
   const prefix = tokens.length > 1 && PREFIXES.includes(tokens[0]) && isByte(tokens[1]) ? tokens.shift() : 'any'
   const bytes: string[] = []
   while (tokens.length > 0 && isByte(tokens[0])) bytes.push(tokens.shift()!)
@@ -40,6 +45,18 @@ export function parseOpcode(row: Row): OpcodePattern {
     opcode: parseInt(last[1], 16),
     span: last[2] === '+r' ? 8 : last[2] === '+cc' ? 16 : 1,
     ...parseConstraints(row, tokens),
+  }
+}
+
+function parseVex(row: Row, [vex, opcode, ...constraints]: readonly string[]): OpcodePattern {
+  const [, length, prefix, map, w] = vex.split('.')
+  const mapNumber = VEX_MAPS.indexOf(map)
+  const known = ['128', '256', 'LIG'].includes(length) && ['NP', '66', 'F3', 'F2'].includes(prefix) && ['W0', 'W1', 'WIG'].includes(w)
+  if (!known || mapNumber < 1 || !/^[0-9A-F]{2}$/.test(opcode)) return unreachable(`opcode ${row.opcode} in the opcode table`)
+  return {
+    prefix: prefix as MandatoryPrefix, map: mapNumber as OpcodeMap, opcode: parseInt(opcode, 16), span: 1,
+    vex: { length: length === 'LIG' ? undefined : length === '256' ? 256 : 128, w: w === 'WIG' ? undefined : w === 'W1' ? 1 : 0 },
+    ...parseConstraints(row, constraints),
   }
 }
 

@@ -5,26 +5,27 @@ import type { Row } from './row.ts'
 
 /**
  * Where an operand is:
- *   - general registers: `E` ModRM.rm or memory, `G` ModRM.reg, `R` ModRM.rm (register only), `Z` opcode, `register` fixed;
+ *   - general registers: `E` ModRM.rm or memory, `G` ModRM.reg, `B` VEX.vvvv, `R` ModRM.rm (register only), `Z` opcode, `register` fixed;
  *   - memory: `M` ModRM (memory only), `O` offset in the instruction, `X` DS:rSI, `Y` ES:rDI;
- *   - vector registers: `V` ModRM.reg, `W` ModRM.rm or memory, `U` ModRM.rm (register only); MMX: `P`, `Q`, `N` in the same order;
+ *   - vector registers: `V` ModRM.reg, `W` ModRM.rm or memory, `U` ModRM.rm (register only), `H` VEX.vvvv, `L` bits 4 to 7 of the
+ *     immediate; MMX: `P`, `Q`, `N` in the order of the first three;
  *   - segment (`S`), control (`C`) and debug (`D`) registers: ModRM.reg; a fixed segment register has `register`;
  *   - x87 stack: `ST`, ModRM.rm or fixed in `register`;
  *   - in the instruction: `I` immediate, `J` relative to the next instruction, `A` far pointer, `constant`.
  */
 export type OperandMethod =
-  | 'E' | 'G' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N'
+  | 'E' | 'G' | 'B' | 'R' | 'Z' | 'register' | 'M' | 'O' | 'X' | 'Y' | 'V' | 'W' | 'U' | 'H' | 'L' | 'P' | 'Q' | 'N'
   | 'S' | 'C' | 'D' | 'ST' | 'I' | 'J' | 'A' | 'constant'
 
 /**
  * What it holds: `b` `w` `d` `q` `dq` 8 to 128 bits; `v` operand size; `z` operand size but at most 32; `y` 32, or 64 when the
- * operand size is 64; `p` far pointer; `a` pair for BOUND; `s` pseudo-descriptor; `ps` `pd` packed (128) and `ss` `sd` scalar
- * floating point; `t` 80 bits; `env` and `fsave` x87 environment and state; `fx` FXSAVE area; `none` an address only, or an area
- * of varying size.
+ * operand size is 64; `p` far pointer; `a` pair for BOUND; `s` pseudo-descriptor; `ps` `pd` packed (128, or the vector length) and `ss`
+ * `sd` scalar floating point; `qq` 256 bits, `x` the vector length; `t` 80 bits; `env` and `fsave` x87 environment and state; `fx`
+ * FXSAVE area; `none` an address only, or an area of varying size.
  */
 export type OperandType =
   | 'b' | 'w' | 'd' | 'q' | 'dq' | 'v' | 'z' | 'y' | 'p' | 'a' | 's'
-  | 'ps' | 'pd' | 'ss' | 'sd' | 't' | 'env' | 'fsave' | 'fx' | 'none'
+  | 'ps' | 'pd' | 'x' | 'qq' | 'ss' | 'sd' | 't' | 'env' | 'fsave' | 'fx' | 'none'
 
 export interface OperandSpec {
   readonly method: OperandMethod
@@ -34,6 +35,8 @@ export interface OperandSpec {
   readonly constant?: number
   /** An immediate that is sign-extended to the operand size. */
   readonly signExtended?: boolean
+  /** The row's vector length is 256 bits, and this operand has it. */
+  readonly wide?: boolean
 }
 
 const fixedOperands: Readonly<Record<string, OperandSpec>> = {
@@ -54,14 +57,18 @@ const fixedOperands: Readonly<Record<string, OperandSpec>> = {
   M: { method: 'M', type: 'none' },
 }
 
-const METHODS = 'EGRZMOXYVWUPQNSCDIJA'
+const METHODS = 'EGBRZMOXYVWUHLPQNSCDIJA'
 const TYPES = new Set<string>(
-  ['b', 'w', 'd', 'q', 'dq', 'v', 'z', 'y', 'p', 'a', 's', 'ps', 'pd', 'ss', 'sd', 't', 'env', 'fsave', 'fx'],
+  ['b', 'w', 'd', 'q', 'dq', 'v', 'z', 'y', 'p', 'a', 's', 'ps', 'pd', 'x', 'qq', 'ss', 'sd', 't', 'env', 'fsave', 'fx'],
 )
 
 /** The operands of a row, in its order. */
 export function rowOperands(row: Row): readonly OperandSpec[] {
-  return row.operands.map(parseOperand)
+  const wide = row.opcode.startsWith('VEX.256.')
+  return row.operands.map((code) => {
+    const spec = parseOperand(code)
+    return wide && ['x', 'ps', 'pd'].includes(spec.type) ? { ...spec, wide } : spec
+  })
 }
 
 function parseOperand(code: string): OperandSpec {
@@ -83,7 +90,9 @@ export function operandBits(spec: OperandSpec, instruction: Instruction): number
     case 'w': return 16
     case 'd': case 'ss': return 32
     case 'q': case 'sd': return 64
-    case 'dq': case 'ps': case 'pd': return 128
+    case 'dq': return 128
+    case 'ps': case 'pd': case 'x': return spec.wide === true ? 256 : 128
+    case 'qq': return 256
     case 'v': return size
     case 'z': return Math.min(size, 32)
     case 'y': return size === 64 ? 64 : 32
@@ -120,5 +129,5 @@ function isByteOperand(spec: OperandSpec): boolean {
 }
 
 function isVectorOperand(spec: OperandSpec): boolean {
-  return 'VWUPQN'.includes(spec.method)
+  return 'VWUHLPQN'.includes(spec.method)
 }

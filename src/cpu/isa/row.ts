@@ -11,6 +11,10 @@
  * prefix) but neither F3 nor F2. A row without any accepts all three unless a sibling row claims that prefix. Rows may not
  * overlap otherwise.
  *
+ * AVX: `VEX.256.66.0F38.W0 B8` names the vector length (128, 256, or LIG: ignored), the prefix (NP, 66, F3, F2), the map, VEX.W (W0, W1,
+ * or WIG: ignored), and the opcode byte, before constraints as above. In such a row `x`, `ps` and `pd` are operands of the vector
+ * length, and memory operands need not be aligned unless `aligned` says so.
+ *
  * `operands`: SDM codes separated by commas: an addressing method and an operand type (`Ev,Gv`, `Vx,Wx`, `Gv,Ew`, `Jz`, `Ap`,
  * `Ob`), `Zv` for a register in the opcode, `sIb`/`sIz` for an immediate that is sign-extended to the operand size, a register's
  * name (`AL`, `rAX`, `CL`, `DX`, `ST0`), `STi`, or a constant (`1`, `3`). See operands.ts for the methods and types.
@@ -44,6 +48,10 @@ export interface RowAttributes {
   readonly feature?: string
   /** A 16-byte memory operand of this SSE instruction need not be aligned (the others raise #GP). */
   readonly unaligned?: boolean
+  /** The index of the memory operand is a vector register (VSIB), which must be another one than the other two. */
+  readonly gathers?: boolean
+  /** A memory operand of this AVX instruction must be aligned to its size (those of the others need not). */
+  readonly aligned?: boolean
   /**
    * Ends a trace: control does not go on to the next instruction by itself, or decoding must not run ahead (mode or mapping may
    * change).
@@ -54,6 +62,14 @@ export interface RowAttributes {
 /** Makes a row; `operands` is a comma-separated list. */
 export function row(opcode: string, mnemonic: string, operands = '', attributes: RowAttributes = {}): Row {
   return { opcode, mnemonic, operands: operands === '' ? [] : operands.split(','), attributes }
+}
+
+/** Whether the row's encoding has a VEX prefix. */
+export const isVex = (row: Row): boolean => row.opcode.startsWith('VEX.')
+
+/** Whether a vector operand in memory must be aligned to its size. */
+export function requiresAlignment(row: Row): boolean {
+  return isVex(row) ? row.attributes.aligned === true : row.attributes.unaligned !== true
 }
 
 /** Two upper-case hexadecimal digits, as in the opcode maps. */

@@ -1,6 +1,9 @@
 /** The opcode table: every encoding that the processor knows. A row's index here is `Instruction.row`. */
 import { oneByteRows } from './one-byte.ts'
 import { packedIntegerRows } from './packed-integer.ts'
+import { avxFloatRows } from './avx-float.ts'
+import { avxIntegerRows } from './avx-integer.ts'
+import { bitManipulationRows } from './bit-manipulation.ts'
 import type { Row } from './row.ts'
 import { sseRows } from './sse.ts'
 import { systemRows } from './system.ts'
@@ -10,6 +13,7 @@ import { x87Rows } from './x87.ts'
 
 export const rows: readonly Row[] = [
   ...oneByteRows, ...twoByteRows, ...systemRows, ...x87Rows, ...packedIntegerRows, ...sseRows, ...threeByteRows,
+  ...avxFloatRows, ...avxIntegerRows, ...bitManipulationRows,
 ]
 
 /** The distinct operand lists of each mnemonic (`ADD` has `Eb,Gb`, `Ev,Gv`, ...): what its semantics function has to deal with. */

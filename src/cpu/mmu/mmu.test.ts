@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
 import { FrameState } from '../../machine/frame-map.ts'
-import { Block, Context, Slot } from '../state/layout.ts'
+import { Block, Context, Segment, Slot } from '../state/layout.ts'
+import { Attribute } from '../system/mode.ts'
 import { MemoryRig } from '../testing/rig.ts'
 import { AccessKind, tlbLookup } from './mmu.ts'
 import type { FlushScope } from './tlb.ts'
@@ -221,6 +222,7 @@ describe('accesses that no TLB entry serves', () => {
     const rig = new MemoryRig()
     rig.state.setBlockU64(Block.EFER, 0x500n)
     rig.state.setBlockU64(Block.CR0, 0x80000001n)
+    rig.state.setSegmentAttributes(Segment.CS, Attribute.LONG | Attribute.PRESENT)
     rig.mmu.configure()
     expect(rig.mmu.access(0, 0x8000, 1, AccessKind.READ)).toBe(0)
     expect(rig.state.slotU32(Slot.EXIT_VECTOR)).toBe(13)

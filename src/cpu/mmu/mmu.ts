@@ -2,6 +2,7 @@ import { PAGE_MASK, PAGE_SIZE } from '../../base/addresses.ts'
 import { FrameState, frameAddress } from '../../machine/frame-map.ts'
 import type { FrameMap, TranslationObserver } from '../../machine/frame-map.ts'
 import { Block, Context, ContextIndex, Slot, TLB_ENTRIES } from '../state/layout.ts'
+import { is64Bit } from '../system/mode.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import { Vector, recordFault, recordPageFault } from './faults.ts'
 import { FetchTlb } from './fetch-tlb.ts'
@@ -20,9 +21,10 @@ import { Entry, PageFault, PagingMode, Walker } from './walker.ts'
 
 /**
  * What an access does. WRITE is a pure store, whose old bytes are not read from a device; MODIFY reads and writes. STACK, added to
- * any, makes a non-canonical address #SS instead of #GP.
+ * any, makes a non-canonical address #SS instead of #GP. SYSTEM, added to any, is the processor's own access to one of its tables,
+ * whose address has 64 bits in all of long mode; other addresses have 32 in compatibility mode.
  */
-export const AccessKind = { READ: 0, WRITE: 1, MODIFY: 3, STACK: 4 } as const
+export const AccessKind = { READ: 0, WRITE: 1, MODIFY: 3, STACK: 4, SYSTEM: 8 } as const
 const WRITES = 1
 
 /** Data breakpoints, as the slow path consults them. */
@@ -134,6 +136,7 @@ export class Mmu implements TranslationObserver {
     if (failure >= 0) return this.fetchFault(failure | privilege, low, high)
     if (!this.permitsFetch(user)) return this.fetchFault(PageFault.P | privilege, low, high)
     this.walker.markUsed(false)
+    if (this.walker.shift !== 12) this.tlb.noteLargePage(low, high, this.walker.shift)
     const global = this.walker.global && (this.cr4 & 0x80) !== 0
     this.fetches.keep(low, high, user, this.walker.page, global, global ? this.tlb.globalGeneration : this.tlb.generation)
     return this.walker.page
@@ -224,7 +227,7 @@ export class Mmu implements TranslationObserver {
 
   private accessTwoPages(context: number, low: number, high: number, size: number, kind: number): number {
     const nextLow = ((low & ~PAGE_MASK) + PAGE_SIZE) | 0
-    const nextHigh = nextLow === 0 && this.longMode ? (high + 1) | 0 : high
+    const nextHigh = nextLow === 0 && this.isWide(kind) ? (high + 1) | 0 : high
     if (this.longMode && !isCanonical(nextHigh)) return this.nonCanonical(kind)
     const first = this.translate(context, low, high, kind & WRITES)
     if (first < 0) return 0
@@ -232,6 +235,11 @@ export class Mmu implements TranslationObserver {
     if (second < 0) return 0
     if (this.breakpoints !== null) this.breakpoints.check(low, high, size, (kind & WRITES) !== 0)
     return this.slow.twoPages(first, second, low & PAGE_MASK, size, kind)
+  }
+
+  /** Whether the access goes on beyond 4 GiB, or at address 0. */
+  private isWide(kind: number): boolean {
+    return (kind & AccessKind.SYSTEM) !== 0 ? this.longMode : is64Bit(this.state)
   }
 
   /** Guest-physical page of a data access, or -1 with a page fault recorded. Sets accessed and dirty flags. */

@@ -184,7 +184,8 @@ export class Tlb {
     this.zeroSlots.push(slot)
   }
 
-  private noteLargePage(low: number, high: number, shift: number): void {
+  /** A translation through a page of 2^shift bytes is cached, here or by whoever listens to flushes. */
+  noteLargePage(low: number, high: number, shift: number): void {
     this.largeFilled = true
     this.filters[LARGE_SHIFTS.indexOf(shift as 21 | 22 | 30)][filterIndex(low, high, shift)] = 1
   }

@@ -63,6 +63,9 @@ export abstract class Ops extends Values {
   abstract rd(n: number, size?: Size): Value
   /** Writes operand `n` (staged). 32-bit general registers clear their high half; parts of a vector register leave the rest. */
   abstract wr(n: number, value: Value, size?: Size): void
+  /** Bits 128 to 255 of vector operand `n` of 256 bits, of which `rd` and `wr` have the rest; a register may be written so in any case. */
+  abstract rdHigh(n: number): Value
+  abstract wrHigh(n: number, value: Value): void
   /** Translates memory operand `n` for a write now, so that nothing after can fault. No effect on a register. */
   abstract touch(n: number): void
   /** Effective address of memory operand `n`: without the segment base (`LEA`), or linear. */
@@ -70,6 +73,10 @@ export abstract class Ops extends Values {
   abstract linear(n: number): Value
   /** The number of register operand `n` (as decoded, I32): for helpers. */
   abstract registerNumber(n: number): Value
+  /** The segment of the memory operand, as a number (I32); in 64-bit mode any but SS, FS and GS may be another. */
+  abstract memorySegment(): Value
+  /** Of a gather: the number of the vector register that indexes memory, and from bit 4 on the shift count of its lanes (I32). */
+  abstract vectorIndex(): Value
   /** Second immediate (I32): ENTER's level, a far pointer's selector. */
   abstract immediate2(): Value
 
@@ -79,6 +86,8 @@ export abstract class Ops extends Values {
   abstract setReg(register: number, size: OperandSize, value: Value): void
   abstract xmm(register: number): Value
   abstract setXmm(register: number, value: Value): void
+  /** Bits 128 to 255 of a YMM register (staged). */
+  abstract setXmmHigh(register: number, value: Value): void
   /** A field of the slot, zero-extended, and its staged write. */
   abstract field(name: FieldName): Value
   abstract setField(name: FieldName, value: Value): void
@@ -150,7 +159,7 @@ export abstract class Ops extends Values {
    */
   abstract fold(count: Value, initial: Value, step: (n: Value, before: Value) => Value): Value
   /**
-   * Calls a TypeScript helper now, with up to four arguments (I32, I64 or V128). A helper that changes state comes after everything
+   * Calls a TypeScript helper now, with up to eight arguments (I32, I64 or V128). A helper that changes state comes after everything
    * that can fault. If it reports a fault nothing is committed.
    */
   abstract helper(name: string, args: readonly Value[], options?: HelperOptions): Value

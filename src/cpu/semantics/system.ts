@@ -239,12 +239,14 @@ for (const [mnemonic, name, access, bytes] of [
 const MXCSR_RESERVED = ~0xffff
 const GENERAL_PROTECTION = 13
 
-define('LDMXCSR', 'r', (o) => {
-  const value = o.let(o.rd(0))
-  o.raiseIf(o.ne(o.and(value, o.i32(MXCSR_RESERVED)), o.i32(0)), GENERAL_PROTECTION, 0)
-  o.setField('MXCSR', value)
-})
-define('STMXCSR', 'w', (o) => o.wr(0, o.field('MXCSR')))
+for (const v of ['', 'V']) {
+  define(`${v}LDMXCSR`, 'r', (o) => {
+    const value = o.let(o.rd(0))
+    o.raiseIf(o.ne(o.and(value, o.i32(MXCSR_RESERVED)), o.i32(0)), GENERAL_PROTECTION, 0)
+    o.setField('MXCSR', value)
+  })
+  define(`${v}STMXCSR`, 'w', (o) => o.wr(0, o.field('MXCSR')))
+}
 
 /** Nothing to flush, but the address must be readable. */
 for (const mnemonic of ['CLFLUSH', 'CLFLUSHOPT', 'CLWB']) {

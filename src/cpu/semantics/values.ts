@@ -7,8 +7,8 @@ import { ValueType, W } from '../wasm/opcodes.ts'
 import type { ValueTypeCode } from '../wasm/opcodes.ts'
 import type { OperandSize } from '../decode/instruction.ts'
 
-/** Sizes of memory accesses and registers, in bits. */
-export type Size = OperandSize | 128
+/** Sizes of memory accesses and registers, in bits. A value has at most 128: 256 are two of them. */
+export type Size = OperandSize | 128 | 256
 
 export interface Value {
   /** The carrier: I32 for 8, 16 and 32 bits (zero-extended unless an operation says otherwise), I64, V128, F32 or F64. */
@@ -23,7 +23,7 @@ export interface Value {
 const { I32, I64, V128, F32, F64 } = ValueType
 
 /** The carrier of a size. */
-export const carrier = (size: Size): ValueTypeCode => (size === 128 ? V128 : size === 64 ? I64 : I32)
+export const carrier = (size: Size): ValueTypeCode => (size >= 128 ? V128 : size === 64 ? I64 : I32)
 
 /** Binary integer operations that exist for both carriers, by name. */
 export type BinaryName = 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor' | 'shl' | 'shr_u' | 'shr_s' | 'rotl' | 'rotr'

@@ -10,6 +10,7 @@ export interface FloatFormat {
   readonly wrap: number
 }
 
+export const BINARY16: FloatFormat = { precision: 11, minimumExponent: -14, maximumExponent: 15, wrap: 0 }
 export const BINARY32: FloatFormat = { precision: 24, minimumExponent: -126, maximumExponent: 127, wrap: 0 }
 export const BINARY64: FloatFormat = { precision: 53, minimumExponent: -1022, maximumExponent: 1023, wrap: 0 }
 export const EXTENDED: FloatFormat = { precision: 64, minimumExponent: -16382, maximumExponent: 16383, wrap: 24576 }
@@ -35,6 +36,19 @@ function setDenormal(n: FloatNumber, sign: number, exponent: number, hi: number,
   n.set(Category.FINITE, sign, exponent, hi, lo)
   normalise(n)
   n.denormal = true
+}
+
+/** Takes apart the 16 bits of a binary16. */
+export function unpackBinary16(n: FloatNumber, bits: number): void {
+  const sign = (bits >>> 15) & 1
+  const exponent = (bits >>> 10) & 0x1f
+  const hi = (bits & 0x3ff) << 21
+  if (exponent === 0) {
+    if (hi === 0) n.setZero(sign)
+    else setDenormal(n, sign, -14, hi, 0, false)
+  } else if (exponent !== 31) n.set(Category.FINITE, sign, exponent - 15, hi | INTEGER_BIT, 0)
+  else if (hi === 0) n.setInfinity(sign)
+  else setNan(n, sign, hi, 0)
 }
 
 /** Takes apart the 32 bits of a binary32. */
@@ -83,6 +97,15 @@ export function unpackInteger(n: FloatNumber, lo: number, hi: number): void {
   if ((hi | 0) >= 0) n.set(Category.FINITE, 0, 63, hi | 0, lo | 0)
   else n.set(Category.FINITE, 1, 63, (~hi + (lo === 0 ? 1 : 0)) | 0, -lo | 0)
   normalise(n)
+}
+
+/** The 16 bits of a number that was rounded to BINARY16 (or a NaN, quieted). */
+export function packBinary16(n: FloatNumber): number {
+  const sign = n.sign << 15
+  if (n.category === Category.ZERO) return sign
+  if (n.category !== Category.FINITE) return sign | 0x7c00 | ((n.hi >>> 21) & 0x3ff)
+  if (n.exponent < -14) return sign | (n.hi >>> 21 >>> (-14 - n.exponent))
+  return sign | ((n.exponent + 15) << 10) | ((n.hi >>> 21) & 0x3ff)
 }
 
 /** The 32 bits, as an unsigned number, of a number that was rounded to BINARY32 (or a NaN, quieted). */

@@ -18,7 +18,8 @@ export {
 export {
   binary32To64, binary32ToInteger, binary64To32, binary64ToInteger, integerTo32, integerTo64, round32, round64,
 } from './sse-convert.ts'
-export { fused32, fused64, FusedSign } from './sse-fused.ts'
+export { fusedLanes32, fusedLanes64, FusedSign } from './sse-fused.ts'
+export { binary16To32, binary32To16 } from './sse-half.ts'
 export { SseOperation } from './sse-lanes.ts'
 export type { SseOperationCode } from './sse-lanes.ts'
 export { Mxcsr, SseStatus } from './sse-status.ts'

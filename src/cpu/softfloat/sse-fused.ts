@@ -40,3 +40,22 @@ export function fused64(
   packBinary64(result, words, to)
   status.endLane()
 }
+
+/** Lanes of VFMADDPS and its like. Odd lanes have signs of their own: VFMADDSUB subtracts in even lanes, VFMSUBADD in odd ones. */
+export function fusedLanes32(
+  signs: readonly [number, number], words: Uint32Array, to: number, x: number, y: number, z: number, count: number, status: SseStatus,
+): void {
+  for (let lane = 0; lane < count; lane++) {
+    words[to + lane] = fused32(signs[lane & 1], words[x + lane], words[y + lane], words[z + lane], status)
+  }
+}
+
+/** As `fusedLanes32`, for binary64 lanes. */
+export function fusedLanes64(
+  signs: readonly [number, number], words: Uint32Array, to: number, x: number, y: number, z: number, count: number, status: SseStatus,
+): void {
+  for (let lane = 0; lane < count; lane++) {
+    const at = lane * 2
+    fused64(signs[lane & 1], words, to + at, x + at, y + at, z + at, status)
+  }
+}

@@ -9,7 +9,8 @@ import {
 import {
   binary32To64, binary32ToInteger, binary64To32, binary64ToInteger, integerTo32, integerTo64, round32, round64,
 } from './sse-convert.ts'
-import { fused32, fused64 } from './sse-fused.ts'
+import { fused32, fused64, fusedLanes32, fusedLanes64 } from './sse-fused.ts'
+import { binary16To32, binary32To16 } from './sse-half.ts'
 import { SseOperation } from './sse-lanes.ts'
 import type { SseOperationCode } from './sse-lanes.ts'
 import { SseStatus } from './sse-status.ts'
@@ -79,7 +80,7 @@ runs.roundss = immediate => { words[TO] = round32(immediate, words[B], status) }
 runs.roundps = immediate => lanes(4, lane => { words[TO + lane] = round32(immediate, words[B + lane], status) })
 runs.roundsd = immediate => round64(immediate, words, TO, B, status)
 runs.roundpd = immediate => lanes(2, lane => round64(immediate, words, TO + lane * 2, B + lane * 2, status))
-runs.dpps = immediate => dotProduct32(immediate, words, TO, A, B, status)
+runs.dpps = immediate => dotProduct32(immediate, words, TO, A, B, 4, status)
 runs.dppd = immediate => dotProduct64(immediate, words, TO, A, B, status)
 for (const [name, operation] of [['hadd', SseOperation.ADD], ['hsub', SseOperation.SUB]] as const) {
   runs[`${name}ps`] = () => horizontal32(operation, words, TO, A, B, status)
@@ -93,6 +94,17 @@ runs.vfmadd231ss = () => { words[TO] = fused32(0, words[B], words[C], words[A], 
 runs.vfmadd231sd = () => fused64(0, words, TO, B, C, A, status)
 runs.vfmsub231sd = () => fused64(1, words, TO, B, C, A, status)
 runs.vfnmadd231sd = () => fused64(2, words, TO, B, C, A, status)
+runs.vfmadd213ps = () => fusedLanes32([0, 0], words, TO, B, A, C, 4, status)
+runs.vfnmsub213pd = () => fusedLanes64([3, 3], words, TO, B, A, C, 2, status)
+runs.vfmsub132pd = () => fusedLanes64([1, 1], words, TO, A, C, B, 2, status)
+runs.vfnmadd132ps = () => fusedLanes32([2, 2], words, TO, A, C, B, 4, status)
+runs.vfmaddsub231ps = () => fusedLanes32([1, 0], words, TO, B, C, A, 4, status)
+runs.vfmsubadd213pd = () => fusedLanes64([0, 1], words, TO, B, A, C, 2, status)
+const half = (lane: number): number => (words[B + (lane >> 1)] >>> ((lane & 1) * 16)) & 0xffff
+runs.vcvtph2ps = () => lanes(4, lane => { words[TO + lane] = binary16To32(half(lane), status) })
+runs.vcvtps2ph = immediate => lanes(4, lane => {
+  words[TO + (lane >> 1)] |= binary32To16(immediate, words[B + lane], status) << ((lane & 1) * 16)
+})
 runs.vfnmsub231ss = () => { words[TO] = fused32(3, words[B], words[C], words[A], status) }
 
 /** Loads a record's operands; results start as XMM0 does, or as zero for the part that a record leaves out. */

@@ -121,24 +121,34 @@ export function addSubtract64(words: Uint32Array, to: number, a: number, b: numb
 
 /**
  * DPPS: products of the lanes that bits 4 to 7 of the immediate choose, summed as (0 + 1) + (2 + 3), to the lanes that bits 0 to 3
- * choose, zero to the others. An unmasked exception in one step keeps the next from happening.
+ * choose, zero to the others; every four of `count` lanes for themselves. An unmasked exception in one step keeps the next from
+ * happening, for all lanes.
  */
-export function dotProduct32(immediate: number, words: Uint32Array, to: number, a: number, b: number, status: SseStatus): void {
-  const products = [0, 1, 2, 3].map(lane => {
-    if ((immediate >> (4 + lane) & 1) === 0) return 0
-    return ended(lane32(SseOperation.MUL, words[a + lane], words[b + lane], status), status)
-  })
+export function dotProduct32(
+  immediate: number, words: Uint32Array, to: number, a: number, b: number, count: number, status: SseStatus,
+): void {
+  const products = Array.from({ length: count }, (_, lane) =>
+    ((immediate >> (4 + (lane & 3)) & 1) === 0 ? 0 : multiplied(words[a + lane], words[b + lane], status)))
   if (!status.endStep()) return
-  const low = ended(lane32(SseOperation.ADD, products[0], products[1], status), status)
-  const high = ended(lane32(SseOperation.ADD, products[2], products[3], status), status)
+  const pairs = pairSums(products, status)
   if (!status.endStep()) return
-  const sum = ended(lane32(SseOperation.ADD, low, high, status), status)
-  for (let lane = 0; lane < 4; lane++) words[to + lane] = (immediate >> lane & 1) === 0 ? 0 : sum
+  const sums = pairSums(pairs, status)
+  for (let lane = 0; lane < count; lane++) words[to + lane] = (immediate >> (lane & 3) & 1) === 0 ? 0 : sums[lane >> 2]
 }
 
-function ended(value: number, status: SseStatus): number {
+function multiplied(a: number, b: number, status: SseStatus): number {
+  const product = lane32(SseOperation.MUL, a, b, status)
   status.endLane()
-  return value
+  return product
+}
+
+/** Of neighbours, half as many. */
+function pairSums(values: readonly number[], status: SseStatus): number[] {
+  return Array.from({ length: values.length / 2 }, (_, n) => {
+    const sum = lane32(SseOperation.ADD, values[2 * n], values[2 * n + 1], status)
+    status.endLane()
+    return sum
+  })
 }
 
 const scratch = new Uint32Array(10)

@@ -77,6 +77,8 @@ export const Slot = {
   STACK_ZERO: 976,
   /** Since the engine was entered, executions of repeated string instructions that were not the last of theirs (u32). */
   REPEATS: 984,
+  /** The last execution of a repeated string instruction, since the engine was entered, was not the last of its (u32: 0 or 1). */
+  REPEATING: 988,
   /** Instruction pointer at which INTERRUPT_SHADOW counts (u64). */
   SHADOW_RIP: 992,
   /** Change whenever the mapping of translated code may have changed: of any, and of any in global pages (u32). */
@@ -124,12 +126,12 @@ export const Block = {
   NMI_BLOCKED: 424,
   /** Debug conditions met since the last #DB, at their places in DR6 (u32): see system/debug.ts. */
   PENDING_DEBUG: 428,
-  /** Four 16-byte helper arguments and one 16-byte result. */
+  /** Eight 16-byte helper arguments and a result of up to 32 bytes. */
   ARGUMENTS: 512,
-  RESULT: 576,
-  /** Counters of translated code: how often regions were left, by kind of exit (u64 each), and instructions that they executed (u64). */
-  REGION_EXITS: 640,
-  REGION_INSTRUCTIONS: 704,
+  RESULT: 640,
+  /** Counters of translated code: how often regions were entered, and instructions that they executed (u64 each). */
+  REGION_ENTRIES: 704,
+  REGION_INSTRUCTIONS: 712,
   /** Scratch for accesses that no TLB entry can serve: see mmu/slow-access.ts. */
   SCRATCH: 1024,
   SCRATCH_SIZE: 1024,
@@ -149,17 +151,20 @@ export const Gpr = {
 } as const
 
 /**
- * A translation context: what one privilege sees. Three direct-mapped tables of 4,096 entries of 16 bytes. A TLB entry is a tag
+ * A translation context: what one privilege sees. Three direct-mapped tables of entries of 16 bytes: 4,096 in each TLB, 16,384 in the
+ * jump cache. A TLB entry is a tag
  * (page-aligned GVA; all ones when invalid) and an addend (i32: pool address = low 32 bits of GVA + addend); mmu/tlb.ts keeps them. A
  * jump-cache entry is a tag (RIP) and the record's address (u32); interpreter/jump-cache.ts keeps them.
  */
 export const TLB_ENTRIES = 4096
 export const TLB_ENTRY_SIZE = 16
+export const JUMP_CACHE_ENTRIES = 16384
+export const JUMP_CACHE_ENTRY_SIZE = 16
 export const Context = {
   READ_TLB: 0,
   WRITE_TLB: 0x10000,
   JUMP_CACHE: 0x20000,
-  SIZE: 0x30000,
+  SIZE: 0x60000,
 } as const
 /** Contexts of a vCPU, in order: user, supervisor with RFLAGS.AC clear, supervisor with RFLAGS.AC set (SMAP suspended). */
 export const ContextIndex = { USER: 0, SUPERVISOR: 1, SUPERVISOR_AC: 2 } as const

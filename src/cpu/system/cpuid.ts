@@ -1,4 +1,4 @@
-import { Gpr } from '../state/layout.ts'
+import { Block, Gpr } from '../state/layout.ts'
 import { Cr4 } from './mode.ts'
 import { HelperOutcome } from './outcome.ts'
 import type { Processor } from './processor.ts'
@@ -30,17 +30,20 @@ function featureBits(leaf: number, register: Register, bits: Readonly<Record<str
 /** Every feature that CPUID announces, named as the opcode table names it. */
 export const FEATURES: readonly Feature[] = [
   ...featureBits(1, ECX, {
-    SSE3: 0, PCLMULQDQ: 1, SSSE3: 9, CX16: 13, SSE4_1: 19, SSE4_2: 20, X2APIC: 21, MOVBE: 22, POPCNT: 23, TSC_DEADLINE: 24, AES: 25,
-    XSAVE: 26, RDRAND: 30, HYPERVISOR: 31,
+    SSE3: 0, PCLMULQDQ: 1, SSSE3: 9, FMA: 12, CX16: 13, SSE4_1: 19, SSE4_2: 20, X2APIC: 21, MOVBE: 22, POPCNT: 23, TSC_DEADLINE: 24,
+    AES: 25, XSAVE: 26, AVX: 28, F16C: 29, RDRAND: 30, HYPERVISOR: 31,
   }),
   ...featureBits(1, EDX, {
     FPU: 0, VME: 1, DE: 2, PSE: 3, TSC: 4, MSR: 5, PAE: 6, CX8: 8, APIC: 9, SEP: 11, MTRR: 12, PGE: 13, CMOV: 15, PAT: 16,
     PSE36: 17, CLFSH: 19, MMX: 23, FXSR: 24, SSE: 25, SSE2: 26,
   }),
-  ...featureBits(7, EBX, { FSGSBASE: 0, TSC_ADJUST: 1, SMEP: 7, ERMS: 9, FPU_SELECTORS_DEPRECATED: 13, RDSEED: 18, SMAP: 20, SHA: 29 }),
+  ...featureBits(7, EBX, {
+    FSGSBASE: 0, TSC_ADJUST: 1, BMI1: 3, AVX2: 5, SMEP: 7, BMI2: 8, ERMS: 9, FPU_SELECTORS_DEPRECATED: 13, RDSEED: 18, ADX: 19, SMAP: 20,
+    SHA: 29,
+  }),
   ...featureBits(7, ECX, { UMIP: 2 }),
   ...featureBits(7, EDX, { FSRM: 4, ARCH_CAPABILITIES: 29 }),
-  ...featureBits(0x80000001, ECX, { LAHF64: 0, PREFETCHW: 8 }),
+  ...featureBits(0x80000001, ECX, { LAHF64: 0, LZCNT: 5, PREFETCHW: 8 }),
   ...featureBits(0x80000001, EDX, { SYSCALL: 11, NX: 20, PAGE1GB: 26, RDTSCP: 27, LM: 29 }),
   ...featureBits(0x80000007, EDX, { INVARIANT_TSC: 8 }),
 ]
@@ -63,9 +66,21 @@ export const SIGNATURE = 0x30669
 const VENDOR = 'GenuineIntel'
 const BRAND = 'Tenon virtual processor'
 const TSC_HZ = 1_000_000_000
-/** Bytes of an XSAVE area for x87 and SSE state: legacy region and header. */
-export const XSAVE_AREA = 576
-export const XCR0_SUPPORTED = 3
+/** State components, as bits of XCR0. */
+export const StateComponent = { X87: 1, SSE: 2, AVX: 4 } as const
+export const XCR0_SUPPORTED = StateComponent.X87 | StateComponent.SSE | StateComponent.AVX
+
+/** x87 is always there, and AVX only with SSE (SDM Vol. 1 §13.3). */
+export function isValidXcr0(value: number): boolean {
+  const has = (component: number): boolean => (value & component) !== 0
+  return (value & ~XCR0_SUPPORTED) === 0 && has(StateComponent.X87) && (!has(StateComponent.AVX) || has(StateComponent.SSE))
+}
+
+/** The AVX component in an XSAVE area of the standard form: behind legacy region and header. */
+export const AVX_COMPONENT = { offset: 576, size: 256 } as const
+/** Bytes of an XSAVE area for the components of an XCR0, and for all. */
+export const xsaveArea = (xcr0: number): number => AVX_COMPONENT.offset + ((xcr0 & StateComponent.AVX) !== 0 ? AVX_COMPONENT.size : 0)
+export const XSAVE_AREA = xsaveArea(XCR0_SUPPORTED)
 
 /** KVM's features (Linux Documentation/virt/kvm/x86/cpuid.rst): clock source, no I/O delays, new clock MSRs, stable clock. */
 const KVM_FEATURES = (1 << 0) | (1 << 1) | (1 << 3) | (1 << 24)
@@ -93,7 +108,8 @@ export function buildCpuid(apicId: number, processorCount: number): CpuidTable {
     [6, [[4, 0, 0, 0]]],
     [7, [bits(7)]],
     [0xb, [[0, 1, 0x100, apicId], [shift, processorCount, 0x201, apicId]]],
-    [0xd, [[XCR0_SUPPORTED, XSAVE_AREA, XSAVE_AREA, 0]]],
+    // EBX of the first is what XCR0 asks for: see `identify`.
+    [0xd, [[XCR0_SUPPORTED, XSAVE_AREA, XSAVE_AREA, 0], NOTHING, [AVX_COMPONENT.size, AVX_COMPONENT.offset, 0, 0]]],
     // The crystal is the TSC's own clock, and the APIC timer's.
     [0x15, [[1, 1, TSC_HZ, 0]]],
     [0x16, [[TSC_HZ / 1e6, TSC_HZ / 1e6, 100, 0]]],
@@ -147,10 +163,11 @@ const isRange = (leaf: number, from: number, to: number): boolean => leaf >= fro
 export function identify(cpu: Processor): HelperOutcome {
   const { state } = cpu
   const leaf = state.gpr32(Gpr.RAX)
-  const [eax, ebx, ecx, edx] = lookupCpuid(cpu.cpuid, leaf, state.gpr32(Gpr.RCX))
+  const subleaf = state.gpr32(Gpr.RCX)
+  const [eax, ebx, ecx, edx] = lookupCpuid(cpu.cpuid, leaf, subleaf)
   const osxsave = leaf === 1 && (state.cr4 & Cr4.OSXSAVE) !== 0 ? 1 << 27 : 0
   state.setGpr32(Gpr.RAX, eax)
-  state.setGpr32(Gpr.RBX, ebx)
+  state.setGpr32(Gpr.RBX, leaf === 0xd && subleaf === 0 ? xsaveArea(state.blockU32(Block.XCR0)) : ebx)
   state.setGpr32(Gpr.RCX, ecx | osxsave)
   state.setGpr32(Gpr.RDX, edx)
   return HelperOutcome.OK

@@ -34,7 +34,7 @@ function loadTable(cpu: Processor, table: number): HelperOutcome {
   const address = cpu.argument64(0)
   const wide = is64Bit(state)
   const limit = memory.read16(address)
-  const base = limit < 0 ? -1n : memory.read(cpu.wrap(address + 2n), wide ? 64 : 32)
+  const base = limit < 0 ? -1n : memory.read(address + 2n, wide ? 64 : 32)
   if (base < 0n) return HelperOutcome.FAULT
   if (wide && !canonical(base)) return cpu.fail(Vector.GP)
   state.setBlockU64(table, cpu.argument32(1) === 16 ? base & 0xffffffn : base)

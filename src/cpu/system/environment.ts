@@ -1,6 +1,6 @@
 import type { Clock } from '../../machine/clock.ts'
 import type { FrameMap } from '../../machine/frame-map.ts'
-import type { ApicMsrs, InterruptController } from '../../machine/interrupts.ts'
+import type { ApicMsrs, CoprocessorPins, InterruptController } from '../../machine/interrupts.ts'
 import type { PortSize } from '../../machine/io.ts'
 import type { GuestMemory } from '../../machine/memory.ts'
 import type { MemoryBus } from '../mmu/physical.ts'
@@ -30,6 +30,7 @@ export interface ProcessorEnvironment {
   readonly ports: PortAccess
   readonly interrupts: InterruptController
   readonly apic: ApicPort
+  readonly coprocessor: CoprocessorPins
   /** Initial APIC ID; the processor with 0 is the bootstrap processor. */
   readonly apicId: number
   readonly clock: Clock

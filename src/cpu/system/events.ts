@@ -1,9 +1,10 @@
-import { Slot } from '../state/layout.ts'
+import { Flag } from '../state/flags.ts'
+import { Block, Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 
 /**
  * Asynchronous events: bits of Slot.PENDING. Whoever wants the vCPU's attention sets one from any thread; it is looked at when a slice
- * ends, or when a helper has just made an interrupt deliverable, by `serviceEvents`.
+ * ends, or when an instruction has just made an event due, by `serviceEvents`.
  */
 export const PendingEvent = {
   /** Ask the interrupt controller: something may wait there, and RFLAGS.IF may allow it. */
@@ -30,6 +31,16 @@ export function clearSignal(state: VcpuState, bits: number): void {
 
 export function pendingEvents(state: VcpuState): number {
   return Atomics.load(state.i32, (state.slot + Slot.PENDING) >> 2)
+}
+
+const WHATEVER_IF_SAYS = PendingEvent.HOST | PendingEvent.INIT | PendingEvent.STARTUP
+
+/** Something is to happen before the next instruction. Cheap: it is asked behind every helper. */
+export function isEventDue(state: VcpuState): boolean {
+  const pending = state.i32[(state.slot + Slot.PENDING) >> 2]
+  if (pending === 0) return false
+  if ((pending & WHATEVER_IF_SAYS) !== 0 || (state.slotU32(Slot.SYSTEM_FLAGS) & Flag.IF) !== 0) return true
+  return (pending & PendingEvent.NMI) !== 0 && state.blockU32(Block.NMI_BLOCKED) === 0
 }
 
 /** Values of Block.HALTED (SDM Vol. 3C §25.4.2 calls it the activity state). */

@@ -1,6 +1,7 @@
 import { Vector } from '../mmu/faults.ts'
 import { Block, Gpr, Slot } from '../state/layout.ts'
-import { XCR0_SUPPORTED, XSAVE_AREA } from './cpuid.ts'
+import { followError } from '../x87/error-pin.ts'
+import { AVX_COMPONENT, StateComponent, XSAVE_AREA, isValidXcr0, xsaveArea } from './cpuid.ts'
 import { privileged } from './descriptor-tables.ts'
 import { Cr0, Cr4, is64Bit } from './mode.ts'
 import { HelperOutcome } from './outcome.ts'
@@ -8,9 +9,7 @@ import type { Processor } from './processor.ts'
 
 /** FXSAVE, FXRSTOR, XSAVE, XRSTOR, XGETBV and XSETBV (SDM Vol. 1 §10.5, chapter 13). */
 
-/** State components. */
-const X87 = 1
-const SSE = 2
+const { X87, SSE, AVX } = StateComponent
 /** Offsets in the legacy region and the header behind it. */
 const Area = {
   FCW: 0, FSW: 2, FTW: 4, FOP: 6, FIP: 8, FCS: 12, FDP: 16, FDS: 20, MXCSR: 24, MXCSR_MASK: 28, ST: 32, XMM: 160, END: 416,
@@ -28,6 +27,8 @@ export class StateArea {
   readonly saved = this.bytes.subarray(0, Area.END)
   readonly legacy = this.bytes.subarray(0, LEGACY_SIZE)
   readonly extended = this.bytes.subarray(0, Header.XSTATE_BV + 8)
+  /** The AVX component. */
+  readonly avx = this.bytes.subarray(AVX_COMPONENT.offset, AVX_COMPONENT.offset + AVX_COMPONENT.size)
 }
 
 /** The initial state of all components (SDM Vol. 1 §13.6). */
@@ -43,7 +44,8 @@ export function saveFast(cpu: Processor): HelperOutcome {
   // What the instruction leaves alone stays as it is in memory.
   if (!cpu.memory.readBytes(address, area.saved)) return HelperOutcome.FAULT
   storeX87(cpu, area, cpu.argument32(1) === 64)
-  storeSse(cpu, area)
+  storeMxcsr(cpu, area)
+  storeXmm(cpu, area)
   return cpu.memory.writeBytes(address, area.saved) ? HelperOutcome.OK : HelperOutcome.FAULT
 }
 
@@ -55,6 +57,7 @@ export function restoreFast(cpu: Processor): HelperOutcome {
   if (!cpu.memory.readBytes(address, area.legacy)) return HelperOutcome.FAULT
   if (!mxcsrValid(area)) return cpu.fail(Vector.GP)
   loadX87(cpu, area, cpu.argument32(1) === 64)
+  followError(cpu)
   loadMxcsr(cpu, area)
   loadXmm(cpu, area)
   return HelperOutcome.OK
@@ -64,13 +67,16 @@ export function restoreFast(cpu: Processor): HelperOutcome {
 export function saveExtended(cpu: Processor): HelperOutcome {
   const address = cpu.argument64(0)
   if (!extendedAvailable(cpu, address)) return HelperOutcome.FAULT
-  if (!cpu.memory.probeWrite(address, XSAVE_AREA)) return HelperOutcome.FAULT
   const mask = requested(cpu)
+  if (!cpu.memory.probeWrite(address, xsaveArea(mask))) return HelperOutcome.FAULT
   const area = cpu.stateArea
-  if (!cpu.memory.readBytes(address, area.bytes)) return HelperOutcome.FAULT
+  if (!cpu.memory.readBytes(address, area.bytes.subarray(0, xsaveArea(mask)))) return HelperOutcome.FAULT
   if ((mask & X87) !== 0) storeX87(cpu, area, cpu.argument32(1) === 64)
-  if ((mask & SSE) !== 0) storeSse(cpu, area)
+  if ((mask & (SSE | AVX)) !== 0) storeMxcsr(cpu, area)
+  if ((mask & SSE) !== 0) storeXmm(cpu, area)
+  if ((mask & AVX) !== 0) storeYmmHigh(cpu, area)
   area.bytes[Header.XSTATE_BV] |= mask
+  if ((mask & AVX) !== 0 && !cpu.memory.writeBytes(address + BigInt(AVX_COMPONENT.offset), area.avx)) return HelperOutcome.FAULT
   return cpu.memory.writeBytes(address, area.extended) ? HelperOutcome.OK : HelperOutcome.FAULT
 }
 
@@ -80,14 +86,14 @@ export function restoreExtended(cpu: Processor): HelperOutcome {
   if (!extendedAvailable(cpu, address)) return HelperOutcome.FAULT
   const mask = requested(cpu)
   const area = cpu.stateArea
-  if (!cpu.memory.readBytes(address, area.bytes)) return HelperOutcome.FAULT
-  if (!headerValid(cpu, area) || ((mask & SSE) !== 0 && !mxcsrValid(area))) return cpu.fail(Vector.GP)
+  if (!cpu.memory.readBytes(address, area.bytes.subarray(0, xsaveArea(mask)))) return HelperOutcome.FAULT
+  if (!headerValid(cpu, area) || ((mask & (SSE | AVX)) !== 0 && !mxcsrValid(area))) return cpu.fail(Vector.GP)
   const present = area.bytes[Header.XSTATE_BV]
   if ((mask & X87) !== 0) loadX87(cpu, (present & X87) !== 0 ? area : INITIAL, cpu.argument32(1) === 64)
-  if ((mask & SSE) !== 0) {
-    loadMxcsr(cpu, area)
-    loadXmm(cpu, (present & SSE) !== 0 ? area : INITIAL)
-  }
+  followError(cpu)
+  if ((mask & (SSE | AVX)) !== 0) loadMxcsr(cpu, area)
+  if ((mask & SSE) !== 0) loadXmm(cpu, (present & SSE) !== 0 ? area : INITIAL)
+  if ((mask & AVX) !== 0) loadYmmHigh(cpu, (present & AVX) !== 0 ? area : INITIAL)
   return HelperOutcome.OK
 }
 
@@ -107,8 +113,7 @@ export function writeExtendedControl(cpu: Processor): HelperOutcome {
   if ((state.cr4 & Cr4.OSXSAVE) === 0) return cpu.fail(Vector.UD)
   if (!privileged(cpu)) return HelperOutcome.FAULT
   const value = state.gpr32(Gpr.RAX)
-  const valid = state.gpr32(Gpr.RCX) === 0 && state.gpr32(Gpr.RDX) === 0 && (value & ~XCR0_SUPPORTED) === 0 && (value & X87) !== 0
-  if (!valid) return cpu.fail(Vector.GP)
+  if (state.gpr32(Gpr.RCX) !== 0 || state.gpr32(Gpr.RDX) !== 0 || !isValidXcr0(value)) return cpu.fail(Vector.GP)
   state.setBlockU64(Block.XCR0, BigInt(value))
   state.rip = cpu.argument64(0)
   return HelperOutcome.RESYNC
@@ -197,10 +202,13 @@ function physical(cpu: Processor, n: number): number {
 
 const xmmCount = (cpu: Processor): number => is64Bit(cpu.state) ? 16 : 8
 
-function storeSse(cpu: Processor, { words }: StateArea): void {
-  const { state } = cpu
-  words[Area.MXCSR >> 2] = state.slotU32(Slot.MXCSR)
+function storeMxcsr(cpu: Processor, { words }: StateArea): void {
+  words[Area.MXCSR >> 2] = cpu.state.slotU32(Slot.MXCSR)
   words[Area.MXCSR_MASK >> 2] = MXCSR_MASK
+}
+
+function storeXmm(cpu: Processor, { words }: StateArea): void {
+  const { state } = cpu
   const count = xmmCount(cpu)
   for (let n = 0; n < count; n++) {
     const from = (state.slot + Slot.YMM + n * 32) >> 2
@@ -221,4 +229,15 @@ function loadXmm(cpu: Processor, { words }: StateArea): void {
     const from = (Area.XMM >> 2) + n * 4
     for (let word = 0; word < 4; word++) state.u32[to + word] = words[from + word]
   }
+}
+
+/** Bits 128 to 255 of YMM registers: where register `n` has them in the vCPU's memory. */
+const ymmHigh = (cpu: Processor, n: number): number => cpu.state.slot + Slot.YMM + n * 32 + 16
+
+function storeYmmHigh(cpu: Processor, { avx }: StateArea): void {
+  for (let n = 0; n < xmmCount(cpu); n++) avx.set(cpu.state.u8.subarray(ymmHigh(cpu, n), ymmHigh(cpu, n) + 16), n * 16)
+}
+
+function loadYmmHigh(cpu: Processor, { avx }: StateArea): void {
+  for (let n = 0; n < xmmCount(cpu); n++) cpu.state.u8.set(avx.subarray(n * 16, n * 16 + 16), ymmHigh(cpu, n))
 }

@@ -21,6 +21,13 @@ test('CRC32C of the digits 1 to 9, a byte or eight at a time', () => {
   expect(call('crc32', call('crc32', 0xffffffffn, eight, 64n).result, digits[8], 8n).result).toBe(bytewise)
 })
 
+test('bits deposited and extracted (SDM Vol. 2, figures of PDEP and PEXT)', () => {
+  expect(call('PDEP', 0b1011n, 0b1010_0110n).result).toBe(0b1000_0110n)
+  expect(call('PEXT', 0b1000_0110n, 0b1010_0110n).result).toBe(0b1011n)
+  expect(call('PDEP', -1n, -1n).result).toBe((1n << 64n) - 1n)
+  expect(call('PEXT', -1n, 0n).result).toBe(0n)
+})
+
 describe('128-bit division', () => {
   test('unsigned', () => {
     expect(call('divideUnsigned128', 5n, 1n, 3n)).toEqual({ outcome: HelperOutcome.OK, result: ((1n << 64n) + 5n) / 3n })

@@ -45,4 +45,27 @@ function divideSigned128({ state }: HelperContext): number {
   return HelperOutcome.FAULT
 }
 
-export const integerHelpers: Readonly<Record<string, (cpu: HelperContext) => number>> = { crc32, divideUnsigned128, divideSigned128 }
+/** PDEP: the low bits of the source go to the places of the mask's bits. */
+function PDEP({ state }: HelperContext): number {
+  let result = 0n
+  let source = argument(state, 0)
+  for (let mask = argument(state, 1); mask !== 0n; mask &= mask - 1n, source >>= 1n) {
+    if ((source & 1n) !== 0n) result |= mask & -mask
+  }
+  return finish(state, result)
+}
+
+/** PEXT: the source's bits at the places of the mask's bits, next to each other. */
+function PEXT({ state }: HelperContext): number {
+  let result = 0n
+  const source = argument(state, 0)
+  let bit = 1n
+  for (let mask = argument(state, 1); mask !== 0n; mask &= mask - 1n, bit <<= 1n) {
+    if ((source & mask & -mask) !== 0n) result |= bit
+  }
+  return finish(state, result)
+}
+
+export const integerHelpers: Readonly<Record<string, (cpu: HelperContext) => number>> = {
+  crc32, divideUnsigned128, divideSigned128, PDEP, PEXT,
+}

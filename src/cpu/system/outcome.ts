@@ -6,10 +6,5 @@ export const HelperOutcome = {
   OK: 1,
   /** The helper did everything: the engine goes on from Slot.RIP, perhaps in another mode. */
   RESYNC: 2,
-  /**
-   * Done, and an interrupt can be delivered now: the engine commits the instruction and leaves before the next. Helpers return OK;
-   * the engine makes this of it.
-   */
-  YIELD: 3,
 } as const
 export type HelperOutcome = typeof HelperOutcome[keyof typeof HelperOutcome]

@@ -43,15 +43,25 @@ export function serviceEvents(cpu: Processor): ServiceOutcome {
   return isStopped(cpu) ? stoppedOutcome(cpu) : nextStep(cpu)
 }
 
+/** RF as it is between the iterations of a repeated string instruction ends with the next. To be called before instructions RUN. */
+export function beforeRun(cpu: Processor): void {
+  if ((cpu.systemFlags & Flag.RF) !== 0) cpu.changeSystemFlags(Flag.RF, 0)
+}
+
+/**
+ * After an iteration of a repeated string instruction that goes on: RF keeps an instruction breakpoint from stopping it again, and is
+ * in the flags that a trap or interrupt between its iterations saves (SDM Vol. 3B §18.3.1.1).
+ */
+export function betweenIterations(cpu: Processor): void { cpu.changeSystemFlags(0, Flag.RF) }
+
 /**
  * After the one instruction of a STEP has completed: not when it faulted and the fault was delivered.
- * @param repeats it was an iteration of a repeated string instruction that goes on: RF keeps an instruction breakpoint from stopping
- *   it again, and is in the flags that a trap or interrupt between its iterations saves (SDM Vol. 3B §18.3.1.1).
+ * @param repeats it was an iteration of a repeated string instruction that goes on.
  */
 export function afterStep(cpu: Processor, repeats = false): void {
   if (cpu.stepTrap) cpu.debug.pend(Dr6.BS)
   cpu.stepTrap = false
-  if (repeats) cpu.changeSystemFlags(0, Flag.RF)
+  if (repeats) betweenIterations(cpu)
   else if (!cpu.resumeFlagLoaded) cpu.changeSystemFlags(Flag.RF, 0)
   cpu.resumeFlagLoaded = false
 }

@@ -1,4 +1,5 @@
 import { Vector } from '../mmu/faults.ts'
+import { OPERAND } from '../mmu/linear-memory.ts'
 import { Segment } from '../state/layout.ts'
 import { Gpr } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
@@ -43,7 +44,7 @@ export class Stack {
       base: is64Bit(state) ? 0n : state.segmentBase(Segment.SS), limit: state.segmentLimit(Segment.SS),
       attributes: state.segmentAttributes(Segment.SS), bits: stackBits(state), error: 0,
     }
-    return new Stack(cpu, segment, state.rsp, cpu.memory.context)
+    return new Stack(cpu, segment, state.rsp, OPERAND)
   }
 
   /** The stack of a privilege level that is being entered, 16 or 32 bits wide by its descriptor. */

@@ -2,6 +2,7 @@ import { PHYSICAL_ADDRESS_BITS } from '../../machine/frame-map.ts'
 import { Block, Segment, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
+import { isValidXcr0 } from './cpuid.ts'
 import { Cr0, Cr4, Efer, canonical, is64Bit, isLong, isProtected, isVirtual8086 } from './mode.ts'
 
 /**
@@ -35,6 +36,7 @@ const RULES: readonly Rule[] = [
     holds: (s) => isLong(s) === (has(s.efer, Efer.LME) && has(s.cr0, Cr0.PG)),
   },
   { name: 'CR4', what: 'lacks PAE in long mode', holds: (s) => !isLong(s) || has(s.cr4, Cr4.PAE) },
+  inBlock('XCR0', Block.XCR0, 'is no set of state components', (value) => isValidXcr0(Number(value))),
   inBlock('CR3', Block.CR3, 'is beyond the physical addresses', (value) => value >> BigInt(PHYSICAL_ADDRESS_BITS) === 0n),
   { name: 'RIP', what: 'is above 4 GiB outside 64-bit mode', holds: (s) => is64Bit(s) || isWord(s.rip) },
   { name: 'RFLAGS', what: 'has VM in real or long mode', holds: (s) => !isVirtual8086(s) || (isProtected(s) && !isLong(s)) },

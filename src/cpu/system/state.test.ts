@@ -79,9 +79,42 @@ describe('XSAVE and XRSTOR', () => {
     expect(rig.state.slotU16(Slot.FCW)).toBe(0x77f)
   })
 
+  it('have the high halves of YMM registers as a component of their own', () => {
+    const rig = enabled()
+    rig.state.setBlockU64(Block.XCR0, 7n)
+    const random = new TestRandom(11)
+    scramble(rig, random)
+    for (let byte = 0; byte < 512; byte++) rig.state.u8[rig.state.slot + Slot.YMM + byte] = random.next()
+    const before = floatingState(rig)
+    expect(rig.call('saveExtended', 0x20000, 64)).toBe(OK)
+    expect(rig.memory.readU64(gpa(0x20200))).toBe(7n)
+    expect(rig.memory.readU64(gpa(0x20240 + 15 * 16 + 8))).toBe(rig.state.slotU64(Slot.YMM + 15 * 32 + 24))
+    rig.state.u8.fill(0, rig.state.slot + Slot.YMM, rig.state.slot + Slot.MXCSR + 4)
+    expect(rig.call('restoreExtended', 0x20000, 64)).toBe(OK)
+    expect(floatingState(rig)).toBe(before)
+    // Only that component, which the area does not have: it becomes zero, MXCSR is loaded, the rest stays.
+    rig.memory.writeU64(gpa(0x20200), 3n)
+    rig.state.setGpr(Gpr.RAX, 4n)
+    const low = rig.state.slotU64(Slot.YMM + 32)
+    rig.state.setSlotU32(Slot.MXCSR, 0x1f80)
+    expect(rig.call('restoreExtended', 0x20000, 64)).toBe(OK)
+    expect([rig.state.slotU64(Slot.YMM + 32), rig.state.slotU64(Slot.YMM + 48), rig.state.slotU32(Slot.MXCSR)]).toEqual([low, 0n, 0x9fc0])
+  })
+
+  it('need no more memory than the components asked for', () => {
+    const rig = enabled()
+    rig.state.setBlockU64(Block.XCR0, 7n)
+    rig.state.setGpr(Gpr.RAX, 3n)
+    const area = new Uint8Array(256).fill(0x5a)
+    rig.memory.write(gpa(0x20240), area)
+    expect(rig.call('saveExtended', 0x20000, 64)).toBe(OK)
+    expect(rig.memory.readU64(gpa(0x20200))).toBe(3n)
+    expect(rig.memory.readU64(gpa(0x20240))).toBe(0x5a5a5a5a5a5a5a5an)
+  })
+
   it('refuse a header that the standard form does not have', () => {
     const rig = enabled()
-    for (const [offset, value] of [[0x200, 4n], [0x208, 1n << 63n], [0x210, 1n]] as const) {
+    for (const [offset, value] of [[0x200, 4n], [0x200, 8n], [0x208, 1n << 63n], [0x210, 1n]] as const) {
       rig.memory.write(gpa(0x20200), new Uint8Array(64))
       rig.memory.writeU64(gpa(0x20000 + offset), value)
       expect(rig.call('restoreExtended', 0x20000, 64)).toBe(FAULT)
@@ -95,7 +128,7 @@ describe('XSAVE and XRSTOR', () => {
 
   it('XSETBV keeps x87 on and unknown components off', () => {
     const rig = enabled()
-    for (const [value, allowed] of [[1n, true], [3n, true], [2n, false], [7n, false]] as const) {
+    for (const [value, allowed] of [[1n, true], [7n, true], [2n, false], [5n, false], [15n, false], [3n, true]] as const) {
       rig.state.setGpr(Gpr.RAX, value)
       rig.state.setGpr(Gpr.RCX, 0n)
       rig.state.setGpr(Gpr.RDX, 0n)
@@ -126,7 +159,8 @@ describe('a snapshot', () => {
     const rig = new ProcessorRig()
     const saved = rig.cpu.save()
     for (const damage of [
-      { CR4: 0x20000 }, { CPL: 4 }, { registers: {} }, { segments: { ...saved.segments, CS: null } }, { YMM: new Uint8Array(3) },
+      { CR4: 0x20000 }, { XCR0: 5 }, { CPL: 4 }, { registers: {} }, { segments: { ...saved.segments, CS: null } },
+      { YMM: new Uint8Array(3) },
       { storedMsrs: { ...saved.storedMsrs, '2ff': 0xffffn } }, { activity: 9 }, { PDPTE: [1] },
       { CR0: 0x80000010 }, { CR0: 0x100 }, { EFER: 0x400 }, { registers: { ...saved.registers, LSTAR: 1n << 50n } },
       { registers: { ...saved.registers, CR3: 1n << 40n } }, { registers: { ...saved.registers, RIP: 1n << 32n } },

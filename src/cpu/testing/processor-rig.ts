@@ -1,5 +1,6 @@
 import { gpa } from '../../base/addresses.ts'
 import type { Clock, Timer } from '../../machine/clock.ts'
+import type { CoprocessorPins } from '../../machine/interrupts.ts'
 import { Block, Segment, Slot } from '../state/layout.ts'
 import type { SegmentIndex } from '../state/layout.ts'
 import { Flag, writeFlags } from '../state/flags.ts'
@@ -49,6 +50,13 @@ export const TSS_BASE = 0x3000
 export const STACK0 = 0x8000
 export const STACK3 = 0x9000
 
+/** FERR# as it is driven, and IGNNE# as a test sets it. */
+export class TestCoprocessor implements CoprocessorPins {
+  error = false
+  ignoresError = false
+  setError(asserted: boolean): void { this.error = asserted }
+}
+
 /** A processor with 4 MiB of memory, paging off, after reset. */
 export class ProcessorRig extends StateRig {
   readonly clock = new TestClock()
@@ -62,12 +70,13 @@ export class ProcessorRig extends StateRig {
     tscChanged: (): void => { this.tscChanges++ },
   }
   tscChanges = 0
+  readonly coprocessor = new TestCoprocessor()
   readonly cpu: Processor
 
   constructor(apicId = 0) {
     super()
     this.cpu = new Processor({
-      state: this.state, frames: this.frames, memory: this.memory, memoryBus: this.bus, apicId, apic: this.apic,
+      state: this.state, frames: this.frames, memory: this.memory, memoryBus: this.bus, apicId, apic: this.apic, coprocessor: this.coprocessor,
       ports: {
         read: (port, size) => { this.ports.push(`in ${port.toString(16)} ${size}`); return 0x5a },
         write: (port, size, value) => { this.ports.push(`out ${port.toString(16)} ${size} ${value.toString(16)}`) },

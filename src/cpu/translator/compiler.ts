@@ -11,6 +11,8 @@ export interface RegionCompiler {
   /** Plans that were handed in and did not come back yet. */
   readonly pending: number
   submit(plan: RegionPlan): void
+  /** Code that was compiled is not used any more; hosts whose garbage collector does not notice by itself are told so. */
+  discarded(): void
   /** What has become ready since the last call; undefined if nothing has. Cheap: it is asked between slices. */
   collect(): CompiledRegions | undefined
 }
@@ -24,6 +26,7 @@ export class ImmediateCompiler implements RegionCompiler {
 
   get pending(): number { return this.plans.length }
   submit(plan: RegionPlan): void { this.plans.push(plan) }
+  discarded(): void {}
 
   collect(): CompiledRegions | undefined {
     if (this.plans.length === 0) return undefined

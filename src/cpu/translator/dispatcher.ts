@@ -3,7 +3,7 @@
  * was left; the exit's entry (exits.ts) says what that means.
  */
 import { DoorRecord, Pseudo, RECORD_SHIFT, Record } from '../interpreter/record.ts'
-import { Block, Context, Slot } from '../state/layout.ts'
+import { Block, Context, JUMP_CACHE_ENTRIES, Slot } from '../state/layout.ts'
 import type { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { EXIT_KIND_MASK, EXIT_SIZE, ExitKind, FLAGS_DYNAMIC, RegionExit, RegionHeader } from './exits.ts'
@@ -68,10 +68,14 @@ class Dispatcher {
     f.loop()
     const again = f.depth
     this.enter()
+    f.get(this.exit).i32(0).op(W.i32_lt_s).if()
+    this.settled()
+    f.else()
     this.settleFlags()
     this.settleBudget()
-    this.count()
     this.findTarget()
+    f.end()
+    this.count()
     f.get(this.target).memory(W.i32_load16_u, Record.HANDLER).i32(Pseudo.ENTER).op(W.i32_eq)
     f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).i32(0).op(W.i32_gt_s).op(W.i32_and).if()
     f.get(this.target).set(this.record).br(again).end()
@@ -100,12 +104,21 @@ class Dispatcher {
     f.get(this.header).memory(W.i32_load, RegionHeader.VALID)
     f.get(this.record).memory(W.i32_load, DoorRecord.FUNCTION)
     f.callIndirect(this.module.type(PARAMETERS, [I32]), this.table)
-    f.i32(EXIT_SIZE).op(W.i32_mul).get(this.header).op(W.i32_add).i32(RegionHeader.SIZE).op(W.i32_add).set(this.exit)
+    // The number's highest bit falls out.
+    f.tee(this.exit).i32(EXIT_SIZE).op(W.i32_mul).get(this.header).memory(W.i32_load, RegionHeader.EXITS).op(W.i32_add).set(this.word)
+  }
+
+  /** The region did all that there is to do, and says where it went. */
+  private settled(): void {
+    const { f } = this
+    f.get(this.word).get(this.cpu).memory(W.i64_load, Slot.RIP).tee(this.rip).op(W.i32_wrap_i64).memory(W.i32_store, RegionExit.RECORD * 4)
+    this.probe()
   }
 
   /** Flags whose producer was known are stored as they were; the slot has their operands sign-extended. */
   private settleFlags(): void {
     const { f } = this
+    f.get(this.word).set(this.exit)
     f.get(this.exit).memory(W.i32_load, RegionExit.FLAGS * 4).tee(this.word).i32(FLAGS_DYNAMIC).op(W.i32_ne).if()
     f.get(this.cpu).get(this.word).memory(W.i32_store, Slot.FLAG_KIND)
     f.i64(64n).i64(8n).get(this.word).i32(3).op(W.i32_and).op(W.i64_extend_i32_u).op(W.i64_shl).op(W.i64_sub).set(this.shift)
@@ -126,13 +139,12 @@ class Dispatcher {
 
   private count(): void {
     const { f } = this
-    const block = this.target
+    const block = this.word
     f.get(this.cpu).memory(W.i32_load, Slot.BLOCK).tee(block)
     f.get(block).memory(W.i64_load, Block.REGION_INSTRUCTIONS)
     f.get(this.before).get(this.cpu).memory(W.i32_load, Slot.BUDGET).op(W.i32_sub).i32(RECORD_SHIFT).op(W.i32_shr_s).op(W.i64_extend_i32_s)
     f.op(W.i64_add).memory(W.i64_store, Block.REGION_INSTRUCTIONS)
-    f.get(this.word).i32(3).op(W.i32_shl).get(block).op(W.i32_add).tee(block)
-    f.get(block).memory(W.i64_load, Block.REGION_EXITS).i64(1n).op(W.i64_add).memory(W.i64_store, Block.REGION_EXITS)
+    f.get(block).get(block).memory(W.i64_load, Block.REGION_ENTRIES).i64(1n).op(W.i64_add).memory(W.i64_store, Block.REGION_ENTRIES)
   }
 
   private findTarget(): void {
@@ -144,9 +156,7 @@ class Dispatcher {
     f.end()
     this.setPage()
     f.else()
-    f.get(this.word).i32(ExitKind.UNMAPPED).op(W.i32_eq).if().get(this.record).call(this.functions.validateRegion).end()
-    f.get(this.word).i32(ExitKind.INDIRECT).op(W.i32_eq).if().get(this.cpu).memory(W.i64_load, Slot.RIP).set(this.rip)
-    f.get(this.exit).get(this.rip).op(W.i32_wrap_i64).memory(W.i32_store, RegionExit.RECORD * 4).end()
+    f.get(this.record).call(this.functions.validateRegion)
     this.probe()
     f.end()
   }
@@ -155,10 +165,10 @@ class Dispatcher {
   private probe(): void {
     const { f } = this
     f.get(this.rip).op(W.i32_wrap_i64).tee(this.target).i32(12).op(W.i32_shr_u).get(this.target).op(W.i32_xor)
-    f.i32(0xfff).op(W.i32_and).i32(4).op(W.i32_shl).get(this.context).op(W.i32_add).tee(this.word)
+    f.i32(JUMP_CACHE_ENTRIES - 1).op(W.i32_and).i32(4).op(W.i32_shl).get(this.context).op(W.i32_add).tee(this.word)
     f.memory(W.i64_load, Context.JUMP_CACHE).get(this.rip).op(W.i64_eq).if()
     f.get(this.word).memory(W.i32_load, Context.JUMP_CACHE + 8).set(this.target)
-    this.setPage()
+    f.get(this.cpu).get(this.rip).get(this.word).memory(W.i64_load32_u, Context.JUMP_CACHE + 12).op(W.i64_sub).memory(W.i64_store, Slot.RIP_PAGE)
     f.else()
     f.get(this.target).get(this.rip).i64(32n).op(W.i64_shr_u).op(W.i32_wrap_i64).call(this.functions.lookup).tee(this.target)
     f.op(W.i32_eqz).if().i32(0).op(W.return).end()

@@ -18,7 +18,9 @@ export const RegionHeader = {
   ID: 24,
   /** Entries until the region is worth a larger one (u32). */
   COUNTDOWN: 28,
-  SIZE: 32,
+  /** Address of the exits (u32). */
+  EXITS: 32,
+  SIZE: 64,
 } as const
 
 /** Words of an exit. */
@@ -43,12 +45,16 @@ export const ExitKind = {
   HERE: 0,
   /** Goes on at AT, in a page of the region that is known to be mapped. */
   DOOR: 1,
-  /** Goes on at AT, wherever that is. */
-  FAR: 2,
-  /** Goes on at Slot.RIP. */
-  INDIRECT: 3,
   /** Goes on at AT, in a page of the region that was not mapped when that was last checked. */
-  UNMAPPED: 4,
+  UNMAPPED: 2,
+  /** Goes on at Slot.RIP: the exit's number has SETTLED_EXIT. RECORD says where it went last. */
+  INDIRECT: 3,
 } as const
 export type ExitKindCode = (typeof ExitKind)[keyof typeof ExitKind]
 export const EXIT_KIND_MASK = 7
+
+/**
+ * Set in the number of an exit whose entry need not be read: the region has stored Slot.RIP and the flags as the slot has them, and all
+ * instructions that it counted were executed.
+ */
+export const SETTLED_EXIT = 0x80000000

@@ -53,7 +53,7 @@ export abstract class RegionBase extends Ops {
   /** Depth of the block that ends at the region's exit. */
   readonly exitDepth: number
   readonly exits: ExitList
-  /** Locals of registers in use, and which of them the region writes. */
+  /** Locals of registers in use, and which of them the region writes. Vector registers are halves: see `vectorOffset`. */
   readonly general = new Map<number, number>()
   readonly vectors = new Map<number, number>()
   readonly writtenGeneral = new Set<number>()
@@ -147,7 +147,7 @@ export abstract class RegionBase extends Ops {
     const { f } = this
     f.i32(this.exits.add(this.placed.at, ExitKind.HERE, this.flagWord(), this.notExecuted)).set(this.exitLocal)
     condition.emit(f)
-    f.brIfUnlikely(this.exitDepth)
+    f.brIf(this.exitDepth)
   }
 
   protected exitAlways(): void {
@@ -165,7 +165,7 @@ export abstract class RegionBase extends Ops {
   protected readonly baseValue: Value = this.local(I64, Parameter.BASE)
 
   /** A linear address: the anchor plus a distance. */
-  protected codeAddress(at: number): Value { return this.add(this.baseValue, this.i64(at)) }
+  codeAddress(at: number): Value { return this.add(this.baseValue, this.i64(at)) }
 
   protected slotValue(offset: number, size: Size): Value {
     return { type: carrier(size), leaf: false, emit: (f) => { f.get(Parameter.CPU).memory(LOADS[size], offset) } }
@@ -237,6 +237,10 @@ export abstract class RegionBase extends Ops {
   xmm(register: number): Value { return this.local(V128, this.vectorLocal(register)) }
   setXmm(register: number, value: Value): void { this.stageVector(register, 128, value) }
 
+  setXmmHigh(register: number, value: Value): void { this.stageVectorHigh(register, value) }
+  protected xmmHigh(register: number): Value { return this.local(V128, this.vectorLocal(register + HIGH_HALVES)) }
+  protected stageVectorHigh(register: number, value: Value): void { this.stageVector(register + HIGH_HALVES, 128, value) }
+
   protected partOfVector(register: number, size: Size): Value {
     const whole = this.xmm(register)
     switch (size) {
@@ -263,5 +267,11 @@ export abstract class RegionBase extends Ops {
   /** An MMX register is the significand of an x87 register, in the slot. */
   protected mmxOffset(register: number): number { return Slot.X87 + (register & 7) * 16 }
 }
+
+/** Numbers from here on stand for bits 128 to 255 of YMM registers. */
+const HIGH_HALVES = 16
+/** Where the low half of a YMM register, or its high half, is in the slot. */
+export const vectorOffset = (half: number): number =>
+  Slot.YMM + (half % HIGH_HALVES) * 32 + (half >= HIGH_HALVES ? 16 : 0)
 
 const leaf = (value: Value): Value => ({ ...value, leaf: true })

@@ -185,10 +185,20 @@ export abstract class RegionFlags extends RegionMemory {
     const kind = this.local(I32, this.flagLocals.kind)
     const a = this.local(I64, this.flagLocals.a)
     const b = this.local(I64, this.flagLocals.b)
+    if (condition === 'b' || condition === 'ae') return this.dynamicCarry(kind, a, b, condition === 'b')
     const name = COMPARISONS[condition]
     if (name === undefined) return undefined
     const applies = name === 'eq' || name === 'ne' ? this.eqz(this.and(kind, this.i32(0x3c))) : this.compare('lt_u', kind, this.i32(4))
     return { applies, value: this.compare(name, a, b) }
+  }
+
+  /** CF of differences, sums, and whatever overrides it. */
+  private dynamicCarry(kind: Value, a: Value, b: Value, wanted: boolean): { applies: Value; value: Value } {
+    const carry = this.select(
+      this.and(kind, this.i32(FLAG_OVERRIDDEN)), this.and(this.local(I32, this.flagLocals.override), this.i32(1)), this.compare('lt_u', a, b),
+    )
+    const applies = this.compare('le_u', this.and(kind, this.i32(0x3c)), this.i32(FlagKind.ADD << 2))
+    return { applies, value: wanted ? carry : this.eqz(carry) }
   }
 
   // Commit.
@@ -204,7 +214,7 @@ export abstract class RegionFlags extends RegionMemory {
 }
 
 const COMPARISONS: Partial<Record<Condition, Parameters<RegionFlags['compare']>[0]>> = {
-  e: 'eq', ne: 'ne', b: 'lt_u', ae: 'ge_u', be: 'le_u', a: 'gt_u', l: 'lt_s', ge: 'ge_s', le: 'le_s', g: 'gt_s',
+  e: 'eq', ne: 'ne', be: 'le_u', a: 'gt_u', l: 'lt_s', ge: 'ge_s', le: 'le_s', g: 'gt_s',
 }
 
 /** The kind word of known flags. The size of materialised ones means nothing, but says that their operands need no sign extension. */

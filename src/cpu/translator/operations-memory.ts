@@ -1,7 +1,9 @@
 /** Operands, addresses and memory of translated code: addresses are folded, the TLB's fast path is in line, a miss leaves the region. */
+import { immediateRegister } from '../decode/instruction.ts'
 import type { OperandSize } from '../decode/instruction.ts'
 import { LOADS, STORES } from '../interpreter/emitter-base.ts'
 import { operandBits } from '../isa/operands.ts'
+import { requiresAlignment } from '../isa/row.ts'
 import { carrier } from '../semantics/ops.ts'
 import type { Place, Size, Value } from '../semantics/ops.ts'
 import { Context, Segment, Slot } from '../state/layout.ts'
@@ -32,7 +34,7 @@ export abstract class RegionMemory extends RegionBase {
 
   protected defaultSize(n: number): Size { return this.isMmx(n) ? 64 : this.operandSize(n) }
   protected isMmx(n: number): boolean { return 'PQN'.includes(this.operands[n].method) && !this.isMemory(n) }
-  protected isVector(n: number): boolean { return 'VWUPQN'.includes(this.operands[n].method) }
+  protected isVector(n: number): boolean { return 'VWUHLPQN'.includes(this.operands[n].method) }
 
   rd(n: number, size: Size = this.defaultSize(n)): Value {
     const spec = this.operands[n]
@@ -53,6 +55,18 @@ export abstract class RegionMemory extends RegionBase {
     this.stageGeneral(register & (this.isHighByte(n) ? 3 : 15), size as OperandSize, this.isHighByte(n), value)
   }
 
+  rdHigh(n: number): Value {
+    if (!this.isMemory(n)) return this.xmmHigh(this.registerOf(n))
+    const { address } = this.operandPlace(n, 256)
+    return this.let({ type: V128, leaf: false, emit: (f) => { address.emit(f); f.memory(LOADS[128], 16) } })
+  }
+
+  wrHigh(n: number, value: Value): void {
+    if (!this.isMemory(n)) return this.stageVectorHigh(this.registerOf(n), value)
+    const { address } = this.operandPlace(n, 256)
+    this.staged.push({ before: (f) => { address.emit(f); value.emit(f) }, after: (f) => { f.memory(STORES[128], 16) } })
+  }
+
   touch(n: number): void { if (this.isMemory(n)) this.operandPlace(n, this.defaultSize(n)) }
 
   /** Sign and exponent of the x87 register that holds an MMX register become all ones (SDM Vol. 1 §9.5.1). */
@@ -71,6 +85,8 @@ export abstract class RegionMemory extends RegionBase {
   protected registerOf(n: number): number {
     const { method, register } = this.operands[n]
     if (register !== undefined) return register
+    if (method === 'H' || method === 'B') return this.instruction.vvvv
+    if (method === 'L') return immediateRegister(this.instruction)
     return 'GVPSCD'.includes(method) ? this.instruction.reg : this.instruction.rm
   }
 
@@ -82,6 +98,8 @@ export abstract class RegionMemory extends RegionBase {
   }
 
   registerNumber(n: number): Value { return this.i32(this.registerOf(n)) }
+  memorySegment(): Value { return this.i32(this.instruction.segment) }
+  vectorIndex(): Value { return this.i32(this.instruction.index | this.instruction.scale << 4) }
   immediate2(): Value { return this.i32(this.instruction.immediate2) }
 
   // Addresses.
@@ -119,12 +137,13 @@ export abstract class RegionMemory extends RegionBase {
 
   // Memory.
 
-  protected operandPlace(n: number, size: Size): Place {
+  protected operandPlace(n: number, part: Size): Place {
     const known = this.places.get(n)
     if (known !== undefined) return known
+    const size = this.operandSize(n) === 256 ? 256 : part
     const linear = this.let(this.linear(n))
-    if (size === 128 && this.isVector(n) && this.placed.row.attributes.unaligned !== true) {
-      this.exitIf(this.ne(this.and(linear, this.i64(15)), this.i64(0)))
+    if (size >= 128 && this.isVector(n) && requiresAlignment(this.placed.row)) {
+      this.exitIf(this.ne(this.and(linear, this.i64(size / 8 - 1)), this.i64(0)))
     }
     const place = this.place(linear, size, this.writes(n) ? 'write' : 'read')
     this.places.set(n, place)

@@ -10,12 +10,13 @@ import { Slot } from '../state/layout.ts'
 import { FunctionBody } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { ExitList } from './exit-list.ts'
-import { ExitKind, FLAGS_DYNAMIC } from './exits.ts'
+import { ExitKind, FLAGS_DYNAMIC, SETTLED_EXIT } from './exits.ts'
 import type { ExitKindCode } from './exits.ts'
 import { DISPATCH, FlowGraph } from './flow-graph.ts'
-import { Parameter } from './operations-base.ts'
+import { Parameter, vectorOffset } from './operations-base.ts'
 import type { FlagState } from './operations-flags.ts'
 import { RegionOps } from './operations.ts'
+import type { Value } from '../semantics/ops.ts'
 import type { Departure } from './operations.ts'
 import type { RegionPlan, TranslatedRegion } from './plan.ts'
 import type { CodeBlock, RegionCode } from './region-code.ts'
@@ -146,16 +147,23 @@ export class RegionEmitter {
       f.end()
       o.flagState = flags
     }
+    this.leaveSettled(block.end, departure.target)
+  }
+
+  /** Leaves for another region or the interpreter, with everything in its place. */
+  private leaveSettled(at: number, target: Value): void {
+    const { f, o } = this
+    o.makeFlagsDynamic()
     f.get(Parameter.CPU)
-    departure.target.emit(f)
+    target.emit(f)
     f.memory(W.i64_store, Slot.RIP)
-    this.leave(block.end, ExitKind.INDIRECT)
+    f.i32(this.exits.add(at, ExitKind.INDIRECT, FLAGS_DYNAMIC, 0) | SETTLED_EXIT).set(o.exitLocal).br(o.exitDepth)
   }
 
   /** Goes on at an address, in block `to` if that is not -1, from an instruction in the page of `from`. */
   private goTo(number: number, from: number, at: number, to: number): void {
-    const { f, graph, code } = this
-    if (to < 0) return this.leave(at, code.pageOf(at) >= 0 && at >> 12 === from >> 12 ? ExitKind.DOOR : ExitKind.FAR)
+    const { f, graph } = this
+    if (to < 0) return at >> 12 === from >> 12 ? this.leave(at, ExitKind.DOOR) : this.leaveSettled(at, this.o.codeAddress(at))
     if (at >> 12 !== from >> 12) this.requirePage(at, at, ExitKind.UNMAPPED, 0)
     if (graph.isBackEdge(number, to)) {
       this.prepareLoop(at)
@@ -175,7 +183,7 @@ export class RegionEmitter {
     const { f } = this
     this.o.makeFlagsDynamic()
     f.i32(this.exits.add(at, ExitKind.DOOR, FLAGS_DYNAMIC, 0)).set(this.o.exitLocal)
-    f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIfUnlikely(this.o.exitDepth)
+    f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIf(this.o.exitDepth)
   }
 
   private leave(at: number, kind: ExitKindCode): void {
@@ -192,7 +200,7 @@ export class RegionEmitter {
   private requirePage(needed: number, at: number, kind: ExitKindCode, notExecuted: number): void {
     const { f } = this
     f.i32(this.exits.add(at, kind, this.flags, notExecuted)).set(this.o.exitLocal)
-    f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIfUnlikely(this.o.exitDepth)
+    f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIf(this.o.exitDepth)
   }
 
   // Entry and exit.
@@ -201,7 +209,7 @@ export class RegionEmitter {
     const { o } = this
     const f = new FunctionBody(0, [])
     for (const [register, local] of o.general) f.get(Parameter.CPU).memory(W.i64_load, Slot.GPR + register * 8).set(local)
-    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, Slot.YMM + register * 32).set(local)
+    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, vectorOffset(register)).set(local)
     const { kind, a, b, override } = o.flagLocals
     f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_KIND).set(kind)
     f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_A).set(a)
@@ -213,7 +221,7 @@ export class RegionEmitter {
   private emitEpilogue(): void {
     const { f, o } = this
     for (const register of o.writtenGeneral) f.get(Parameter.CPU).get(o.general.get(register) ?? 0).memory(W.i64_store, Slot.GPR + register * 8)
-    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, Slot.YMM + register * 32)
+    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, vectorOffset(register))
     const { kind, a, b, override } = o.flagLocals
     f.get(Parameter.CPU).get(kind).memory(W.i32_store, Slot.FLAG_KIND)
     f.get(Parameter.CPU).get(a).memory(W.i64_store, Slot.FLAG_A)

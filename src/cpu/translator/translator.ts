@@ -19,20 +19,23 @@ import { EXIT_KIND_MASK, EXIT_SIZE, EXIT_WORDS, ExitKind, RegionExit, RegionHead
 import type { TranslatedRegion } from './plan.ts'
 import { RegionFormer } from './region-former.ts'
 import type { FormLimits, FormedRegion } from './region-former.ts'
+import { RegionMemory } from './region-memory.ts'
 import { Translatable } from './translatable.ts'
 
 /** Executions of a door before it is hot. */
 const THRESHOLD = 300
 /** Entries of a small region before it is worth a large one. */
-const THRESHOLD_OF_LARGE = 20_000
-const SMALL: FormLimits = { instructions: 500, blocks: 100, inlined: 30, depth: 2 }
+const THRESHOLD_OF_LARGE = 40_000
+const SMALL: FormLimits = { instructions: 500, blocks: 100, inlined: 60, depth: 3 }
 const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
 /** A door that was asked for and is not translated counts on from here. */
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
 const MAXIMUM_CHANGES = 16
+/** When so many regions were installed since all were removed, all are removed: dead ones and their modules take memory until then. */
+const MAXIMUM_INSTALLED = 6000
 /** So many plans wait for the compiler at most. */
-const MAXIMUM_PENDING = 64
+const MAXIMUM_PENDING = 24
 
 export interface TranslatorParts {
   readonly state: VcpuState
@@ -51,10 +54,10 @@ interface Region {
   readonly formed: FormedRegion
   readonly isLarge: boolean
   readonly translated: TranslatedRegion
-  /** Position in the table, and the header's address; its run of pages. */
+  /** Position in the table, and the addresses of header and exits. */
   readonly position: number
   readonly header: number
-  readonly runPages: number
+  readonly exits: number
   /** Doors that lead into it. */
   readonly doors: number[]
   /** Exits of computed jumps, by number, and the addresses behind these. */
@@ -63,11 +66,12 @@ interface Region {
 
 export class Translator implements HotCode {
   /** For `--stats` and tests. */
-  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, instructions: 0, validations: 0, resolved: 0 }
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0, resolved: 0 }
   private readonly parts: TranslatorParts
   private readonly former: RegionFormer
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
+  private readonly memory: RegionMemory
   private readonly thresholdOfLarge: number
   private readonly waiting = new Map<number, FormedRegion>()
   /** Waiting regions that are large ones. */
@@ -83,6 +87,7 @@ export class Translator implements HotCode {
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
   private nextPosition = 0
+  private installedSinceReset = 0
   private nextId = 1
   /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
   private readonly linearPages = new Set<number>()
@@ -90,6 +95,7 @@ export class Translator implements HotCode {
   constructor(parts: TranslatorParts) {
     this.parts = parts
     this.thresholdOfNew = parts.threshold ?? THRESHOLD
+    this.memory = new RegionMemory(parts.pool)
     this.thresholdOfLarge = Math.ceil(this.thresholdOfNew / THRESHOLD * THRESHOLD_OF_LARGE)
     this.translatable = new Translatable(parts.writer)
     this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
@@ -102,13 +108,10 @@ export class Translator implements HotCode {
     this.bump(Slot.GLOBAL_CODE_GENERATION)
   }
 
-  /** Instructions that regions executed, and how often they were left, by ExitKind. */
-  counters(): { readonly instructions: number; readonly exits: readonly number[] } {
+  /** Instructions that regions executed, and how often they were entered. */
+  counters(): { readonly instructions: number; readonly entries: number } {
     const { state } = this.parts
-    return {
-      instructions: Number(state.blockU64(Block.REGION_INSTRUCTIONS)),
-      exits: Object.values(ExitKind).map((kind) => Number(state.blockU64(Block.REGION_EXITS + kind * 8))),
-    }
+    return { instructions: Number(state.blockU64(Block.REGION_INSTRUCTIONS)), entries: Number(state.blockU64(Block.REGION_ENTRIES)) }
   }
 
   // What the code cache asks.
@@ -119,12 +122,12 @@ export class Translator implements HotCode {
 
   pageDropped(page: CodePage): void {
     this.changes.set(page.page, (this.changes.get(page.page) ?? 0) + 1)
-    for (const region of [...this.byPage.get(page) ?? []]) this.remove(region)
+    for (const region of this.byPage.get(page) ?? []) this.remove(region)
     this.covered.delete(page)
   }
 
   flushed(): void {
-    for (const region of [...this.regions.values()]) this.remove(region)
+    for (const region of this.regions.values()) this.remove(region)
     this.waiting.clear()
     this.linearPages.clear()
     this.changes.clear()
@@ -160,11 +163,11 @@ export class Translator implements HotCode {
   }
 
   /** Remembers where a region's computed jumps went last. */
-  private noteTargets({ header, computed }: Region): void {
+  private noteTargets({ header, exits, computed }: Region): void {
     const { u32, i32 } = this.parts.state
     const anchor = i32[(header + RegionHeader.BASE) >>> 2]
     for (const { at, exit } of computed) {
-      const target = u32[(header + RegionHeader.SIZE + exit * EXIT_SIZE) / 4 + RegionExit.RECORD]
+      const target = u32[(exits + exit * EXIT_SIZE) / 4 + RegionExit.RECORD]
       if (target !== 0) this.wentTo.set((anchor + at) | 0, target)
     }
   }
@@ -221,7 +224,16 @@ export class Translator implements HotCode {
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
+    if (this.installedSinceReset >= MAXIMUM_INSTALLED) this.reset()
     for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
+  }
+
+  /** Removes all regions. What is hot becomes so again. */
+  private reset(): void {
+    this.flushed()
+    this.statistics.resets++
+    this.installedSinceReset = 0
+    this.parts.compiler.discarded()
   }
 
   private install({ module, regions }: CompiledRegions): void {
@@ -242,10 +254,10 @@ export class Translator implements HotCode {
       this.statistics.discarded++
       return
     }
-    const { pool, table } = this.parts
-    const runPages = Math.ceil((RegionHeader.SIZE + translated.exits.length * 4) / PAGE_SIZE)
-    const header = pool.allocateRun(runPages)
-    const region: Region = { id: translated.id, formed, isLarge: this.large.delete(translated.id), translated, position, header, runPages, doors: [], computed: computedExits(translated.exits) }
+    const { table } = this.parts
+    const header = this.memory.header(position)
+    const exits = this.memory.allocate(translated.exits.length * 4)
+    const region: Region = { id: translated.id, formed, isLarge: this.large.delete(translated.id), translated, position, header, exits, doors: [], computed: computedExits(translated.exits) }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
@@ -254,18 +266,20 @@ export class Translator implements HotCode {
       this.byPage.set(page, known.add(region))
     }
     for (const { at, number } of translated.entries) this.openDoor(region, at, number)
+    this.installedSinceReset++
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
 
-  private writeTables({ header, translated, formed, id, isLarge }: Region): void {
+  private writeTables({ header, exits, translated, formed, id, isLarge }: Region): void {
     const { state } = this.parts
     state.u32.fill(0, header >>> 2, (header + RegionHeader.SIZE) >>> 2)
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
     state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : this.thresholdOfLarge
-    state.i32.set(translated.exits, (header + RegionHeader.SIZE) >>> 2)
+    state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
+    state.i32.set(translated.exits, exits >>> 2)
   }
 
   /** Leads the door at an address of a region, if there is one that counts, to its entry. */
@@ -295,7 +309,7 @@ export class Translator implements HotCode {
   }
 
   private remove(region: Region): void {
-    const { state, pool, table } = this.parts
+    const { state, table } = this.parts
     for (const door of region.doors) {
       const leadsHere = state.u16[door >>> 1] === Pseudo.ENTER && state.u32[(door + DoorRecord.HEADER) >>> 2] === region.header
       if (!leadsHere) continue
@@ -309,7 +323,7 @@ export class Translator implements HotCode {
     }
     table.set(region.position, null)
     this.freePositions.push(region.position)
-    pool.freeRun(region.header, region.runPages)
+    this.memory.release(region.exits, region.translated.exits.length * 4)
     this.regions.delete(region.id)
     this.uncover(region.formed)
     this.statistics.removed++
@@ -334,10 +348,11 @@ export class Translator implements HotCode {
     if (region === undefined) return
     const page = (state.slot + Slot.RIP_PAGE) >>> 2
     const anchor = addToLinear(i32[page], i32[page + 1], -i32[(door + DoorRecord.DELTA) >>> 2] * PAGE_SIZE)
+    const moved = i32[(header + RegionHeader.BASE) >>> 2] !== anchor.low || i32[(header + RegionHeader.BASE + 4) >>> 2] !== anchor.high
     let valid = 0
     region.formed.plan.pages.forEach(({ delta }, index) => {
       const linear = addToLinear(anchor.low, anchor.high, delta * PAGE_SIZE)
-      this.linearPages.add(pageNumber(linear.low, linear.high))
+      if (moved) this.linearPages.add(pageNumber(linear.low, linear.high))
       if (mmu.translateFetch(linear.low, linear.high) === region.formed.codePages[index].page) valid |= 1 << index
     })
     u32[(header + RegionHeader.VALID) >>> 2] = valid

@@ -5,4 +5,6 @@ import type { HelperTable } from './helper.ts'
 
 export type { HelperContext, HelperTable } from './helper.ts'
 
+export { gatherHelpers } from './gather.ts'
+export { maskedHelpers } from './masked.ts'
 export const vectorHelpers: Readonly<HelperTable> = { ...floatHelpers, ...aesHelpers }

@@ -73,8 +73,6 @@ export class FunctionBody {
   readonly code = new ByteWriter()
   private readonly localTypes: ValueTypeCode[] = []
   private front: FunctionBody | undefined
-  /** Where in `code` branches stand that are hardly ever taken. */
-  private readonly unlikely: number[] = []
   /** Open blocks; branch targets are named by the depth at which they were opened. */
   depth = 0
 
@@ -124,11 +122,6 @@ export class FunctionBody {
   /** Branches to the block that was opened when `depth` became `target`. */
   br(target: number): this { this.code.byte(W.br); this.code.unsigned(this.depth - target); return this }
   brIf(target: number): this { this.code.byte(W.br_if); this.code.unsigned(this.depth - target); return this }
-  /** As brIf, with the hint that the branch is hardly ever taken (branch hinting proposal, §2). */
-  brIfUnlikely(target: number): this {
-    this.unlikely.push(this.code.length)
-    return this.brIf(target)
-  }
   brTable(targets: readonly number[], otherwise: number): this {
     this.code.byte(W.br_table)
     this.code.unsigned(targets.length)
@@ -160,15 +153,6 @@ export class FunctionBody {
     out.bytes(this.code.view())
     out.byte(W.end)
     return out.view()
-  }
-
-  /** Offsets of unlikely branches in what `encode` gives. */
-  unlikelyBranches(): number[] {
-    if (this.unlikely.length === 0) return []
-    const head = new ByteWriter()
-    this.writeLocals(head)
-    const before = head.length + (this.front?.code.length ?? 0)
-    return this.unlikely.map((offset) => before + offset)
   }
 
   private writeLocals(out: ByteWriter): void {
@@ -260,7 +244,6 @@ export class ModuleBuilder {
         for (const index of functions) w.unsigned(index)
       }
     })
-    this.writeHints(out)
     section(out, 10, this.functions.length, (w) => {
       for (const { body } of this.functions) {
         const bytes = body.encode()
@@ -270,20 +253,6 @@ export class ModuleBuilder {
     })
     for (const { name, content } of this.customSections) customSection(out, name, content)
     return out.view()
-  }
-
-  /** The hints' section stands before the code. Engines that do not know it pass it over. */
-  private writeHints(out: ByteWriter): void {
-    const hinted = this.functions.map(({ body }) => ({ body, offsets: body.unlikelyBranches() })).filter(({ offsets }) => offsets.length > 0)
-    if (hinted.length === 0) return
-    const content = new ByteWriter(1024)
-    content.unsigned(hinted.length)
-    for (const { body, offsets } of hinted) {
-      content.unsigned(body.index)
-      content.unsigned(offsets.length)
-      for (const offset of offsets) { content.unsigned(offset); content.byte(1); content.byte(0) }
-    }
-    customSection(out, 'metadata.code.branch_hint', content.view())
   }
 }
 

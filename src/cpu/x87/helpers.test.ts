@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { LinearMemory } from '../mmu/linear-memory.ts'
-import { Block, Slot } from '../state/layout.ts'
+import { Block, ExitCode, Slot } from '../state/layout.ts'
+import { Activity } from '../system/events.ts'
 import { HelperOutcome } from '../system/outcome.ts'
+import { TestCoprocessor } from '../testing/processor-rig.ts'
 import { MemoryRig } from '../testing/rig.ts'
 import { x87Helpers } from './helpers.ts'
 
@@ -9,13 +11,15 @@ const [PE, NE] = [1, 0x20]
 const PENDING_INVALID = 0x8081
 const FLD1 = 0x1e8
 const FNCLEX = 0x3e2
+const FLDCW = 0x128
 const FLD_M64 = 0x500
 const FSTP_M64 = 0x518
 const MATH_FAULT = 16
 
 const rig = new MemoryRig(64)
 const { state } = rig
-const cpu = { state, memory: new LinearMemory(rig.mmu) }
+const coprocessor = new TestCoprocessor()
+const cpu = { state, memory: new LinearMemory(rig.mmu), environment: { coprocessor }, stepTrap: false }
 
 beforeEach(() => {
   state.setBlockU32(Block.CR0, PE | NE)
@@ -45,9 +49,42 @@ describe('a pending exception', () => {
     expect(state.slotU16(Slot.FSW)).toBe(0)
   })
 
-  test('is ignored without CR0.NE', () => {
-    state.setBlockU32(Block.CR0, PE)
-    expect(call('checkMathFault')).toBe(HelperOutcome.OK)
+  describe('without CR0.NE', () => {
+    beforeEach(() => {
+      state.setBlockU32(Block.CR0, PE)
+      state.setSlotU16(Slot.FCW, 0x37e)
+      state.setBlockU32(Block.HALTED, Activity.RUNNING)
+      Object.assign(coprocessor, { error: false, ignoresError: false })
+    })
+
+    test.each(['checkMathFault', 'x87Register', 'FLDENV'])('asserts FERR# at %s, which waits for an interrupt', (name) => {
+      expect(call(name, BigInt(FLD1), 0n)).toBe(HelperOutcome.FAULT)
+      expect([state.slotU32(Slot.EXIT_CODE), state.blockU32(Block.HALTED)]).toEqual([ExitCode.RESYNC, Activity.HALTED])
+      expect([coprocessor.error, state.slotU16(Slot.FTW), state.rip]).toEqual([true, 0, 0x1234n])
+    })
+
+    test('stops nothing while IGNNE# is asserted', () => {
+      coprocessor.ignoresError = true
+      expect(call('checkMathFault')).toBe(HelperOutcome.OK)
+      expect(call('x87Register', BigInt(FLD1), 0n)).toBe(HelperOutcome.OK)
+      expect([coprocessor.error, state.blockU32(Block.HALTED)]).toEqual([true, Activity.RUNNING])
+    })
+
+    test.each<[string, ...bigint[]]>([
+      ['x87Register', BigInt(FNCLEX), 0n], ['x87Memory', 0x37fn, BigInt(FLDCW), 0n], ['FNSAVE', 0x1000n, 32n], ['FNSTENV', 0x1000n, 32n],
+    ])('releases FERR# at %s that clears or masks it', (name, ...args) => {
+      call('checkMathFault')
+      expect(coprocessor.error).toBe(true)
+      expect(call(name, ...args)).toBe(HelperOutcome.OK)
+      expect(coprocessor.error).toBe(false)
+    })
+
+    test('FERR# stays as long as the exception is pending', () => {
+      call('checkMathFault')
+      coprocessor.ignoresError = true
+      call('x87Register', BigInt(FLD1), 0n)
+      expect(coprocessor.error).toBe(true)
+    })
   })
 })
 

@@ -1,4 +1,3 @@
-import { appendFileSync } from 'node:fs'
 /** The thread that translates hot guest code, so that the guest need not wait for it. */
 import { setFlagsFromString } from 'node:v8'
 import { receiveMessageOnPort, workerData } from 'node:worker_threads'
@@ -10,6 +9,10 @@ import type { CompileOrder } from './compile-protocol.ts'
 /** Plans that are compiled into one module at most: the last of them waits for all. */
 const MAXIMUM_BATCH = 8
 
+/** V8's flags that are off while regions are compiled. They do not recurse, and come back regularly, so that they need no stack checks. */
+const REGION_FLAGS = ['liftoff', 'wasm-lazy-compilation', 'wasm-stack-checks']
+
+// One thread at a time: the guest needs the others.
 setFlagsFromString('--wasm-num-compilation-tasks=1')
 const { port, features } = workerData as CompileOrder
 const translator = new RegionTranslator(new Set(features))
@@ -28,7 +31,6 @@ function waiting(limit: number): RegionPlan[] {
 }
 
 function compile(plans: readonly RegionPlan[]): CompiledRegions {
-  if (process.env.TENON_DUMP) for (const p of plans) appendFileSync(process.env.TENON_DUMP, JSON.stringify({ ...p, pages: p.pages.map(q => ({ delta: q.delta, bytes: Buffer.from(q.bytes).toString('base64') })) }) + '\n')
   const { bytes, regions } = translator.translate(plans)
   return { module: optimised(bytes as Uint8Array<ArrayBuffer>), regions }
 }
@@ -39,12 +41,10 @@ function compile(plans: readonly RegionPlan[]): CompiledRegions {
  * the engine's own functions are better compiled as V8 does.
  */
 function optimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  setFlagsFromString('--no-liftoff')
-  setFlagsFromString('--no-wasm-lazy-compilation')
+  for (const flag of REGION_FLAGS) setFlagsFromString(`--no-${flag}`)
   try {
     return new WebAssembly.Module(bytes)
   } finally {
-    setFlagsFromString('--liftoff')
-    setFlagsFromString('--wasm-lazy-compilation')
+    for (const flag of REGION_FLAGS) setFlagsFromString(`--${flag}`)
   }
 }

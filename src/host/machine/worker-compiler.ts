@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
 import type { CompiledRegions, RegionCompiler } from '../../cpu/translator/compiler.ts'
@@ -13,6 +15,13 @@ export class WorkerCompiler implements RegionCompiler {
   submit(plan: RegionPlan): void {
     this.pending++
     this.#port.postMessage(plan, plan.pages.map(page => page.bytes.buffer as ArrayBuffer))
+  }
+
+  /** A thread that runs a guest makes hardly any garbage, so that V8 would not notice that thousands of modules are dead. */
+  discarded(): void {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    collectGarbage()
   }
 
   collect(): CompiledRegions | undefined {

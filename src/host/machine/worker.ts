@@ -51,9 +51,7 @@ async function boot(machine: Machine, order: WorkerOrder): Promise<void> {
 
 function run(parts: RunLoopParts): MachineExit {
   try {
-    const exit = runUntilEnd(parts)
-    if (process.env.TENON_STATS) console.error((parts.machine as any).vcpu.engine.translator?.counters(), (parts.machine as any).vcpu.engine.cache.statistics, (parts.machine as any).vcpu.engine.translator?.statistics, (parts.machine as any).retired, performance.now())
-    return exit
+    return runUntilEnd(parts)
   } catch (error) {
     const { code, message } = explain(error)
     return { reason: 'failed', detail: `${code}: ${message}; ${parts.machine.describe()}` }

@@ -59,6 +59,7 @@ export class VectorMachine {
     this.cpu = new Processor({
       state: this.state, frames: this.frames, memory: this.memory, memoryBus: { read: noDevice, write: noDevice },
       ports: { read: noDevice, write: noDevice }, interrupts: { hasPending: () => false, acknowledge: () => -1 },
+      coprocessor: { error: false, ignoresError: false, setError: () => undefined },
       apic: { cr8: 0, readMsr: () => null, writeMsr: () => false, tscChanged: () => {} }, apicId: 0,
       clock: { now: () => 0, timer: noDevice }, startTime: 0, random: () => 0, processorCount: 1,
     })
@@ -135,7 +136,7 @@ export class VectorMachine {
     state.setBlockU64(Block.CR3, BigInt(TABLES.root))
     state.setBlockU64(Block.CR4, BigInt(sum(Cr4)))
     state.setBlockU64(Block.EFER, BigInt(EFER_SCE_LME_LMA_NXE))
-    state.setBlockU64(Block.XCR0, 3n)
+    state.setBlockU64(Block.XCR0, 7n)
     this.setTable(Block.GDTR, KernelPage.GDT, gdt.length * 8 - 1)
     this.setTable(Block.IDTR, KernelPage.IDT, 32 * 16 - 1)
     this.setSystemSegment(Segment.LDTR, KernelPage.LDT, ldt.length * 8 - 1, 0x82)

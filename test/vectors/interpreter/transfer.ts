@@ -61,6 +61,8 @@ function loadFloatingPoint(vcpu: VcpuState, state: State): void {
     vcpu.setSlotU64(Slot.X87 + n * 8, state[Word.STACK + n])
     vcpu.setSlotU64(Slot.YMM + n * 32, state[Word.XMM + n * 2])
     vcpu.setSlotU64(Slot.YMM + n * 32 + 8, state[Word.XMM + n * 2 + 1])
+    vcpu.setSlotU64(Slot.YMM + n * 32 + 16, state[Word.YMM_HIGH + n * 2])
+    vcpu.setSlotU64(Slot.YMM + n * 32 + 24, state[Word.YMM_HIGH + n * 2 + 1])
   }
 }
 
@@ -79,6 +81,8 @@ export function storeState(vcpu: VcpuState, state: State): void {
     state[Word.STACK + n] = (n & 1) === 0 ? vcpu.slotU64(Slot.X87 + n * 8) : BigInt(vcpu.slotU16(Slot.X87 + n * 8))
     state[Word.XMM + n * 2] = vcpu.slotU64(Slot.YMM + n * 32)
     state[Word.XMM + n * 2 + 1] = vcpu.slotU64(Slot.YMM + n * 32 + 8)
+    state[Word.YMM_HIGH + n * 2] = vcpu.slotU64(Slot.YMM + n * 32 + 16)
+    state[Word.YMM_HIGH + n * 2 + 1] = vcpu.slotU64(Slot.YMM + n * 32 + 24)
   }
 }
 

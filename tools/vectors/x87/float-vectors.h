@@ -37,6 +37,18 @@ static uint64_t random_bits(void) {
   }
 }
 
+static inline uint16_t random_binary16(void) {
+  static const uint16_t corners[] = {
+    0, 1, 0x03ff, 0x0400, 0x0401, 0x07ff, 0x3c00, 0x3c01, 0x3bff, 0x7bff, 0x7c00, 0x7c01, 0x7dff, 0x7e00, 0x7e01, 0x7fff,
+  };
+  uint16_t sign = (uint16_t)(below(2) << 15);
+  switch (below(3)) {
+    case 0: return sign | corners[below(sizeof corners / sizeof *corners)];
+    case 1: return sign | (uint16_t)(random_bits() >> 54);
+    default: return (uint16_t)next_random();
+  }
+}
+
 static uint32_t random_binary32(void) {
   static const uint32_t corners[] = {
     0, 1, 0x007fffff, 0x00800000, 0x00800001, 0x00ffffff, 0x3f800000, 0x3f800001, 0x3f7fffff, 0x40000000, 0x3f000000, 0x3fc00000,

@@ -1,5 +1,5 @@
 /*
- * Runs every SSE floating-point instruction on this machine's processor and writes what it did: gcc -O2 sse-vectors.c -o sse-vectors
+ * Runs every SSE floating-point instruction, and those of FMA and F16C, on this machine's processor and writes what it did: gcc -O2 sse-vectors.c -o sse-vectors
  *
  * Usage: sse-vectors [vectors per instruction] > file
  *
@@ -11,7 +11,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
-enum kind { S32, S64, P32, P64, I32, I64, Q32 };
+enum kind { S32, S64, P32, P64, I32, I64, Q32, P16 };
 
 struct record {
   uint16_t mxcsr;
@@ -48,6 +48,9 @@ static const struct { const char *name; const char *code; enum kind kind; int im
   { "vfmadd132ss", "c4e27199c2", S32, 0 }, { "vfmadd213ss", "c4e271a9c2", S32, 0 }, { "vfmadd231ss", "c4e271b9c2", S32, 0 },
   { "vfmadd231sd", "c4e2f1b9c2", S64, 0 }, { "vfmsub231sd", "c4e2f1bbc2", S64, 0 }, { "vfnmadd231sd", "c4e2f1bdc2", S64, 0 },
   { "vfnmsub231ss", "c4e271bfc2", S32, 0 },
+  { "vfmadd213ps", "c4e271a8c2", P32, 0 }, { "vfnmsub213pd", "c4e2f1aec2", P64, 0 }, { "vfmsub132pd", "c4e2f19ac2", P64, 0 },
+  { "vfnmadd132ps", "c4e2719cc2", P32, 0 }, { "vfmaddsub231ps", "c4e271b6c2", P32, 0 }, { "vfmsubadd213pd", "c4e2f1a7c2", P64, 0 },
+  { "vcvtph2ps", "c4e27913c1", P16, 0 }, { "vcvtps2ph", "c4e3791dc8", P32, 256 },
 };
 
 struct context { uint32_t mxcsr, mxcsr_after; uint64_t rflags, rax; };
@@ -77,10 +80,11 @@ static void run(uint8_t *code, const char *hexadecimal, int immediate, const uin
 
 static void random_operand(uint8_t *out, enum kind kind) {
   uint64_t bits;
-  unsigned lanes = kind == P32 || kind == Q32 ? 4 : kind == P64 ? 2 : 1;
+  unsigned lanes = kind == P16 ? 8 : kind == P32 || kind == Q32 ? 4 : kind == P64 ? 2 : 1;
   for (unsigned i = 0; i < lanes; i++) {
     if (kind == P32 || kind == S32) bits = random_binary32(), memcpy(out + i * 4, &bits, 4);
     else if (kind == P64 || kind == S64) bits = random_binary64(), memcpy(out + i * 8, &bits, 8);
+    else if (kind == P16) bits = random_binary16(), memcpy(out + i * 2, &bits, 2);
     else if (kind == Q32) bits = (uint64_t)((int64_t)(below(2) ? next_random() : random_bits()) >> below(64)), memcpy(out + i * 4, &bits, 4);
   }
 }
@@ -91,6 +95,18 @@ static unsigned random_mxcsr(void) {
   if (!below(4)) value |= 0x8000;
   if (!below(4)) value |= below(64);
   return value;
+}
+
+/* Each lane of one operand is nearly the product of the others, in turn. */
+static void cancel_sums(struct record *record) {
+  uint8_t *operands[] = { record->a, record->b, record->c };
+  unsigned sum = below(3);
+  for (unsigned i = 0; i < 16; i += 4) {
+    float x, y, product;
+    memcpy(&x, operands[(sum + 1) % 3] + i, 4), memcpy(&y, operands[(sum + 2) % 3] + i, 4);
+    product = below(2) ? x * y : -x * y;
+    memcpy(operands[sum] + i, &product, 4);
+  }
 }
 
 static void make_vector(uint8_t *code, unsigned index, struct record *record) {
@@ -114,6 +130,7 @@ static void make_vector(uint8_t *code, unsigned index, struct record *record) {
       a = -b * c;
       memcpy(record->a, &a, 8);
     }
+    if (!below(3) && kind == P32) cancel_sums(record);
   }
   if (kind == I32 || kind == I64) record->rax = (uint64_t)((int64_t)(below(2) ? next_random() : random_bits()) >> below(64));
   if (instructions[index].immediate > 0) immediate = (int)below((unsigned)instructions[index].immediate);

@@ -1,16 +1,16 @@
 /** Where this decoder and iced-x86 differ on purpose, in one place. */
 import iced from 'iced-x86'
+import { isVex } from '../../isa/row.ts'
+import { rows } from '../../isa/rows.ts'
 import type { Description } from './oracle.ts'
 
 const { DecoderOptions, Mnemonic } = iced
 
-/** Encodings of features that are missing here execute as what they were before: BSF, BSR, WBINVD. */
-export const ICED_OPTIONS = DecoderOptions.NoMPFX_0FBC | DecoderOptions.NoMPFX_0FBD | DecoderOptions.NoWbnoinvd
+/** Encodings of features that are missing here execute as what they were before: WBINVD. */
+export const ICED_OPTIONS = DecoderOptions.NoWbnoinvd
 
 /** What iced decodes and this decoder calls invalid, because it has not got the feature. */
 const MISSING = new Set([
-  // Later, with VEX: BMI, ADX.
-  'adcx', 'adox',
   // 3DNow!, and AMD's other extensions.
   'femms', 'clzero', 'monitorx', 'mwaitx', 'rdpru', 'mcommit', 'invlpgb', 'tlbsync', 'movntss', 'movntsd', 'extrq', 'insertq',
   'psmash', 'pvalidate', 'rmpadjust', 'rmpupdate', 'rmpquery',
@@ -42,7 +42,7 @@ const HINTS = new Set([
 
 /** iced's names for what the SDM calls otherwise, or for undocumented aliases that have no row of their own. */
 const RENAMED: Readonly<Record<string, string>> = {
-  sal: 'shl', vmgexit: 'vmmcall', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm',
+  sal: 'shl', vmgexit: 'vmmcall', pcmpestri64: 'pcmpestri', pcmpestrm64: 'pcmpestrm', vpcmpestri64: 'vpcmpestri', vpcmpestrm64: 'vpcmpestrm',
 }
 
 const NAMES = new Map<number, string>()
@@ -50,10 +50,19 @@ for (const [name, value] of Object.entries(Mnemonic)) {
   if (typeof value === 'number') NAMES.set(value, name.toLowerCase())
 }
 
+/** Mnemonics that have rows with a VEX prefix. */
+const OUR_VEX = new Set([...rows.filter(isVex).map((row) => row.mnemonic.split('_')[0].toLowerCase()), 'vmovq', 'vpinsrq', 'vpextrq'])
+
+/** VAES and VPCLMULQDQ, features of their own: 256 bits. */
+function isWideCrypto(instruction: iced.Instruction, name: string): boolean {
+  return /^(vaes|vpclmul)/.test(name) && instruction.op0Register >= iced.Register.YMM0
+}
+
 /** True for what iced decodes and this decoder calls invalid. */
 export function isIcedsAlone(instruction: iced.Instruction): boolean {
-  if (instruction.encoding !== iced.EncodingKind.Legacy) return true
   const name = NAMES.get(instruction.mnemonic)!
+  if (instruction.encoding === iced.EncodingKind.VEX) return !OUR_VEX.has(icedMnemonic(instruction)) || isWideCrypto(instruction, name)
+  if (instruction.encoding !== iced.EncodingKind.Legacy) return true
   return MISSING.has(name) || (ONLY_64.has(name) && instruction.codeSize !== iced.CodeSize.Code64)
 }
 
@@ -96,7 +105,7 @@ function normalise({ mnemonic, operands }: Description): readonly string[] {
   // iced leaves ST(0) out of x87 instructions with a memory operand.
   if (operands[0] === 'st0' && operands[1]?.startsWith('m')) return operands.slice(1)
   const withSegment = mnemonic === 'mov' && operands.some((operand) => /^[c-gs]s$/.test(operand))
-  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic)) return operands.map(withoutSize)
+  if (withSegment || ANY_REGISTER_SIZE.has(mnemonic.replace(/^v(?!err|erw)/, ''))) return operands.map(withoutSize)
   return operands
 }
 

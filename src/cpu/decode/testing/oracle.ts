@@ -9,7 +9,7 @@ import { rows } from '../../isa/rows.ts'
 import type { Decoder } from '../decoder.ts'
 import { formatMnemonic } from '../format.ts'
 import type { CodeSize } from '../instruction.ts'
-import { Instruction } from '../instruction.ts'
+import { Instruction, immediateRegister } from '../instruction.ts'
 import { ICED_OPTIONS, icedMnemonic, icedRepne, isExtendedPause, isIcedsAlone, sameOperands } from './differences.ts'
 
 const { OpKind, Register } = iced
@@ -97,14 +97,17 @@ function describeOperand(spec: OperandSpec, position: number, instruction: Instr
   switch (spec.method) {
     case 'register': return general(spec.register!, bits, true)
     case 'G': return general(reg, bits, rex)
+    case 'B': return general(instruction.vvvv, bits, true)
     case 'Z': case 'R': return general(rm, bits, rex)
     case 'E': return isRegister ? general(rm, bits, rex) : memory()
     case 'M': case 'O': return memory()
     case 'X': return `m${bits} ${SEGMENTS[instruction.segment]} si${instruction.addressSize}`
     case 'Y': return `m${bits} es di${instruction.addressSize}`
-    case 'V': return `xmm${reg}`
-    case 'U': return `xmm${rm}`
-    case 'W': return isRegister ? `xmm${rm}` : memory()
+    case 'V': return vector(reg, bits)
+    case 'U': return vector(rm, bits)
+    case 'L': return vector(immediateRegister(instruction), bits)
+    case 'H': return vector(instruction.vvvv, bits)
+    case 'W': return isRegister ? vector(rm, bits) : memory()
     case 'P': return `mm${reg}`
     case 'N': return `mm${rm}`
     case 'Q': return isRegister ? `mm${rm}` : memory()
@@ -124,6 +127,8 @@ function describeOperand(spec: OperandSpec, position: number, instruction: Instr
 function halves(instruction: Instruction): bigint {
   return BigInt(instruction.immediateHigh) << 32n | BigInt(instruction.immediate >>> 0)
 }
+
+const vector = (register: number, bits: number): string => `${bits === 256 ? 'y' : 'x'}mm${register}`
 
 function general(register: number, bits: number, rex: boolean): string {
   return bits === 8 && !rex && register >= 4 && register < 8 ? `r8 ${register - 4} high` : `r${bits} ${register}`
@@ -197,6 +202,7 @@ const REGISTER_CLASSES = [
   { first: Register.RAX, last: Register.R15, text: (n: number) => `r64 ${n}` },
   { first: Register.ES, last: Register.GS, text: (n: number) => SEGMENTS[n] },
   { first: Register.XMM0, last: Register.XMM15, text: (n: number) => `xmm${n}` },
+  { first: Register.YMM0, last: Register.YMM15, text: (n: number) => `ymm${n}` },
   { first: Register.CR0, last: Register.CR15, text: (n: number) => `cr${n}` },
   { first: Register.DR0, last: Register.DR15, text: (n: number) => `dr${n}` },
   { first: Register.ST0, last: Register.ST7, text: (n: number) => `st${n}` },

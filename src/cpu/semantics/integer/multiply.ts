@@ -44,7 +44,7 @@ function stageWide(o: Ops, low: Value, high: Value, signed: boolean): void {
 }
 
 /** High half of a 64 by 64 bit product, from four 32-bit products. */
-function highUnsigned(o: Ops, a: Value, b: Value): Value {
+export function highUnsigned(o: Ops, a: Value, b: Value): Value {
   const low = (v: Value): Value => o.zx(v, 32)
   const high = (v: Value): Value => o.shr(v, o.i64(32))
   const aLow = o.let(low(a))

@@ -99,13 +99,13 @@ function secondBit(o: Ops, value: Value): Value {
 define('RCL', 'rw,r', (o) => {
   const count = o.let(throughCarryCount(o))
   const rotation = o.size === 64 ? rotatedLeft65(o, count) : rotatedNarrow(o, count, 'left')
-  stageThroughCarry(o, rotation, count, o.xor(o.signBit(rotation.result, o.size), rotation.carry))
+  stageThroughCarry(o, rotation, o.xor(o.signBit(rotation.result, o.size), rotation.carry))
 })
 
 define('RCR', 'rw,r', (o) => {
   const count = o.let(throughCarryCount(o))
   const rotation = o.size === 64 ? rotatedRight65(o, count) : rotatedNarrow(o, count, 'right')
-  stageThroughCarry(o, rotation, count, o.xor(o.signBit(rotation.result, o.size), secondBit(o, rotation.result)))
+  stageThroughCarry(o, rotation, o.xor(o.signBit(rotation.result, o.size), secondBit(o, rotation.result)))
 })
 
 interface Rotation { result: Value; carry: Value }
@@ -115,8 +115,9 @@ function throughCarryCount(o: Ops): Value {
   return o.size < 32 ? o.binary('rem_u', count, o.i32(o.size + 1)) : count
 }
 
-function stageThroughCarry(o: Ops, rotation: Rotation, count: Value, overflow: Value): void {
-  o.flagsCO(rotation.carry, overflow, undefined, count)
+/** A full turn sets flags, too, so that engines agree on OF, which is undefined then: only a masked count of zero does not. */
+function stageThroughCarry(o: Ops, rotation: Rotation, overflow: Value): void {
+  o.flagsCO(rotation.carry, overflow, undefined, maskedCount(o, 1))
   o.wr(0, rotation.result)
 }
 

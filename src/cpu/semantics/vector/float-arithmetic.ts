@@ -1,13 +1,13 @@
 /**
- * SSE arithmetic (SDM Vol. 2: ADDPS to SQRTSD, MINxx, MAXxx, HADDPS, ADDSUBPS, DPPS, RCPPS). The common case is done by the host's own
+ * SSE and AVX arithmetic (SDM Vol. 2: ADDPS to SQRTSD, MINxx, MAXxx, HADDPS, ADDSUBPS, DPPS, RCPPS). The common case is done by the host's own
  * instructions: ordinary operands, a result that neither overflows nor comes near underflow, default modes, and PE set already or the
  * result exact. Everything else is done by a helper of the same name in softfloat, which also updates MXCSR and may fault.
  */
 import { ValueType, W } from '../../wasm/opcodes.ts'
-import { define } from '../define.ts'
-import type { Ops, Value } from '../ops.ts'
-import { ALL_SUFFIXES, FloatLanes } from './float-lanes.ts'
-import type { FloatSuffix } from './float-lanes.ts'
+import type { Value } from '../ops.ts'
+import { defineBinary, defineUnary } from './float-define.ts'
+import { ALL_SUFFIXES } from './float-lanes.ts'
+import type { FloatLanes, FloatSuffix, Parts } from './float-lanes.ts'
 import { doublewords, quadwords } from './operands.ts'
 
 const { V128 } = ValueType
@@ -50,50 +50,41 @@ const BINARY: readonly Binary[] = [
 for (const operation of BINARY) {
   for (const suffix of ALL_SUFFIXES) {
     const mnemonic = operation.name.toUpperCase() + suffix
-    define(mnemonic, 'rw,r', (o) => {
-      const f = new FloatLanes(o, suffix)
-      const b = f.read(1)
-      emitBinary(f, mnemonic, operation, [f.read(0), b], [f.read(0), b])
-    })
+    defineBinary(mnemonic, suffix, (f, a, b) => emitBinary(f, mnemonic, operation, a, b, [...a, ...b]))
   }
 }
 
-/** `operands` are what is computed with, `given` what the helper of the whole instruction takes. */
-function emitBinary(f: FloatLanes, helper: string, operation: Binary, operands: readonly [Value, Value], given: readonly Value[]): void {
+/** `a` and `b` are what is computed with, `given` what the helper of the whole instruction takes. */
+function emitBinary(f: FloatLanes, helper: string, operation: Binary, a: Parts, b: Parts, given: readonly Value[]): Parts {
   const { o } = f
-  const [a, b] = operands
-  const result = o.let(f.operate(operation.name, a, b))
-  const common = f.holds(f.both(f.isOrdinary(a), f.isOrdinary(b), operation.isCommon(f, a, b, result)))
-  const quiet = f.roundsQuietly(() => operation.isExact(f, a, b, result))
-  o.wr(0, o.chooseCommon(o.and(common, quiet), f.carrier, () => f.toBits(result), () => callHelper(f, helper, given)))
+  const results = a.map((left, n) => o.let(f.operate(operation.name, left, b[n])))
+  const common = f.everywhere(...results.map((result, n) =>
+    f.both(f.isOrdinary(a[n]), f.isOrdinary(b[n]), operation.isCommon(f, a[n], b[n], result))))
+  const quiet = f.roundsQuietly(() => f.both(...results.map((result, n) => operation.isExact(f, a[n], b[n], result))))
+  return f.commonly(o.and(common, quiet), results, helper, bitsOf(f, given))
 }
 
-function callHelper(f: FloatLanes, name: string, args: readonly Value[]): Value {
-  return f.o.helper(name, args.map((arg) => f.toBits(arg)), { result: f.carrier })
-}
+const bitsOf = (f: FloatLanes, values: readonly Value[]): Value[] => values.map((value) => f.toBits(value))
 
 for (const suffix of ALL_SUFFIXES) {
   const mnemonic = `SQRT${suffix}`
-  define(mnemonic, 'w,r', (o) => {
-    const f = new FloatLanes(o, suffix)
-    const source = f.read(1)
-    const result = o.let(f.operate('sqrt', source))
-    const common = f.holds(f.both(f.isOrdinary(source), f.isFinite(result)))
-    const quiet = f.roundsQuietly(() => f.both(f.isShort(result), f.compare('eq', f.operate('mul', result, result), source)))
-    o.wr(0, o.chooseCommon(o.and(common, quiet), f.carrier, () => f.toBits(result), () => callHelper(f, mnemonic, [source, source])))
+  defineUnary(mnemonic, suffix, (f, source) => {
+    const { o } = f
+    const results = source.map((part) => o.let(f.operate('sqrt', part)))
+    const common = f.everywhere(...results.map((result, n) => f.both(f.isOrdinary(source[n]), f.isFinite(result))))
+    const quiet = f.roundsQuietly(() => f.both(...results.map((result, n) =>
+      f.both(f.isShort(result), f.compare('eq', f.operate('mul', result, result), source[n])))))
+    return f.commonly(o.and(common, quiet), results, mnemonic, bitsOf(f, [...source, ...source]))
   })
 }
 
 /** The first operand if it is strictly less (greater), else the second: of equal zeros, too. */
 function defineExtreme(name: 'MIN' | 'MAX', suffix: FloatSuffix): void {
   const mnemonic = name + suffix
-  define(mnemonic, 'rw,r', (o) => {
-    const f = new FloatLanes(o, suffix)
-    const b = f.read(1)
-    const a = f.read(0)
-    const first = name === 'MIN' ? f.compare('lt', a, b) : f.compare('lt', b, a)
-    const common = f.holds(f.both(f.isOrdinary(a), f.isOrdinary(b)))
-    o.wr(0, o.chooseCommon(common, f.carrier, () => f.toBits(f.choose(first, a, b)), () => callHelper(f, mnemonic, [a, b])))
+  defineBinary(mnemonic, suffix, (f, a, b) => {
+    const first = (n: number): Value => (name === 'MIN' ? f.compare('lt', a[n], b[n]) : f.compare('lt', b[n], a[n]))
+    const results = a.map((left, n) => f.choose(first(n), left, b[n]))
+    return f.commonly(f.everywhere(...[...a, ...b].map((value) => f.isOrdinary(value))), results, mnemonic, bitsOf(f, [...a, ...b]))
   })
 }
 for (const suffix of ALL_SUFFIXES) {
@@ -109,37 +100,27 @@ for (const suffix of ['PS', 'PD'] as const) {
   const odd = EVEN[suffix].map((byte) => byte + (suffix === 'PS' ? 4 : 8))
   for (const operation of BINARY.slice(0, 2)) {
     const mnemonic = `H${operation.name.toUpperCase()}${suffix}`
-    define(mnemonic, 'rw,r', (o) => {
-      const f = new FloatLanes(o, suffix)
-      const b = f.read(1)
-      const a = f.read(0)
-      const pairs = [o.let(o.shuffle(a, b, EVEN[suffix])), o.let(o.shuffle(a, b, odd))] as const
-      emitBinary(f, mnemonic, operation, pairs, [a, b])
+    defineBinary(mnemonic, suffix, (f, a, b) => {
+      const lanes = (which: readonly number[]): Parts => a.map((part, n) => f.o.let(f.o.shuffle(part, b[n], which)))
+      return emitBinary(f, mnemonic, operation, lanes(EVEN[suffix]), lanes(odd), [...a, ...b])
     })
   }
-  define(`ADDSUB${suffix}`, 'rw,r', (o) => {
-    const f = new FloatLanes(o, suffix)
-    const b = f.read(1)
-    const a = f.read(0)
+  defineBinary(`ADDSUB${suffix}`, suffix, (f, a, b) => {
+    const { o } = f
     const signs = suffix === 'PS' ? doublewords(o, 0x80000000, 0) : quadwords(o, 1n << 63n, 0n)
-    emitBinary(f, `ADDSUB${suffix}`, BINARY[0], [a, o.let(o.op(W.v128_xor, V128, b, signs))], [a, b])
+    const signed = b.map((part) => o.let(o.op(W.v128_xor, V128, part, signs)))
+    return emitBinary(f, `ADDSUB${suffix}`, BINARY[0], a, signed, [...a, ...b])
   })
 }
 
-/** What the helper does alone. */
-const viaHelper = (mnemonic: string, suffix: FloatSuffix) => (o: Ops): void => {
-  const f = new FloatLanes(o, suffix)
-  const b = f.read(1)
-  o.wr(0, callHelper(f, mnemonic, [f.read(0), b]))
-}
+// What the helper does alone.
 
 for (const [mnemonic, suffix] of [['DPPS', 'PS'], ['DPPD', 'PD']] as const) {
-  define(mnemonic, 'rw,r,r', (o) => {
-    const b = o.let(o.rd(1))
-    o.wr(0, o.helper(mnemonic, [o.rd(0), b, o.rd(2)], { result: new FloatLanes(o, suffix).carrier }))
-  })
+  defineBinary(mnemonic, suffix, (f, a, b, immediate) =>
+    f.byHelper(mnemonic, a.length, [...a, ...b, f.o.rd(immediate)]), ',r')
 }
 for (const suffix of ['SS', 'PS'] as const) {
-  define(`RCP${suffix}`, 'w,r', viaHelper(`RCP${suffix}`, suffix))
-  define(`RSQRT${suffix}`, 'w,r', viaHelper(`RSQRT${suffix}`, suffix))
+  for (const name of ['RCP', 'RSQRT']) {
+    defineUnary(name + suffix, suffix, (f, source) => source.flatMap((part) => f.byHelper(name + suffix, 1, [f.toBits(part)])))
+  }
 }

@@ -1,10 +1,11 @@
 /**
- * SSE floating point, scalar or packed, over one set of operations: a scalar is an F32 or F64 and a test of it an I32, a packed
- * operand is a V128 and a test of it a mask of lanes.
+ * Floating point, scalar or packed, over one set of operations: a scalar is an F32 or F64 and a test of it an I32, a packed operand
+ * is a V128 and a test of it a mask of lanes. A YMM register is two of them, its *parts*.
  */
 import { ValueType, W } from '../../wasm/opcodes.ts'
 import type { ValueTypeCode } from '../../wasm/opcodes.ts'
 import type { Ops, Value } from '../ops.ts'
+import { readParts, withLane32, withLane64, writeParts } from './operands.ts'
 
 const { I32, F32, F64, V128 } = ValueType
 
@@ -14,6 +15,9 @@ export type FloatComparison = 'eq' | 'ne' | 'lt' | 'le'
 
 /** The last two letters of a mnemonic. */
 export type FloatSuffix = 'SS' | 'SD' | 'PS' | 'PD'
+
+/** An operand: one value, or two of 128 bits. */
+export type Parts = readonly Value[]
 
 type Opcodes = Record<FloatOperation | FloatComparison, number>
 
@@ -54,11 +58,14 @@ export class FloatLanes {
   readonly bits: 32 | 64
   readonly packed: boolean
   readonly type: ValueTypeCode
+  /** AVX: a destination of its own, and everything above what is written becomes zero. */
+  readonly vex: boolean
   private readonly opcodes: Opcodes
   private readonly constants: (typeof CONSTANTS)[32 | 64]
 
-  constructor(o: Ops, suffix: FloatSuffix) {
+  constructor(o: Ops, suffix: FloatSuffix, vex = false) {
     this.o = o
+    this.vex = vex
     this.bits = suffix.endsWith('S') ? 32 : 64
     this.packed = suffix.startsWith('P')
     this.type = this.packed ? V128 : this.bits === 32 ? F32 : F64
@@ -70,9 +77,25 @@ export class FloatLanes {
 
   /** Operand `n`, evaluated. */
   read(n: number): Value { return this.o.let(this.fromBits(this.o.rd(n))) }
+  /** Operand `n` in parts, evaluated. */
+  parts(n: number): Parts { return this.packed ? readParts(this.o, n) : [this.read(n)] }
+  /**
+   * Writes bits to operand 0. AVX's scalars take the rest of the low 128 bits from operand `rest`, and what AVX does not write is zero.
+   */
+  write(parts: Parts, rest = 1): void {
+    const { o } = this
+    const [first] = parts
+    if (!this.vex) return o.wr(0, first)
+    if (first.type === V128) return writeParts(o, 0, parts)
+    writeParts(o, 0, [this.bits === 32 ? withLane32(o, o.rd(rest, 128), 0, first) : withLane64(o, o.rd(rest, 128), 0, first)])
+  }
+
   /** To lanes from the carrier of operands, and back. */
   fromBits(bits: Value): Value { return this.packed ? bits : this.bits === 32 ? this.o.asF32(bits) : this.o.asF64(bits) }
-  toBits(value: Value): Value { return this.packed ? value : this.bits === 32 ? this.o.bitsOfF32(value) : this.o.bitsOfF64(value) }
+  toBits(value: Value): Value {
+    if (value.type === this.carrier) return value
+    return this.bits === 32 ? this.o.bitsOfF32(value) : this.o.bitsOfF64(value)
+  }
   /** The carrier of `toBits`. */
   get carrier(): ValueTypeCode { return this.packed ? V128 : this.bits === 32 ? I32 : ValueType.I64 }
 
@@ -103,6 +126,8 @@ export class FloatLanes {
   }
   /** 0 or 1: a test holds in every lane. */
   holds(test: Value): Value { return this.packed ? this.o.op(this.bits === 32 ? W.i32x4_all_true : W.i64x2_all_true, I32, test) : test }
+  /** 0 or 1: the tests hold in every lane. */
+  everywhere(...tests: Value[]): Value { return this.holds(this.both(...tests)) }
   /** `a` where a test holds, else `b`. */
   choose(test: Value, a: Value, b: Value): Value {
     return this.packed ? this.o.op(W.v128_bitselect, V128, a, b, test) : this.o.select(test, a, b)
@@ -128,6 +153,27 @@ export class FloatLanes {
     const low = this.o.op(W.v128_and, V128, value, rest)
     return this.o.op(this.bits === 32 ? W.i32x4_eq : W.i64x2_eq, V128, low, this.pattern(0n))
   }
+
+  // Results.
+
+  /** The bits of `results` where `common` holds, otherwise what the helper makes of all parts of the operands. */
+  commonly(common: Value, results: Parts, helper: string, args: readonly Value[]): Parts {
+    const { o } = this
+    const usual = results.length === 1 ? common : o.let(common)
+    return results.map((result, n) => o.chooseCommon(usual, this.carrier, () => this.toBits(result),
+      () => (n === 0 ? this.firstResult(helper, results.length, args) : this.secondResult())))
+  }
+
+  /** What the helper alone makes of operands of `count` parts. */
+  byHelper(helper: string, count: number, args: readonly Value[]): Parts {
+    const first = this.firstResult(helper, count, args)
+    return count === 1 ? [first] : [first, this.secondResult()]
+  }
+
+  private firstResult(helper: string, count: number, args: readonly Value[]): Value {
+    return this.o.helper(count === 1 ? helper : `${helper}256`, args, { result: this.carrier })
+  }
+  private secondResult(): Value { return this.o.helper('secondResult', [], { result: V128 }) }
 
   // MXCSR.
 

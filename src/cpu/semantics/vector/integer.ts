@@ -78,20 +78,18 @@ defineBinary('PSADBW', (o, a, b) => {
  * Eight sums of four absolute differences: four bytes of the second operand, from the doubleword of bits 0 and 1 of the immediate,
  * against those of the first from each of eight bytes on, starting at 0 or 4 by bit 2.
  */
-define('MPSADBW', 'rw,r,r', (o) => {
-  combine(o, (a, b) => {
-    const immediate = o.let(o.rd(2))
-    const first = o.and(immediate, o.i32(4))
-    const second = o.let(o.shl(o.and(immediate, o.i32(3)), o.i32(2)))
-    const window = o.let(v(o, W.i8x16_add, bytes(o, ...BYTE_NUMBERS), v(o, W.i8x16_splat, first)))
-    const terms = [0, 1, 2, 3].map((n) => {
-      const from = swizzle(o, a, v(o, W.i8x16_add, window, bytes(o, n)))
-      const against = swizzle(o, b, v(o, W.i8x16_splat, o.add(second, o.i32(n))))
-      return v(o, W.i16x8_extend_low_i8x16_u, distance(o, o.let(from), o.let(against)))
-    })
-    return terms.reduce((sum, term) => v(o, W.i16x8_add, sum, term))
+export function multipleSums(o: Ops, a: Value, b: Value, immediate: Value): Value {
+  const first = o.and(immediate, o.i32(4))
+  const second = o.let(o.shl(o.and(immediate, o.i32(3)), o.i32(2)))
+  const window = o.let(v(o, W.i8x16_add, bytes(o, ...BYTE_NUMBERS), v(o, W.i8x16_splat, first)))
+  const terms = [0, 1, 2, 3].map((n) => {
+    const from = swizzle(o, a, v(o, W.i8x16_add, window, bytes(o, n)))
+    const against = swizzle(o, b, v(o, W.i8x16_splat, o.add(second, o.i32(n))))
+    return v(o, W.i16x8_extend_low_i8x16_u, distance(o, o.let(from), o.let(against)))
   })
-})
+  return terms.reduce((sum, term) => v(o, W.i16x8_add, sum, term))
+}
+define('MPSADBW', 'rw,r,r', (o) => { combine(o, (a, b) => multipleSums(o, a, b, o.let(o.rd(2)))) })
 
 // Horizontal operations: the first operand's pairs go below the second's.
 

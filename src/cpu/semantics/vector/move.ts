@@ -87,5 +87,3 @@ const signBits = (opcode: number) => (o: Ops): void => {
 }
 const bitmask = (o: Ops, opcode: number, value: Value): Value => o.op(opcode, I32, value)
 define('PMOVMSKB', 'w,r', signBits(W.i8x16_bitmask))
-define('MOVMSKPS', 'w,r', signBits(W.i32x4_bitmask))
-define('MOVMSKPD', 'w,r', signBits(W.i64x2_bitmask))

@@ -13,7 +13,7 @@ export const usesMmx = (o: Ops): boolean => o.operands.some((_, n) => isMmx(o, n
 
 /** Operand `n` in the low part of a vector, zero above. */
 export function vector(o: Ops, n: number): Value {
-  const value = o.rd(n)
+  const value = o.rd(n, o.operandSize(n) === 256 ? 128 : undefined)
   if (value.type === V128) return value
   return value.type === I64 ? o.vectorOf64(value) : o.vectorOf32(value)
 }
@@ -66,9 +66,9 @@ export function transform(o: Ops, operation: (source: Value) => Value): void {
   setVector(o, 0, operation(o.let(vector(o, 1))))
 }
 
-/** Raises #GP for a 16-byte memory operand that is not aligned, where the operand's kind does not say so by itself. */
+/** Raises #GP for a memory operand of 16 or 32 bytes that is not aligned, where the operand's kind does not say so by itself. */
 export function requireAlignment(o: Ops, n: number): void {
-  o.raiseIf(o.ne(o.and(o.linear(n), o.i64(15)), o.i64(0)), GENERAL_PROTECTION, 0)
+  o.raiseIf(o.ne(o.and(o.linear(n), o.i64(o.operandSize(n) / 8 - 1)), o.i64(0)), GENERAL_PROTECTION, 0)
 }
 
 /** Constants with the same lane everywhere, or given lanes. */
@@ -83,6 +83,10 @@ function fill<T>(lanes: readonly T[], count: number): T[] { return Array.from({ 
 /** 0, 1, 2, ... in bytes: `swizzle` with it plus a number moves bytes down. */
 export const BYTE_NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
 
+/** For `shuffle`: the high half in the low one's place; the low halves of two vectors. */
+export const HIGH_HALF = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]
+export const LOW_HALVES = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
+
 export const v = (o: Ops, opcode: number, ...args: Value[]): Value => o.op(opcode, V128, ...args)
 /** Bytes of `source` chosen by `index`, zero where that is 16 or more. */
 export const swizzle = (o: Ops, source: Value, index: Value): Value => v(o, W.i8x16_swizzle, source, index)
@@ -92,3 +96,16 @@ export const lane32 = (o: Ops, vector: Value, n: number): Value => o.lane(W.i32x
 export const lane64 = (o: Ops, vector: Value, n: number): Value => o.lane(W.i64x2_extract_lane, n, I64, vector)
 export const withLane32 = (o: Ops, vector: Value, n: number, value: Value): Value => o.lane(W.i32x4_replace_lane, n, V128, vector, value)
 export const withLane64 = (o: Ops, vector: Value, n: number, value: Value): Value => o.lane(W.i64x2_replace_lane, n, V128, vector, value)
+
+/** Operand `n` of AVX as one value of 128 bits (zero above a narrower operand) or two. */
+export function readParts(o: Ops, n: number): readonly Value[] {
+  const low = o.let(vector(o, n))
+  return o.operandSize(n) === 256 ? [low, o.let(o.rdHigh(n))] : [low]
+}
+
+/** Writes operand `n` of AVX: a vector register all of it, zero above the last part. */
+export function writeParts(o: Ops, n: number, parts: readonly Value[]): void {
+  o.wr(n, parts[0], 128)
+  if (!o.isMemory(n)) o.wrHigh(n, parts[1] ?? zero(o))
+  else if (parts.length > 1) o.wrHigh(n, parts[1])
+}

@@ -1,12 +1,13 @@
 /**
- * Rearranging lanes (SDM Vol. 2: PSHUFD, SHUFPS, PUNPCKxx, PACKxx, PALIGNR, BLENDxx, PINSRx, PEXTRx...). Immediates are values: an
+ * Rearranging lanes (SDM Vol. 2: PSHUFD, PUNPCKxx, PACKxx, PALIGNR, PBLENDxx, PINSRx, PEXTRx...; those that AVX has for floating point
+ * are in float-shuffle.ts). Immediates are values: an
  * engine may not know them when it emits, so index vectors are computed from them.
  */
 import { ValueType, W } from '../../wasm/opcodes.ts'
 import { define } from '../define.ts'
 import type { Ops, Value } from '../ops.ts'
 import {
-  BYTE_NUMBERS, blend, bytes, combine, doublewords, enterMmx, gather, lane64, quadwords, setVector, swizzle, transform, usesMmx, v,
+  BYTE_NUMBERS, blend, bytes, combine, doublewords, enterMmx, gather, quadwords, setVector, swizzle, transform, usesMmx, v,
   vector, withLane64, words, zero,
 } from './operands.ts'
 
@@ -21,7 +22,7 @@ function fields32(o: Ops, immediate: Value): Value {
 }
 
 /** Byte indices of four doublewords that the immediate chooses. */
-function doublewordIndices(o: Ops, immediate: Value): Value {
+export function doublewordIndices(o: Ops, immediate: Value): Value {
   return v(o, W.i32x4_add, v(o, W.i32x4_mul, fields32(o, immediate), doublewords(o, 0x04040404)), doublewords(o, 0x03020100))
 }
 
@@ -43,37 +44,16 @@ define('PSHUFLW', 'w,r,r', (o) => shuffleWords(o, 0))
 define('PSHUFHW', 'w,r,r', (o) => shuffleWords(o, 4))
 define('PSHUFW', 'w,r,r', (o) => shuffleWords(o, 0))
 
-define('SHUFPS', 'rw,r,r', (o) => {
-  combine(o, (a, b) => {
-    const indices = o.let(doublewordIndices(o, o.rd(2)))
-    return o.shuffle(swizzle(o, a, indices), swizzle(o, b, indices), [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31])
-  })
-})
-define('SHUFPD', 'rw,r,r', (o) => {
-  combine(o, (a, b) => {
-    const choose = (bit: number, of: Value): Value => o.select(o.and(o.rd(2), o.i32(bit)), lane64(o, of, 1), lane64(o, of, 0))
-    return withLane64(o, o.vectorOf64(choose(1, a)), 1, choose(2, b))
-  })
-})
-
 /** Bit 7 of an index clears the byte; otherwise it counts within the operand. */
 define('PSHUFB', 'rw,r', (o) => {
   const indexBits = usesMmx(o) ? 0x87 : 0x8f
   combine(o, (a, b) => swizzle(o, a, v(o, W.v128_and, b, bytes(o, indexBits))))
 })
 
-/** Lanes of `bytes` bytes, `step` lanes on from one to the next: MOVSLDUP and the like. */
-function duplicate(mnemonic: string, lanes: readonly number[]): void {
-  define(mnemonic, 'w,r', (o) => { transform(o, (source) => o.shuffle(source, source, lanes)) })
-}
-duplicate('MOVSLDUP', [0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 8, 9, 10, 11])
-duplicate('MOVSHDUP', [4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15])
-define('MOVDDUP', 'w,r', (o) => { o.wr(0, v(o, W.i64x2_splat, o.rd(1)), 128) })
-
 // Interleaving.
 
 /** Lanes of `size` bytes from the low or high halves of `width` bytes, in turn from the one and the other. */
-function interleaved(size: number, high: boolean, width: number): number[] {
+export function interleaved(size: number, high: boolean, width: number): number[] {
   const from = high ? width / 2 : 0
   return Array.from({ length: 16 }, (_, n) => {
     const lane = Math.floor(n / size)
@@ -92,10 +72,6 @@ for (const [name, size] of [['BW', 1], ['WD', 2], ['DQ', 4], ['QDQ', 8]] as cons
   unpack(`PUNPCKL${name}`, size, false)
   unpack(`PUNPCKH${name}`, size, true)
 }
-unpack('UNPCKLPS', 4, false)
-unpack('UNPCKHPS', 4, true)
-unpack('UNPCKLPD', 8, false)
-unpack('UNPCKHPD', 8, true)
 
 for (const [mnemonic, opcode] of [
   ['PACKSSWB', W.i8x16_narrow_i16x8_s], ['PACKUSWB', W.i8x16_narrow_i16x8_u],
@@ -130,25 +106,12 @@ define('PALIGNR', 'rw,r,r', (o) => {
 
 // Blending.
 
-/** All ones in the lanes whose bit in `places` is set in the immediate. */
-function immediateMask(o: Ops, splatOpcode: number, equal: number, places: Value): Value {
-  return v(o, equal, v(o, W.v128_and, v(o, splatOpcode, o.rd(2)), places), places)
-}
 define('PBLENDW', 'rw,r,r', (o) => {
   const places = words(o, 1, 2, 4, 8, 16, 32, 64, 128)
-  combine(o, (a, b) => blend(o, immediateMask(o, W.i16x8_splat, W.i16x8_eq, places), b, a))
+  combine(o, (a, b) => blend(o, v(o, W.i16x8_eq, v(o, W.v128_and, v(o, W.i16x8_splat, o.rd(2)), places), places), b, a))
 })
-define('BLENDPS', 'rw,r,r', (o) => {
-  combine(o, (a, b) => blend(o, immediateMask(o, W.i32x4_splat, W.i32x4_eq, doublewords(o, 1, 2, 4, 8)), b, a))
-})
-define('BLENDPD', 'rw,r,r', (o) => {
-  combine(o, (a, b) => blend(o, immediateMask(o, W.i32x4_splat, W.i32x4_eq, doublewords(o, 1, 1, 2, 2)), b, a))
-})
-
 /** By the sign bits of XMM0's lanes. */
-for (const [mnemonic, opcode, bits] of [
-  ['PBLENDVB', W.i8x16_shr_s, 8], ['BLENDVPS', W.i32x4_shr_s, 32], ['BLENDVPD', W.i64x2_shr_s, 64],
-] as const) define(mnemonic, 'rw,r', (o) => { combine(o, (a, b) => blend(o, v(o, opcode, o.xmm(0), o.i32(bits - 1)), b, a)) })
+define('PBLENDVB', 'rw,r', (o) => { combine(o, (a, b) => blend(o, v(o, W.i8x16_shr_s, o.xmm(0), o.i32(7)), b, a)) })
 
 // Single lanes.
 
