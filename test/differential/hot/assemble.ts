@@ -28,9 +28,10 @@ export interface Item {
   readonly label?: number
   /** The same with a displacement of one byte, if that suffices. The only reference is the last field. */
   readonly short?: readonly number[]
-  /** A loop begins that runs so often; and one ends. For estimates only. */
+  /** A loop begins that runs so often; one ends; instructions that are executed elsewhere. For estimates only. */
   readonly repeats?: number
   readonly endsLoop?: boolean
+  readonly cost?: number
 }
 
 export interface HotProgram {

@@ -46,7 +46,9 @@ export function hotProgram({ items, offset, state }: Draft): HotProgram | undefi
 const ARGUMENT_TAKER = 4
 
 /** Weights of what a body consists of. */
-type Theme = Readonly<Record<'plain' | 'vector' | 'window' | 'branch' | 'memory' | 'rare' | 'call' | 'change', number>>
+type Theme = Readonly<Record<'plain' | 'vector' | 'window' | 'flags' | 'branch' | 'memory' | 'rare' | 'call' | 'change', number>>
+/** Half of the programs have a good deal more of one of these. */
+const EMPHASES = ['vector', 'window', 'flags', 'memory', 'call', 'change', 'change'] as const
 
 class Generator {
   private readonly random: Random
@@ -57,6 +59,8 @@ class Generator {
   /** Labels of code that is overwritten and not there yet. */
   private readonly owed: number[] = []
   private readonly counter: number
+  /** The most that a call costs. */
+  private costOfCall = 0
   private readonly theme: Theme
 
   constructor(random: Random) {
@@ -64,25 +68,38 @@ class Generator {
     this.counter = this.label()
     this.functions = Array.from({ length: ARGUMENT_TAKER + 1 }, () => this.label())
     const weight = (most: number): number => random.oneIn(4) ? 0 : random.below(most)
-    this.theme = {
-      plain: 4 + weight(20), vector: weight(8), window: weight(10), branch: 1 + weight(10), memory: weight(6), rare: weight(3), call: weight(3),
+    const theme = {
+      plain: 4 + weight(20), vector: weight(8), window: weight(10), flags: weight(4), branch: 1 + weight(10), memory: weight(6), rare: weight(3), call: weight(3),
       change: random.oneIn(3) ? weight(5) : 0,
     }
+    if (random.oneIn(2)) theme[random.pick(EMPHASES)] += 12
+    this.theme = theme
   }
 
   private label(): number { return this.nextLabel++ }
 
   program(): Item[] {
     const { random } = this
+    const functions = this.functionBodies()
     const loop = this.label()
     const body = this.body(0, 6 + random.below(20))
     const once = costOf(body)
-    const functions = this.functions.flatMap((label, n) => this.functionBody(label, n))
-    const outer = Math.max(30, Math.min(600, Math.round(TOTAL / once)))
+    const outer = Math.max(once > 10_000 ? 3 : 20, Math.min(600, Math.round(TOTAL / once)))
     return [
       setCounter(0, outer), { ...resetStack(), label: loop }, ...body, countDown(random, 0, loop), UD2,
       handler(random, HANDLER), ...functions, ...this.tables, ...this.owed.map((label) => overwritable(random, label)), { bytes: Array(16).fill(0), isData: true, label: this.counter },
     ]
+  }
+
+  /** From the last to the first: each calls only those behind it, whose cost is known then. */
+  private functionBodies(): Item[] {
+    let items: Item[] = []
+    for (let n = this.functions.length - 1; n >= 0; n--) {
+      const body = this.functionBody(this.functions[n], n)
+      this.costOfCall = Math.max(this.costOfCall, costOf(body))
+      items = [...body, ...items]
+    }
+    return items
   }
 
   private functionBody(label: number, n: number): Item[] {
@@ -130,7 +147,8 @@ class Generator {
   private pushedLoop(): Item[] {
     const label = this.label()
     const body = Array.from({ length: 1 + this.random.below(4) }, () => plain(this.random))
-    return [pushCounter(1 + this.random.below(10)), { bytes: [], label }, ...body, ...countDownPushed(label)]
+    const count = 1 + this.random.below(10)
+    return [{ ...pushCounter(count), repeats: count }, { bytes: [], label }, ...body, ...countDownPushed(label), { bytes: [], endsLoop: true }]
   }
 
   private chunk(depth: number): Item {
@@ -148,7 +166,8 @@ class Generator {
     const { random } = this
     switch (kind) {
       case 'vector': return random.oneIn(25) ? floatingControl(random) : vector(random)
-      case 'window': return random.pick([flagsTransfer, windowOfFlags, windowOfFlags, countedByRcx])(random)
+      case 'window': return random.oneIn(4) ? countedByRcx(random) : windowOfFlags(random)
+      case 'flags': return flagsTransfer(random)
       case 'memory': return random.pick([moveOn, moveOn, walkingAccess, walkingAccess, stackWork, narrowAddress])(random)
       case 'rare': return random.pick([rareFault, stringInstruction, stringInstruction, alignmentChecked])(random)
       case 'call': return this.callOf(depth)
@@ -158,7 +177,9 @@ class Generator {
   }
 
   /** Calls a function, from a function one behind it. */
-  private callOf(depth: number): Item {
+  private callOf(depth: number): Item { return { ...this.anyCall(depth), cost: this.costOfCall } }
+
+  private anyCall(depth: number): Item {
     const { random } = this
     const callable = this.functions.slice(Math.max(0, depth - COUNTERS.length + 1), ARGUMENT_TAKER)
     if (callable.length === 0 || random.oneIn(5)) return depth === COUNTERS.length + ARGUMENT_TAKER ? plain(random) : callWithArgument(random, this.functions[ARGUMENT_TAKER])
@@ -185,9 +206,9 @@ class Generator {
 function costOf(items: readonly Item[]): number {
   const times = [1]
   let cost = 0
-  for (const { bytes, repeats, endsLoop } of items) {
+  for (const { bytes, repeats, endsLoop, cost: more = 0 } of items) {
     if (repeats !== undefined) times.push(times.at(-1)! * repeats)
-    cost += times.at(-1)! * bytes.length / 5
+    cost += times.at(-1)! * (bytes.length / 5 + more)
     if (endsLoop === true) times.pop()
   }
   return Math.max(1, cost)
