@@ -32,7 +32,11 @@ export const startMachine: StartMachine = async options => {
 function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker, readonly port: MessagePort } {
   const { port1, port2 } = new MessageChannel()
   const order: CompileOrder = { port: port1, features: [...features] }
-  const worker = new Worker(new URL('./compile-worker.js', import.meta.url), { name: 'tenon-compiler', workerData: order, transferList: [port1], execArgv: [] })
+  const worker = new Worker(new URL('./compile-worker.js', import.meta.url), {
+    name: 'tenon-compiler', workerData: order, transferList: [port1], execArgv: [],
+    // What it makes lives for milliseconds; V8 would rather take more memory than collect it.
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
+  })
   return { worker, port: port2 }
 }
 
