@@ -1,9 +1,10 @@
 import { Command, CommanderError, Option } from 'commander'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
+import { inspectCode } from '../host/inspect-code.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { cliError } from './errors.ts'
-import { parseCpu, parseEngine, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { parseCpu, parseEngine, parseEnvironment, parseHex, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 /** What a command line asks for. */
 export type Request = RunRequest | PullRequest | { readonly kind: 'text', readonly text: string }
@@ -49,6 +50,7 @@ Examples:
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon pull                                   fetch the image's newest packages
+  tenon inspect code                           what hot guest code becomes
 
 Exit status:
   the command's own; 128 + n if signal n killed it
@@ -115,6 +117,15 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
       if (command !== undefined) throw cliError('USAGE', 'pull takes no command: see tenon pull --help')
       checkImage(image)
       take({ kind: 'pull', image, mirror: options.mirror })
+    })
+  program.command('inspect')
+    .summary('see inside')
+    .description('Shows what Tenon makes of something. `code`: what the translator makes of a piece of 64-bit guest code.')
+    .argument('<what>', 'code')
+    .addOption(new Option('--hex <bytes>', 'the code, in hexadecimal (default: a loop that adds bytes)').argParser(parseHex))
+    .action((what: string, { hex }: { hex?: Uint8Array }) => {
+      if (what !== 'code') throw cliError('USAGE', `${JSON.stringify(what)} cannot be inspected: there is code`)
+      take({ kind: 'text', text: inspectCode(hex) })
     })
   return program
 }

@@ -31,6 +31,13 @@ export function parseEngine(text: string): EngineName {
   throw cliError('USAGE', `--engine ${JSON.stringify(text)} is no engine: there is ${ENGINES.join(', ')}`)
 }
 
+/** Reads bytes in hexadecimal, blanks between them or not. Throws TenonError USAGE. */
+export function parseHex(text: string): Uint8Array {
+  const digits = text.replace(/\s+/g, '')
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) throw cliError('USAGE', `--hex ${JSON.stringify(text)} is no row of bytes: write them in hexadecimal, such as "48 ff c0 c3"`)
+  return Uint8Array.from(digits.match(/../g) ?? [], byte => Number.parseInt(byte, 16))
+}
+
 /** Reads a number of seconds as milliseconds. Throws TenonError USAGE. */
 export function parseSeconds(option: string, text: string): number {
   if (!/^\d{1,6}(\.\d{1,3})?$/.test(text)) throw cliError('USAGE', `${option} ${JSON.stringify(text)} is no number of seconds: write 60, or 0 for no limit`)

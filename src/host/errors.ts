@@ -7,6 +7,7 @@ export type HostErrorCode =
   | 'CACHE_DISK_FULL'
   | 'CACHE_LOCKED' // another process holds the cache for too long
   | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
+  | 'CODE_UNFIT' // a piece of code that cannot be inspected
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
