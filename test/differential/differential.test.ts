@@ -3,7 +3,7 @@
  * outlined handlers, inline or fused ones, and in slices of any length.
  */
 import { describe, expect, it } from 'vitest'
-import { FUSED_ENGINE_FITS, fusedEngine, outlinedEngine, partlyInlineEngine } from '../vectors/interpreter/engines.ts'
+import { FUSED_ENGINE_FITS, fusedEngine, outlinedEngine, inlineEngine } from '../vectors/interpreter/engines.ts'
 import { Random } from '../vectors/random.ts'
 import { listing, randomProgram } from './program.ts'
 import { compareResults, SlicedRunner, SteppingRunner } from './runners.ts'
@@ -17,7 +17,7 @@ const random = new Random(1)
 const reference = new SteppingRunner('one at a time', outlined)
 const runners = [
   new SlicedRunner('outlined handlers', outlined, 1000),
-  new SlicedRunner('inline handlers', partlyInlineEngine(), 3),
+  new SlicedRunner('inline handlers', inlineEngine(), 3),
   ...FUSED_ENGINE_FITS ? [new SlicedRunner('fused pairs', fusedEngine((limit) => random.below(limit)), 1000)] : [],
   new SlicedRunner('translated', outlined, 1000, 1),
 ]

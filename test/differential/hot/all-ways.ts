@@ -1,12 +1,12 @@
 /** Every way to run a hot program. A new engine, or a new manner of driving one, is a line here. */
-import { FUSED_ENGINE_FITS, fusedEngine, outlinedEngine, partlyInlineEngine } from '../../vectors/interpreter/engines.ts'
+import { FUSED_ENGINE_FITS, fusedEngine, outlinedEngine, inlineEngine } from '../../vectors/interpreter/engines.ts'
 import { Random } from '../../vectors/random.ts'
 import { EngineWay, flushing, slices, slicesOf, stepping } from './ways.ts'
 import type { Way } from './ways.ts'
 
 export function allWays(): Way[] {
   const outlined = outlinedEngine()
-  const inline = partlyInlineEngine()
+  const inline = inlineEngine()
   const random = new Random(7)
   return [
     new EngineWay('outlined', outlined, slices(1000)),
