@@ -68,6 +68,27 @@ export class MappedMemory implements GuestMemory {
     this.writeWord(address, 8)
   }
 
+  ranges(address: GuestPhysical, length: number, forWriting: boolean): Uint8Array[] | null {
+    const found: Uint8Array[] = []
+    for (let done = 0; done < length;) {
+      const { page, offset, count } = piece(address, done, length)
+      const entry = this.frames.entry(page)
+      if ((entry & FrameState.PRESENT) === 0 || forWriting && (entry & FrameState.READ_ONLY) !== 0) return null
+      const at = (forWriting ? this.frames.writableFrame(page) : frameAddress(entry)) + offset
+      found.push(this.bytes.subarray(at, at + count))
+      done += count
+    }
+    return found
+  }
+
+  written(address: GuestPhysical, length: number): void {
+    for (let done = 0; done < length;) {
+      const { page, offset, count } = piece(address, done, length)
+      if ((this.frames.entry(page) & FrameState.WATCHED) !== 0) this.frames.codeWritten(page, offset, count)
+      done += count
+    }
+  }
+
   private readWord(address: GuestPhysical, size: number): DataView {
     this.read(address, this.word.subarray(0, size))
     return this.wordView

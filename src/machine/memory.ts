@@ -18,4 +18,12 @@ export interface GuestMemory {
   writeU16(address: GuestPhysical, value: number): void
   writeU32(address: GuestPhysical, value: number): void
   writeU64(address: GuestPhysical, value: bigint): void
+  /**
+   * Views of the memory itself, for a transfer that something else carries out: in order, together `length` bytes. With `forWriting`
+   * the pages get frames of their own, and `written` must be called once the bytes are there. Null if any of the range is not RAM
+   * (or, for writing, is ROM).
+   */
+  ranges(address: GuestPhysical, length: number, forWriting: boolean): Uint8Array[] | null
+  /** A transfer into `ranges` has ended: code that was decoded from there is stale. */
+  written(address: GuestPhysical, length: number): void
 }

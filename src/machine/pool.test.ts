@@ -84,6 +84,28 @@ describe('guest memory over a frame map', () => {
     expect(pool.freePages).toBeGreaterThan(free)
   })
 
+  it('lends ranges of itself for transfers, in RAM only, with frames of their own for writing', () => {
+    const pool = Pool.create(8 * MIB)
+    const frames = FrameMap.create(pool, { lowPages: 16, highPages: 4 })
+    const memory = new MappedMemory(frames)
+    const lent = memory.ranges(gpa(0x1ff8), 0x1010, true)!
+    expect(lent.map(range => range.length)).toEqual([8, 0x1000, 8])
+    lent[1][0] = 0x5a
+    expect(memory.readU8(gpa(0x2000))).toBe(0x5a)
+    expect(memory.ranges(gpa(0x3000), 4, false)![0]).toEqual(new Uint8Array(4))
+    expect(memory.readU8(gpa(0x3000))).toBe(0)
+    for (const outside of [0xfffc, 0x10000, 2 ** 40 - 4]) expect(memory.ranges(gpa(outside), 8, false)).toBeNull()
+  })
+
+  it('reports a transfer into watched pages as changed code', () => {
+    const frames = FrameMap.create(Pool.create(8 * MIB), { lowPages: 16, highPages: 4 })
+    const seen: number[][] = []
+    frames.addCodeWatcher({ codeWritten: (_frame, offset, length, page) => seen.push([page, offset, length]) })
+    frames.watchCode(2)
+    new MappedMemory(frames).written(gpa(0x1ff8), 0x1010)
+    expect(seen).toEqual([[2, 0, 0x1000]])
+  })
+
   it('refuses a machine that the pool cannot hold', () => {
     expect(() => FrameMap.create(Pool.create(8 * MIB), { lowPages: 4096, highPages: 0 }))
       .toThrow(expect.objectContaining({ code: 'POOL_EXHAUSTED' }))
