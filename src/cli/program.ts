@@ -17,6 +17,8 @@ export interface RunRequest {
   readonly memoryBytes: number
   readonly cpu: CpuModel
   readonly engine: EngineName
+  /** Have the interpreter check the translator. */
+  readonly lockstep: boolean
   /** Figures at the end, on stderr. */
   readonly stats: boolean
   readonly kernel?: string
@@ -96,6 +98,7 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
+    .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
     .option('-e, --env <name=value>', 'set a variable for the command (repeatable)', parseEnvironment)
@@ -139,6 +142,7 @@ interface RunOptions {
   readonly memory: number
   readonly cpu: CpuModel
   readonly engine: EngineName
+  readonly lockstep?: boolean
   readonly stats?: boolean
   readonly tty?: boolean
   readonly env?: Record<string, string>
@@ -151,7 +155,8 @@ interface RunOptions {
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, cpu, engine, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  const { memory, cpu, engine, lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  if (lockstep && engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')
@@ -159,5 +164,5 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
     throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
   }
-  return { kind: 'run', image, command, memoryBytes: memory, cpu, engine, stats, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
+  return { kind: 'run', image, command, memoryBytes: memory, cpu, engine, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
 }

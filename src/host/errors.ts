@@ -23,6 +23,7 @@ export type HostErrorCode =
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
   | 'IMAGE_UNKNOWN'
+  | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust

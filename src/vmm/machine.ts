@@ -164,6 +164,9 @@ export class Machine {
    */
   runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
 
+  /** As `runExactly`, but for some instructions as the engine likes: what a region does between its entry and its exit. */
+  runPiece(): RunOutcome { return this.slice(() => this.vcpu.runPiece()) }
+
   private slice(runVcpu: () => SliceOutcome): RunOutcome {
     this.use()
     this.clock.start()

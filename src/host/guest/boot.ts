@@ -12,6 +12,7 @@ export interface GuestOptions {
   readonly memoryBytes: number
   readonly cpu?: CpuModel
   readonly engine?: EngineName
+  readonly lockstep?: boolean
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal
@@ -84,6 +85,7 @@ export function checkExit(exit: MachineExit, log: ConsoleLog, bootMissed: number
   signal?.throwIfAborted()
   if (log.panic !== undefined) throw hostError('GUEST_PANIC', `the guest's kernel panicked: ${log.panic}: its log says more (--verbose)`)
   const where = exit.detail === '' ? '' : ` (${exit.detail})`
+  if (exit.code === 'LOCKSTEP_DIVERGED') throw hostError('LOCKSTEP_DIVERGED', exit.detail)
   if (exit.reason === 'failed') throw hostError('MACHINE_FAILED', `the virtual machine failed${where}: this is a fault of Tenon, please report it`)
   if (exit.reason === 'triple-fault') {
     throw hostError('GUEST_CRASHED', `the guest's processor shut down after a triple fault${where}: the kernel is damaged, or is not for this machine`)

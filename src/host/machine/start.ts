@@ -22,7 +22,7 @@ export const startMachine: StartMachine = async options => {
   }
   const cpu = cpuModel(options.cpu)
   const channel = new MachineChannel()
-  const compiler = translates(options.engine) ? startCompiler(modelFeatures(cpu)) : undefined
+  const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
   const session = new WorkerSession(startWorker(options, channel, compiler?.port), compiler?.worker, channel, options)
   await session.started
   return session
@@ -44,7 +44,7 @@ function startWorker(options: MachineOptions, channel: MachineChannel, compiler:
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler,
+    compiler, lockstep: options.lockstep === true,
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
