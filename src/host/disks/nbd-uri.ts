@@ -19,7 +19,7 @@ export function isNbdUri(text: string): boolean { return /^nbds?(?:\+\w+)?:/i.te
 
 /**
  * Reads `nbd://host:port/name` and `nbd+unix:///name?socket=path` (NetworkBlockDevice/nbd, doc/uri.md). Throws DISK_UNSUPPORTED for TLS
- * and vsock, DISK_NOT_FOUND for what is no address.
+ * and vsock, DISK_DESCRIPTION_INVALID for what is no address.
  */
 export function parseNbdUri(uri: string): NbdLocation {
   const parts = /^([a-z+]+):\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/i.exec(uri)
@@ -71,7 +71,7 @@ function decode(uri: string, text: string): string {
   }
 }
 
-function invalid(uri: string, why: string): Error { return storageError('DISK_NOT_FOUND', `${uri} is no NBD address: ${why}`) }
+function invalid(uri: string, why: string): Error { return storageError('DISK_DESCRIPTION_INVALID', `${uri} is no NBD address: ${why}`) }
 
 function unsupported(uri: string, what: string): Error {
   return storageError('DISK_UNSUPPORTED', `${uri}: ${what} is not supported; use nbd:// or nbd+unix://, over a tunnel if need be`)

@@ -28,7 +28,7 @@ export const hostTimers: Timers = {
   },
 }
 
-/** Opens the disk at an NBD URI. Rejects with DISK_NOT_FOUND, DISK_UNSUPPORTED or DISK_PEER_FAILED. */
+/** Opens the disk at an NBD URI. Rejects with DISK_DESCRIPTION_INVALID, DISK_NOT_FOUND, DISK_UNSUPPORTED or DISK_PEER_FAILED. */
 export function openNbd(uri: string, options: NbdOpenOptions = {}): Promise<BlockNode> {
   const { address, exportName } = parseNbdUri(uri)
   const timeout = options.timeout ?? DEFAULT_TIMEOUT
@@ -69,7 +69,7 @@ export async function listenNbd(server: NbdServer, address: NbdAddress, options:
   try {
     await listenOnce(listener, address)
   } catch (error) {
-    if (address.kind !== 'unix' || !await isLeftOver(error, address)) throw listenError(error, address)
+    if (address.kind !== 'unix' || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !await isLeftOver(address.path)) throw listenError(error, address)
     await rm(address.path, { force: true })
     await listenOnce(listener, address).catch((again: unknown) => { throw listenError(again, address) })
   }
@@ -98,13 +98,17 @@ function privately(action: () => void): void {
   }
 }
 
-async function isLeftOver(error: unknown, address: NbdAddress & { readonly kind: 'unix' }): Promise<boolean> {
-  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return false
-  const isSocket = await stat(address.path).then(found => found.isSocket(), () => false)
+/** Whether the file is a socket that nobody listens to. */
+async function isLeftOver(path: string): Promise<boolean> {
+  const isSocket = await stat(path).then(found => found.isSocket(), () => false)
   if (!isSocket) return false
-  const probe = await connectSocket(address, 1000).catch((refusal: Error) => refusal)
-  if (probe instanceof SocketStream) probe.close()
-  return probe instanceof Error && (probe.cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED'
+  try {
+    const probe = await connectSocket({ kind: 'unix', path }, 1000)
+    probe.close()
+    return false
+  } catch (refusal) {
+    return ((refusal as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED'
+  }
 }
 
 function boundAddress(listener: Server, address: NbdAddress): NbdAddress {

@@ -138,7 +138,7 @@ class ScriptedServer {
     return this.chunk(cookie, flags, 2, new MessageWriter(12).u64(offset).u32(length).bytes)
   }
 
-  simple(cookie: number, error: number, bytes = new Uint8Array(0)): Promise<void> {
+  simple(cookie: number, error: number, bytes: Uint8Array = new Uint8Array(0)): Promise<void> {
     return this.stream.write([new MessageWriter(16).u32(SIMPLE_REPLY_MAGIC).u32(error).u64(cookie).bytes, bytes])
   }
 }

@@ -184,14 +184,14 @@ class NbdClientNode implements BlockNode {
   /** Sends commands for all of a range and waits for every one, so that no buffer is in use once this has settled. */
   private async each(length: number, piece: number, commandAt: (at: number, part: number) => ClientCommand): Promise<void> {
     const results: Promise<unknown>[] = []
-    let failure: { readonly error: unknown } | null = null
-    for (let at = 0; at < length && failure === null; at += piece) {
+    const failures: unknown[] = []
+    for (let at = 0; at < length && failures.length === 0; at += piece) {
       await this.slots.take()
       const done = this.commandInSlot(commandAt(at, Math.min(piece, length - at)))
-      results.push(done.catch((error: unknown) => { failure ??= { error } }))
+      results.push(done.catch((error: unknown) => failures.push(error)))
     }
     await Promise.all(results)
-    if (failure !== null) throw (failure as { readonly error: unknown }).error
+    if (failures.length > 0) throw failures[0]
   }
 
   private async command(command: ClientCommand): Promise<CommandResult> {

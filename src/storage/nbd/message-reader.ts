@@ -17,7 +17,7 @@ export class MessageReader {
   async take(length: number): Promise<Uint8Array> {
     if (this.chunk.length - this.position >= length) return this.chunk.subarray(this.position, this.position += length)
     const bytes = new Uint8Array(length)
-    await this.fill(bytes)
+    await this.readInto(bytes)
     return bytes
   }
 
@@ -27,7 +27,7 @@ export class MessageReader {
     return this.take(length)
   }
 
-  async fill(into: Uint8Array): Promise<void> {
+  async readInto(into: Uint8Array): Promise<void> {
     for (let filled = 0; filled < into.length;) {
       if (this.position === this.chunk.length && !await this.refill()) throw endedEarly(this.stream)
       const taken = Math.min(into.length - filled, this.chunk.length - this.position)

@@ -37,7 +37,7 @@ export class Reply {
     if (type === Command.BLOCK_STATUS || type === Command.READ && this.negotiated.structuredReplies) {
       throw new ProtocolViolation('a simple reply where only a structured one will do')
     }
-    if (type === Command.READ) for (const buffer of buffers) await reader.fill(buffer)
+    if (type === Command.READ) for (const buffer of buffers) await reader.readInto(buffer)
   }
 
   /** Takes the payload of a chunk. Returns whether it was the last one. */
@@ -60,7 +60,7 @@ export class Reply {
   private async data(length: number, reader: MessageReader): Promise<void> {
     if (length <= 8) throw new ProtocolViolation('a chunk of data without data')
     const start = this.cover(new MessageFields(await reader.take(8)).u64(), length - 8)
-    for (const buffer of sliceBuffers(this.command.buffers, start, length - 8)) await reader.fill(buffer)
+    for (const buffer of sliceBuffers(this.command.buffers, start, length - 8)) await reader.readInto(buffer)
   }
 
   private hole(payload: MessageFields): void {

@@ -74,7 +74,7 @@ export class ServerSession {
       if (type === Command.DISC) return this.leave()
       cost = await this.reserve(type, length)
       const payload = type === Command.WRITE ? new Uint8Array(length) : NOTHING
-      await this.reader.fill(payload)
+      await this.reader.readInto(payload)
       void this.carryOut({ type, length, payload, ...rest }, cost)
       return true
     } catch (error) {

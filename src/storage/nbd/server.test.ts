@@ -1,77 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { encodeUtf8 } from '../../base/utf8.ts'
 import type { BlockNode } from '../block-node.ts'
 import { storageError } from '../errors.ts'
 import { MemoryNode } from '../nodes/memory.ts'
 import { readAll } from '../testing/disk-model.ts'
-import type { ByteStream } from './byte-stream.ts'
 import { ClientOptions } from './client-options.ts'
-import { MessageReader } from './message-reader.ts'
-import { Command, CommandFlag, NbdError, Option, OptionReply, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from './protocol.ts'
-import { NbdServer, type NbdServerOptions, type ServedClient } from './server.ts'
-import { streamPair, TestTimers } from './testing/streams.ts'
-import { MessageFields, MessageWriter } from './wire.ts'
+import { Command, CommandFlag, NbdError, Option, OptionReply } from './protocol.ts'
+import { NbdServer, type NbdServerOptions } from './server.ts'
+import { goFor, query, RawClient } from './testing/raw-client.ts'
+import { TestTimers } from './testing/streams.ts'
+import { MessageWriter } from './wire.ts'
 
 const SIZE = 1 << 20
-
-/** A client that says what the test wants it to. */
-class RawClient {
-  readonly stream: ByteStream
-  readonly reader: MessageReader
-  readonly served: Promise<ServedClient>
-
-  constructor(server: NbdServer) {
-    const [near, far] = streamPair()
-    this.stream = near
-    this.reader = new MessageReader(near)
-    this.served = server.serve(far)
-  }
-
-  /** Through the handshake, with or without structured replies. */
-  async enter(isStructured = false): Promise<this> {
-    const options = await ClientOptions.begin(this.stream, this.reader)
-    if (isStructured) await options.ask(Option.STRUCTURED_REPLY, new Uint8Array(0))
-    if (isStructured) await options.ask(Option.SET_META_CONTEXT, query('disk', 'base:allocation'), 9)
-    expect(await options.ask(Option.GO, goFor('disk'), 9)).toBe(null)
-    return this
-  }
-
-  async send(type: number, flags: number, offset: number, length: number, payload = new Uint8Array(0)): Promise<void> {
-    const header = new MessageWriter(28).u32(REQUEST_MAGIC).u16(flags).u16(type).u64(77).u64(offset).u32(length)
-    await this.stream.write([header.bytes, payload])
-  }
-
-  /** The error of a simple reply. */
-  async request(type: number, flags: number, offset: number, length: number, payload?: Uint8Array): Promise<number> {
-    await this.send(type, flags, offset, length, payload)
-    const fields = new MessageFields(await this.reader.take(16))
-    expect(fields.u32()).toBe(SIMPLE_REPLY_MAGIC)
-    const error = fields.u32()
-    expect(fields.u64()).toBe(77)
-    return error
-  }
-
-  /** Type and payload of a structured reply of one chunk. */
-  async structured(type: number, flags: number, offset: number, length: number): Promise<{ type: number, payload: Uint8Array }> {
-    await this.send(type, flags, offset, length)
-    const fields = new MessageFields((await this.reader.take(20)).subarray(6))
-    const [replyType] = [fields.u16(), fields.u64()]
-    return { type: replyType, payload: await this.reader.take(fields.u32()) }
-  }
-}
-
-const goFor = (name: string) => {
-  const bytes = encodeUtf8(name)
-  return new MessageWriter(6 + bytes.length).string(bytes).u16(0).bytes
-}
-
-const query = (name: string, ...contexts: string[]) => {
-  const strings = contexts.map(encodeUtf8)
-  const message = new MessageWriter(8 + name.length + strings.reduce((sum, each) => sum + 4 + each.length, 0))
-  message.string(encodeUtf8(name)).u32(strings.length)
-  strings.forEach(each => message.string(each))
-  return message.bytes
-}
 
 function serve(node: BlockNode = new MemoryNode({ size: SIZE }), options: Partial<NbdServerOptions> = {}): { server: NbdServer, timers: TestTimers } {
   const timers = new TestTimers()
@@ -180,7 +119,7 @@ describe('an NBD server', () => {
     const node = new MemoryNode({ size: SIZE })
     const events: string[] = []
     node.write = async () => { events.push('write') }
-    node.writeZeroes = async (_, __, mayUnmap) => { events.push(`zero ${mayUnmap}`) }
+    Object.assign(node, { writeZeroes: async (...[, , mayUnmap]: Parameters<BlockNode['writeZeroes']>) => { events.push(`zero ${mayUnmap}`) } })
     node.flush = async () => { events.push('flush') }
     const client = await new RawClient(serve(node).server).enter()
     await client.request(Command.WRITE, CommandFlag.FUA, 0, 1, new Uint8Array(1))
@@ -251,10 +190,9 @@ describe('an NBD server', () => {
     const client = await new RawClient(server).enter()
     await client.send(Command.WRITE, 0, 0, 1, new Uint8Array([9]))
     await new Promise((resolve) => { setTimeout(resolve, 5) })
-    let isRemoved = false
-    const removed = server.remove('disk').then(() => { isRemoved = true })
-    await new Promise((resolve) => { setTimeout(resolve, 5) })
-    expect(isRemoved).toBe(false)
+    const removed = server.remove('disk')
+    const winner = await Promise.race([removed.then(() => 'removed'), new Promise((resolve) => { setTimeout(resolve, 5, 'still there') })])
+    expect(winner).toBe('still there')
     finish()
     await removed
     expect((await readAll(node, 0, 1))[0]).toBe(9)

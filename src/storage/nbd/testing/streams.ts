@@ -94,12 +94,12 @@ export class TestTimers implements Timers {
 
   /** Lets time pass in steps until `done` has settled. */
   async until<Result>(done: Promise<Result>, step = 1000): Promise<Result> {
-    let isSettled = false
-    const settled = () => { isSettled = true }
+    const state = { isSettled: false }
+    const settled = () => { state.isSettled = true }
     done.then(settled, settled)
-    for (let round = 0; round < 10_000 && !isSettled; round++) {
+    for (let round = 0; round < 10_000 && !state.isSettled; round++) {
       await new Promise((resolve) => { setImmediate(resolve) })
-      if (!isSettled && round % 20 === 19) this.advance(step)
+      if (!state.isSettled && round % 20 === 19) this.advance(step)
     }
     return done
   }
