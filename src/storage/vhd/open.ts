@@ -1,5 +1,6 @@
 import type { BlockNode } from '../block-node.ts'
 import { storageError } from '../errors.ts'
+import type { DiskFormat, FormatContext } from '../format.ts'
 import type { StorageFile } from '../storage-file.ts'
 import { Blocks } from './blocks.ts'
 import { VhdDynamicNode } from './dynamic.ts'
@@ -9,24 +10,19 @@ import {
   SECTOR, utf16,
 } from './layout.ts'
 
-/** What opening a VHD needs: FormatContext has it. */
-export interface VhdContext {
-  readonly readOnly: boolean
-  /** The parent, where it is known already. */
-  readonly backing?: BlockNode
-  /** Opens the parent by the path that the disk names. Rejects with DISK_NOT_FOUND where there is none. */
-  openBacking(reference: string, format: string | null): Promise<BlockNode>
+export const VHD: DiskFormat = {
+  name: 'vhd',
+  recognises: ({ head, tail }) => isFooter(tail) || isFooter(head),
+  open: openVhd,
 }
+
+/** What opening a VHD needs of a FormatContext. */
+export type VhdContext = Pick<FormatContext, 'readOnly' | 'backing' | 'openBacking'>
 
 /** Table entries that are kept in memory, at most: 16 MiB. */
 const ENTRIES_LIMIT = 4 << 20
 const LARGEST_BLOCK = 256 << 20
 const LOCATOR_LIMIT = 64 << 10
-
-/** Whether the ends of a file are those of a VHD. */
-export function isVhd(head: Uint8Array, tail: Uint8Array): boolean {
-  return isFooter(tail.subarray(Math.max(0, tail.length - FOOTER_LENGTH))) || isFooter(head)
-}
 
 /**
  * Opens a VHD of any kind. The node owns the file and the parent, once it is there. Rejects with DISK_UNKNOWN_FORMAT, DISK_CORRUPT,
