@@ -2,6 +2,7 @@ import type { DiskFormat, Probe } from './format.ts'
 import { RawNode } from './nodes/raw.ts'
 import type { StorageFile } from './storage-file.ts'
 import { VHD } from './vhd/open.ts'
+import { VMDK } from './vmdk/open.ts'
 
 export const RAW: DiskFormat = {
   name: 'raw',
@@ -11,7 +12,7 @@ export const RAW: DiskFormat = {
 
 /** Every format that is known; one line each. */
 export const FORMATS: readonly DiskFormat[] = [
-  RAW, VHD,
+  RAW, VHD, VMDK,
 ]
 
 const HEAD_BYTES = 4096
