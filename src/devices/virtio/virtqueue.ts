@@ -135,7 +135,7 @@ export class Virtqueue {
     for (let head = 0; head < this.size; head++) {
       if (this.taken[head] === 0) continue
       if (this.walk(head, chain)) handle()
-      else this.owner.broken(this)
+      else this.forget(head)
     }
   }
 
@@ -167,6 +167,12 @@ export class Virtqueue {
     this.used = state.u16('used')
     this.signalled = state.u16('signalled')
     this.restoreOutstanding(state.bytes('outstanding', Math.ceil(this.maximumSize / 8)))
+  }
+
+  /** A chain that its driver spoilt while it was outstanding. */
+  private forget(head: number): void {
+    this.owner.broken(this)
+    this.complete(head, 0)
   }
 
   private restoreOutstanding(bits: Uint8Array): void {

@@ -107,6 +107,7 @@ export class DriverQueue {
     this.descriptors = driver.allocate(16 * size)
     this.available = driver.allocate(6 + 2 * size)
     this.used = driver.allocate(6 + 8 * size)
+    driver.memory.bytes.fill(0, this.descriptors, this.used + 6 + 8 * size)
     this.free = Array.from({ length: size }, (_, head) => size - 1 - head)
   }
 

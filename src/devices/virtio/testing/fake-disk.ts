@@ -1,7 +1,11 @@
 import type { BlockBackend, BlockRequest, BlockStatus } from '../../../machine/block.ts'
+import type { PlainData } from '../../../machine/lifecycle.ts'
+import { StateReader } from '../../../machine/state-reader.ts'
+import { packed, unpack } from './guest-part.ts'
+import type { SavedBackend } from './guest-part.ts'
 
 /** A disk in memory that answers at once, or when a test says so. */
-export class FakeDisk implements BlockBackend {
+export class FakeDisk implements BlockBackend, SavedBackend {
   readonly blockSize: number
   readonly readOnly: boolean
   readonly serial = 'fake-disk-0123456789'
@@ -31,6 +35,15 @@ export class FakeDisk implements BlockBackend {
     this.log.push([operation, offset, length, request.forceUnitAccess ? 'fua' : '', request.mayUnmap ? 'unmap' : ''].join(' ').trim())
     if (this.deferred) this.waiting.push(request)
     else this.perform(request)
+  }
+
+  save(): PlainData { return { content: packed(this.content) } }
+
+  restore(state: PlainData): void { unpack(new StateReader('fake-disk', state), state, 'content', this.content) }
+
+  reset(): void {
+    this.content.fill(0)
+    this.waiting.length = 0
   }
 
   /** Answers the waiting request of this number. */
