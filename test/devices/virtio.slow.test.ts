@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { buildPartialEngine } from '../../src/cpu/interpreter/build-engine.ts'
 import { PROFILE } from '../../src/cpu/interpreter/profile-data.ts'
 import { FakeDisk } from '../../src/devices/virtio/testing/fake-disk.ts'
+import { FakePort } from '../../src/devices/virtio/testing/fake-port.ts'
 import { KERNEL_DECOMPRESSORS } from '../../src/host/images/decompress.ts'
 import { openImage } from '../../src/host/images/open-image.ts'
 import { imageUnavailable } from '../images.ts'
@@ -61,6 +62,44 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(guest.command('grep virtio /proc/interrupts')).toMatch(/IO-APIC.*fasteoi.*virtio0/)
     guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=100; sync; echo 3 > /proc/sys/vm/drop_caches')
     expect(digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
+  }, LONG)
+
+  test('has a console, named ports and a source of entropy', () => {
+    const [console, agent, other] = [new FakePort(), new FakePort(), new FakePort()]
+    const entropy = { fill: (bytes: Uint8Array) => bytes.fill(0x5a) }
+    const ports = [{ name: 'org.qemu.guest_agent.0', backend: agent }, { name: 'other', backend: other }]
+    const guest = start({ console, ports, entropy })
+    const { virtio } = guest.machine.platform
+    virtio.ports!.ports[0].setConnected(true)
+    guest.command('modprobe virtio_pci && modprobe virtio_console && modprobe virtio_rng')
+
+    guest.command('echo to-the-host > /dev/hvc0')
+    expect(console.output).toBe('to-the-host\r\n')
+    virtio.console!.resize(101, 33)
+    expect(guest.command('stty size < /dev/hvc0')).toBe('33 101\n')
+    guest.between = () => {
+      console.input ||= 'to-the-guest\n'
+      virtio.console!.ports[0].receiveReady()
+    }
+    expect(guest.command('head -n 1 < /dev/hvc0', 60_000)).toBe('to-the-guest\n')
+
+    expect(guest.command('cat /sys/class/virtio-ports/vport*/name')).toBe('org.qemu.guest_agent.0\nother\n')
+    const port = guest.command('echo /dev/$(basename $(dirname $(grep -l agent /sys/class/virtio-ports/*/name)))').trim()
+    guest.type(`head -c 200000 /dev/zero > ${port}; (head -c 7 && sleep 1) < ${port}; echo agent-""done\n`)
+    agent.room = 1000
+    guest.between = () => {
+      agent.room += 500
+      virtio.ports!.ports[0].transmitReady()
+      agent.input ||= agent.opened.length > 2 ? 'answer\n' : ''
+      virtio.ports!.ports[0].receiveReady()
+    }
+    guest.runUntil((text) => text.includes('agent-done\r\n'))
+    expect(guest.console).toContain('answer\r\n')
+    expect(agent.opened.slice(0, 3)).toEqual([true, false, true])
+
+    guest.between = () => undefined
+    expect(guest.command('cat /sys/class/misc/hw_random/rng_current')).toMatch(/^virtio_rng/)
+    expect(guest.command('head -c 8 /dev/hwrng | hexdump -C | head -n 1')).toMatch(/^00000000 {2}5a 5a 5a 5a 5a 5a 5a 5a/)
   }, LONG)
 })
 

@@ -5,9 +5,11 @@ import type { Random } from '../testing/random.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
+import { VirtioConsole } from './console/console.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioDriver } from './testing/driver.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
+import { FakePort } from './testing/fake-port.ts'
 import { attach } from './testing/function.ts'
 import { HOSTILE_MEMORY, surviveHostileDriver } from './testing/hostile-driver.ts'
 import { PlainMemory } from './testing/plain-memory.ts'
@@ -123,5 +125,25 @@ describe('random rings', () => {
     const build = (): VirtioEntropy => new VirtioEntropy({ fill: (bytes) => { filled += bytes.length } })
     surviveHostileDriver(build, { buffers: [[0, 1], [0, 3]], header: 64 }, 12)
     expect(filled).toBeGreaterThan(10_000)
+  })
+
+  it('do not hurt a console, nor one with ports', () => {
+    const words = [0, 1, 3, 6].flatMap((event) => [[0, event | 0x10000], [1, event | 0x10000]])
+    const shape = { buffers: [[1, 0], [2, 0], [0, 1], [0, 2]], header: 100, words } as const
+    for (const multiport of [false, true]) {
+      const port = new FakePort()
+      let built: VirtioConsole
+      const build = (): VirtioConsole =>
+        built = new VirtioConsole(multiport ? { ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] } : { console: port })
+      surviveHostileDriver(build, shape, 13, (random) => {
+        port.room = random.below(3000)
+        port.input = 'x'.repeat(random.below(300))
+        const { ports } = built
+        random.pick(ports).transmitReady()
+        random.pick(ports).receiveReady()
+        random.pick(ports).setConnected(random.below(2) === 0)
+      })
+      expect(port.output.length).toBe(10_000)
+    }
   })
 })

@@ -88,19 +88,28 @@ export class Virtqueue {
 
   /** Takes the next chain. False: there is none; the driver will notify when there is. */
   take(chain: DescriptorChain): boolean {
+    if (!this.peek(chain)) return false
+    this.consume(chain)
+    return true
+  }
+
+  /** Looks at the next chain, for a device that may have nothing to put into it; `consume` takes it. False as for `take`. */
+  peek(chain: DescriptorChain): boolean {
     if (this.waiting === 0) {
       this.wantNotification()
       if (this.waiting === 0) return false
     }
     const head = this.memory.readU16(gpa(this.driverArea + 4 + 2 * (this.nextAvailable & this.size - 1)))
-    if (head >= this.size || this.taken[head] !== 0 || !this.walk(head, chain)) {
-      this.owner.broken(this)
-      return false
-    }
+    if (head < this.size && this.taken[head] === 0 && this.walk(head, chain)) return true
+    this.owner.broken(this)
+    return false
+  }
+
+  /** Takes the chain that `peek` showed. */
+  consume({ head }: DescriptorChain): void {
     this.nextAvailable = this.nextAvailable + 1 & 0xffff
     this.taken[head] = 1
     this.outstanding++
-    return true
   }
 
   /** Gives a chain back, `length` bytes of it written. The driver is interrupted by `signal`. */

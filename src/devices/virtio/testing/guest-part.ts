@@ -140,7 +140,7 @@ export function unpack(reader: StateReader, saved: PlainData, field: string, int
 /** A device under the contract suite: random registers, and requests that `plan` gives for each queue. */
 export function guestSubject(
   part: GuestPart, features: readonly number[], queues: number, plan: (random: Random, queue: number) => PlannedRequest,
-  actions: Subject['actions'] = [],
+  actions: Subject['actions'] = [], wires: Subject['wires'] = undefined,
 ): Subject {
   const post = (random: Random): void => {
     const queue = random.below(queues)
@@ -152,7 +152,7 @@ export function guestSubject(
     writeMmio: (offset: number, size: 1 | 2 | 4, value: number) => part.function.writeConfig(offset, size, value),
   }
   return {
-    device: part,
+    device: part, wires,
     mmio: [
       { device: part.function.registers, length: Region.END, likely: [0, 4, 0x14, 0x16, 0x1000, 0x2000, 0x2020, 0x3000] },
       { device: config, length: 256, likely: [0x04, 0x50, 0x98] },
