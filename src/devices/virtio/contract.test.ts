@@ -1,7 +1,7 @@
 /** Every virtio device under the contract suite of all devices. */
 import { deviceContract } from '../testing/contract.ts'
 import type { World } from '../testing/contract.ts'
-import type { Random } from '../testing/random.ts'
+import type { Random } from '../../base/testing/random.ts'
 import { Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'

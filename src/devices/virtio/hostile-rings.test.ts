@@ -1,7 +1,7 @@
 /** What a hostile driver may put into rings and descriptors. It may hurt itself, never us. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
-import type { Random } from '../testing/random.ts'
+import type { Random } from '../../base/testing/random.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'

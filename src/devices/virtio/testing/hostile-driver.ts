@@ -1,5 +1,5 @@
 import { gpa } from '../../../base/addresses.ts'
-import { Random } from '../../testing/random.ts'
+import { Random } from '../../../base/testing/random.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from '../bits.ts'
 import type { VirtioDevice } from '../device.ts'
 import type { VirtioPciFunction } from '../pci-function.ts'
