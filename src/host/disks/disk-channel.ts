@@ -127,7 +127,9 @@ export class DiskChannel {
     const word = slots[at + Field.OPERATION]
     const segments: Uint8Array[] = []
     const end = at + Field.FIRST_SEGMENT + 2 * slots[at + Field.SEGMENTS]
-    for (let place = at + Field.FIRST_SEGMENT; place < end; place += 2) segments.push(new Uint8Array(pool, slots[place], slots[place + 1]))
+    for (let place = at + Field.FIRST_SEGMENT; place < end; place += 2) {
+      segments.push(new Uint8Array(pool, slots[place], slots[place + 1]))
+    }
     return {
       operation: OPERATIONS[word & 0xff], disk: slots[at + Field.DISK], offset: this.#numbers[2 * slot], length: this.#numbers[2 * slot + 1],
       segments, mayUnmap: (word & Flag.MAY_UNMAP) !== 0, forceUnitAccess: (word & Flag.FORCE_UNIT_ACCESS) !== 0,

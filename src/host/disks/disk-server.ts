@@ -74,7 +74,7 @@ export class DiskServer {
     const milliseconds = this.#spin.begin()
     if (milliseconds === 0) return false
     const deadline = performance.now() + milliseconds
-    do await null
+    do await Promise.resolve()
     while (channel.submitted === this.#taken && performance.now() < deadline)
     const came = channel.submitted !== this.#taken
     this.#spin.ended(came)

@@ -1,5 +1,4 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
-import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
@@ -28,7 +27,9 @@ export class DiskThread {
   #closing: Promise<void> | undefined
   #isClosed = false
 
-  private constructor(worker: Worker, channel: DiskChannel, machine: MachineChannel, forMachine: MachineDisks, onFailure: DiskFailureListener) {
+  private constructor(
+    worker: Worker, channel: DiskChannel, machine: MachineChannel, forMachine: MachineDisks, onFailure: DiskFailureListener,
+  ) {
     this.#worker = worker
     this.#channel = channel
     this.#machine = machine
@@ -96,7 +97,9 @@ export class DiskThread {
 /** Waits until the disks are open. */
 function firstWord(worker: Worker): Promise<readonly DiskInfo[]> {
   return new Promise((resolve, reject) => {
-    const failed = (reason: string): void => reject(hostError('DISK_THREAD_FAILED', `the thread of the disks failed (${reason}): please report it`))
+    const failed = (reason: string): void => {
+      reject(hostError('DISK_THREAD_FAILED', `the thread of the disks failed (${reason}): please report it`))
+    }
     worker.once('error', error => failed(error.message))
     worker.once('exit', status => failed(`status ${status}`))
     worker.once('message', (message: DiskThreadMessage) => {

@@ -166,7 +166,11 @@ describe('requests through the channel', () => {
     const write = disks.request('write', 0, [[0, 512]])
     disks.server.stop()
     let stopped = false
-    void disks.served.then(() => { stopped = true })
+    const end = async (): Promise<void> => {
+      await disks.served
+      stopped = true
+    }
+    void end()
     await turn()
     expect([stopped, node.log]).toEqual([false, ['write 0 in 1']])
     node.waiting[0]()

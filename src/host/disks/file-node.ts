@@ -99,7 +99,8 @@ export class FileNode implements BlockNode {
   }
 
   #move(
-    offset: number, pieces: readonly Uint8Array[], code: StorageErrorCode, move: (pieces: readonly Uint8Array[], position: number) => number,
+    offset: number, pieces: readonly Uint8Array[], code: StorageErrorCode,
+    move: (pieces: readonly Uint8Array[], position: number) => number,
   ): void {
     let rest = pieces
     let at = offset

@@ -5,6 +5,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { openKernel } from '../../vmm/boot/kernel-image.ts'
 import { Machine } from '../../vmm/machine.ts'
+import { DiskChannel } from '../disks/disk-channel.ts'
+import { DiskQueue } from '../disks/disk-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
 import { loadEngine } from './engine-file.ts'
@@ -31,14 +33,16 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const channel = new MachineChannel(order.channel)
   const lines = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
   const hostClock = new HostClock()
+  const disks = order.disks && new DiskQueue(new DiskChannel(order.disks.memory), order.disks.infos)
   const silent = { transmit: () => true, receive: () => -1 }
   const machine = new Machine({
     memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent),
     compiler: order.compiler && new WorkerCompiler(order.compiler),
-    hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
+    disks: disks?.disks, hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
   })
+  order.disks?.port.postMessage(machine.frames.pool.buffer, [])
   await boot(machine, order)
-  return { machine, channel, lines, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, disks, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 async function boot(machine: Machine, order: WorkerOrder): Promise<void> {

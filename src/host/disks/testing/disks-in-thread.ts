@@ -31,7 +31,7 @@ export class DisksInThread {
   get disk(): BlockBackend { return this.queue.disks[0] }
 
   /** A request whose segments are ranges of the memory. Its status comes when somebody settles. */
-  request(operation: BlockOperation, offset: number, ranges: readonly (readonly [address: number, length: number])[], options: RequestOptions = {}): Promise<BlockStatus> {
+  request(operation: BlockOperation, offset: number, ranges: readonly Range[], options: RequestOptions = {}): Promise<BlockStatus> {
     const segments = ranges.map(([address, length]) => this.memory.subarray(address, address + length))
     const length = options.length ?? segments.reduce((sum, segment) => sum + segment.length, 0)
     return new Promise(done => (options.disk ?? this.disk).submit({ operation, offset, length, segments, ...options, done }))
@@ -50,6 +50,8 @@ export class DisksInThread {
     await this.served
   }
 }
+
+type Range = readonly [address: number, length: number]
 
 interface RequestOptions {
   readonly disk?: BlockBackend
