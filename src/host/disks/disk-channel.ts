@@ -131,7 +131,8 @@ export class DiskChannel {
       segments.push(new Uint8Array(pool, slots[place], slots[place + 1]))
     }
     return {
-      operation: OPERATIONS[word & 0xff], disk: slots[at + Field.DISK], offset: this.#numbers[2 * slot], length: this.#numbers[2 * slot + 1],
+      operation: OPERATIONS[word & 0xff], disk: slots[at + Field.DISK],
+      offset: this.#numbers[2 * slot], length: this.#numbers[2 * slot + 1],
       segments, mayUnmap: (word & Flag.MAY_UNMAP) !== 0, forceUnitAccess: (word & Flag.FORCE_UNIT_ACCESS) !== 0,
     }
   }

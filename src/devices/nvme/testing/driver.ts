@@ -82,7 +82,8 @@ export class NvmeDriver {
     this.clock = surroundings.clock ?? new FakeClock()
     this.line = surroundings.line ?? new RecordedLine()
     this.device = new NvmeFunction(disks, {
-      memory: this.memory, line: this.line, clock: this.clock, messages: surroundings.messages ?? { sendMessage: (_, data) => this.messages.push(data) },
+      memory: this.memory, line: this.line, clock: this.clock,
+      messages: surroundings.messages ?? { sendMessage: (_, data) => this.messages.push(data) },
       window: () => ({ moveTo: (address) => { this.placed = address } }),
     })
   }
