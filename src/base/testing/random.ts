@@ -1,4 +1,3 @@
-<<<<<<<< HEAD:src/base/testing/random.ts
 /** A seeded generator for tests: Marsaglia's xorshift32 ("Xorshift RNGs", 2003). The same seed gives the same run everywhere. */
 export class Random {
   private state: number
@@ -38,6 +37,3 @@ export class Random {
     }
   }
 }
-========
-export { Random } from '../../base/testing/random.ts'
->>>>>>>> h-storage:src/devices/testing/random.ts
