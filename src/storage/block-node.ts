@@ -30,7 +30,7 @@ export interface BlockNode {
   close(): Promise<void>
 }
 
-/** `hole`: nothing is stored at this level, it reads from the backing node or as zeros. */
+/** `hole`: nothing is stored at this level, it reads from `children.backing`, or as zeros if there is none or it is shorter. */
 export type ExtentState = 'data' | 'zero' | 'hole'
 
 export interface Extent {

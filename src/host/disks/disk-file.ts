@@ -276,7 +276,8 @@ export class DiskFile implements StorageFile {
   }
 
   private checkInDevice(end: number): void {
-    if (end > this.bytes) throw storageError('DISK_FULL', `${this.path} is a device of ${this.bytes} bytes, too few for a write up to ${end}`)
+    if (end <= this.bytes) return
+    throw storageError('DISK_FULL', `${this.path} is a device of ${this.bytes} bytes, too few for a write up to ${end}`)
   }
 
   private isDense(): boolean { return fstatSync(this.descriptor).blocks * 512 >= this.bytes }
