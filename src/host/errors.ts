@@ -22,9 +22,11 @@ export type HostErrorCode =
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
   | 'IMAGE_UNKNOWN'
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
+  | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
 
