@@ -23,6 +23,9 @@ export type HostErrorCode =
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
+  | 'IMAGE_FILES_CONFLICT' // two packages with the same file
+  | 'IMAGE_TOO_LARGE' // for its disk
+  | 'IMAGE_TREE_INVALID' // a path that no image can have
   | 'IMAGE_UNKNOWN'
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
