@@ -26,7 +26,7 @@ export interface BlockNode {
   extent(offset: number, length: number): Promise<Extent>
   /** Changes the size. Nodes whose format cannot reject with DISK_UNSUPPORTED. */
   resize(size: number): Promise<void>
-  /** Flushes, closes the children, gives locks back. The node cannot be used afterwards. */
+  /** Waits for what is in flight, flushes, closes the children, gives locks back. Everything but `close` rejects afterwards: DISK_CLOSED. */
   close(): Promise<void>
 }
 
