@@ -132,7 +132,9 @@ function bounds(subject: Subject): void {
     const { node } = await subject.fresh()
     const { size } = node
     const places = [size, size - 511, size + 1, size * 2, -1, -512, 0.5, 2 ** 53, 2 ** 60, NaN, Infinity, -Infinity]
-    for (const offset of places) await expect(OPERATIONS[name](node, offset, 512), `at ${offset}`).rejects.toEqual(code('DISK_OUT_OF_RANGE'))
+    for (const offset of places) {
+      await expect(OPERATIONS[name](node, offset, 512), `at ${offset}`).rejects.toEqual(code('DISK_OUT_OF_RANGE'))
+    }
     expectContent(await readAll(node), subject.content)
     await node.close()
   })

@@ -7,7 +7,7 @@
 import type { Random } from '../../base/testing/random.ts'
 import { byteLength, gather } from '../buffers.ts'
 import { storageError, type StorageErrorCode } from '../errors.ts'
-import { Gate } from '../gate.ts'
+import { checkWritable, Gate } from '../gate.ts'
 import type { StorageFile } from '../storage-file.ts'
 
 const PAGE = 4096
@@ -259,7 +259,7 @@ export class MemoryFile implements StorageFile {
 
   private operate(kind: FileOperation, offset: number, length: number, work: () => void, failing: () => void = () => {}): Promise<void> {
     return this.gate.run(async () => {
-      if (this.readOnly && kind !== 'read' && kind !== 'flush') throw storageError('DISK_READ_ONLY', `${this.path} is open for reading only`)
+      if (kind !== 'read' && kind !== 'flush') checkWritable(this.path, this)
       if (!Number.isSafeInteger(offset) || offset < 0) throw storageError('DISK_OUT_OF_RANGE', `${this.path}: there is no offset ${offset}`)
       const code = await this.store.begin(kind, this.path, offset, length)
       if (code !== null) {
