@@ -184,10 +184,8 @@ test('answers come within a millisecond, and mostly much sooner', async () => {
   const segments = [memory.subarray(0, 512)]
   for (let index = 0; index < 300; index++) {
     const started = performance.now()
-    let answers = 0
-    queue.disks[0].submit({ operation: 'read', offset: 0, length: 512, segments, done: () => answers++ })
-    do if (queue.ready) queue.settle()
-    while (answers === 0)
+    queue.disks[0].submit({ operation: 'read', offset: 0, length: 512, segments, done: () => {} })
+    while (queue.busy) if (queue.ready) queue.settle()
     times.push(performance.now() - started)
   }
   times.sort((a, b) => a - b)
