@@ -24,7 +24,10 @@ import { SystemControlPortB } from '../devices/pit/system-control-port-b.ts'
 import { cmosContents } from '../devices/rtc/cmos-contents.ts'
 import { RtcMc146818 } from '../devices/rtc/rtc-mc146818.ts'
 import { Uart16550 } from '../devices/uart/uart-16550.ts'
+import { placePciResources } from './firmware/pci-resources.ts'
 import type { MachineLayout } from './layout.ts'
+import { VirtioDevices } from './virtio.ts'
+import type { VirtioConfig } from './virtio.ts'
 import { addNvme } from './nvme.ts'
 
 export interface PlatformParts {
@@ -38,6 +41,7 @@ export interface PlatformParts {
   readonly wallClock: () => number
   /** Back ends of COM1 to COM4. */
   readonly serial: readonly SerialBackend[]
+  readonly virtio: VirtioConfig
   /** Namespaces of the NVMe controller. */
   readonly disks: readonly BlockBackend[]
   /** The guest asked for power-off, or for a reset. Called in the middle of an instruction. */
@@ -61,6 +65,7 @@ export class Platform {
   readonly coprocessor: CoprocessorError
   /** COM1 to COM4. */
   readonly serial: readonly Uart16550[]
+  readonly virtio: VirtioDevices
   /** Every stateful device by its name in a snapshot. */
   readonly devices: Readonly<Record<string, Stateful>>
   private readonly sharedLines = new Map<number, SharedLine>()
@@ -84,18 +89,23 @@ export class Platform {
     this.serial = layout.serial.map((place, index) => this.addSerial(place, parts.serial[index] ?? SILENT_LINE))
     this.mmio.attach(layout.localApic.base, LOCAL_APIC_SIZE, this.apic)
     this.mmio.attach(layout.ioApic.base, layout.ioApic.size, this.ioApic)
+    this.virtio = this.addVirtio(parts, bus)
     this.devices = {
       'local-apic': this.apic, 'io-apic': this.ioApic, pic: this.pic, acpi: this.acpi,
       'coprocessor-error': this.coprocessor,
       ...this.addTimers(parts), ...this.addKeyboard(parts), ...this.addPci(parts),
       ...addNvme(parts.disks, { memory: parts.memory, messages: bus, clock, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio }),
       ...Object.fromEntries(this.serial.map((uart, index) => [`com${index + 1}`, uart])),
+      ...this.virtio.functions,
     }
     this.attachInterruptControllers(layout)
   }
 
-  /** What a PC's firmware leaves the boot processor's APIC like. */
-  enterFirmwareState(): void { this.apic.enterVirtualWireMode() }
+  /** What a PC's firmware leaves: the boot processor's APIC, the places of PCI functions. */
+  enterFirmwareState(layout: MachineLayout): void {
+    this.apic.enterVirtualWireMode()
+    placePciResources(this.pci, layout.pci)
+  }
 
   reset(): void { for (const device of Object.values(this.devices)) device.reset() }
 
@@ -158,5 +168,9 @@ export class Platform {
     this.pci.attach(0, 0, bridge)
     this.mmio.attach(layout.pci.ecam.base, layout.pci.ecam.size, this.pci.ecam)
     return { pci: this.pci, 'host-bridge': bridge }
+  }
+
+  private addVirtio({ memory, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
+    return new VirtioDevices(virtio, { memory, messages, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio })
   }
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
 import type { PlainData, Stateful } from '../../machine/lifecycle.ts'
 import { deviceContract } from '../testing/contract.ts'
-import { Random } from '../testing/random.ts'
+import { Random } from '../../base/testing/random.ts'
 import { DriverQueue, NvmeDriver, Register, newMemory } from './testing/driver.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 

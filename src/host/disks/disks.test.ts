@@ -7,8 +7,9 @@ import type { BlockNode } from '../../storage/block-node.ts'
 import { storageError } from '../../storage/errors.ts'
 import type { StorageErrorCode } from '../../storage/errors.ts'
 import { SLOT_SEGMENTS, SLOTS } from './disk-channel.ts'
-import { FileNode } from './file-node.ts'
-import { MemoryNode } from './memory-node.ts'
+import { MemoryNode } from '../../storage/nodes/memory.ts'
+import { RawNode } from '../../storage/nodes/raw.ts'
+import { openDiskFile } from './disk-file.ts'
 import { openDisks } from './open-disk.ts'
 import { SpinPolicy } from './spin-policy.ts'
 import { DisksInThread } from './testing/disks-in-thread.ts'
@@ -47,9 +48,7 @@ class SlowNode extends MemoryNode {
   }
   override async flush(): Promise<void> { return this.#wait('flush') }
   override async discard(offset: number, length: number): Promise<void> { return this.#wait(`discard ${offset} ${length}`) }
-  override async writeZeroes(offset: number, length: number, mayUnmap: boolean): Promise<void> {
-    return this.#wait(`zero ${offset} ${length} ${mayUnmap}`)
-  }
+  override async writeZeroes(offset: number, length: number): Promise<void> { return this.#wait(`zero ${offset} ${length}`) }
 
   async #wait(what: string): Promise<void> {
     this.log.push(what)
@@ -64,7 +63,7 @@ describe('requests through the channel', () => {
   test('read and write a file of the host in place, scattered, and share no byte with others', async () => {
     const path = file(1 << 20)
     const before = readFileSync(path)
-    const disks = start(new FileNode(path))
+    const disks = start(new RawNode(await openDiskFile(path)))
     const read = disks.request('read', 4096, [[8192, 512], [0, 1024], [8704, 512]])
     await disks.settle()
     expect(await read).toBe('ok')
@@ -83,7 +82,7 @@ describe('requests through the channel', () => {
   })
 
   test('a node gets every operation with its flags; FUA is a flush afterwards', async () => {
-    const node = new SlowNode(1 << 20)
+    const node = new SlowNode({ size: 1 << 20 })
     const disks = start(node)
     const statuses = [
       disks.request('write', 512, [[0, 512], [4096, 512]], { forceUnitAccess: true }),
@@ -92,7 +91,7 @@ describe('requests through the channel', () => {
       disks.request('write-zeroes', 8192, [], { length: 512 }),
     ]
     await turn()
-    expect(node.log).toEqual(['write 512 in 2', 'discard 0 4096', 'zero 4096 8192 true', 'zero 8192 512 false'])
+    expect(node.log).toEqual(['write 512 in 2', 'discard 0 4096', 'zero 4096 8192', 'zero 8192 512'])
     for (const go of node.waiting.splice(0)) go()
     await turn()
     expect(node.log.splice(4)).toEqual(['flush'])
@@ -103,7 +102,7 @@ describe('requests through the channel', () => {
   })
 
   test('segments that are neighbours become one', async () => {
-    const node = new SlowNode(1 << 20)
+    const node = new SlowNode({ size: 1 << 20 })
     const disks = start(node)
     void disks.request('write', 0, [[4096, 4096], [8192, 4096], [65_536, 512], [66_048, 512], [0, 512]])
     await turn()
@@ -113,7 +112,7 @@ describe('requests through the channel', () => {
   })
 
   test('more requests than slots wait, are carried out in order, and are answered once each', async () => {
-    const node = new SlowNode(1 << 30)
+    const node = new SlowNode({ size: 1 << 30 })
     const disks = start(node)
     const count = SLOTS * 3 + 5
     const answers: number[] = []
@@ -135,7 +134,7 @@ describe('requests through the channel', () => {
   test('a request of more segments than a slot has is one request all the same', async () => {
     const path = file(4 << 20)
     const content = new Uint8Array(readFileSync(path))
-    const disks = start(new FileNode(path))
+    const disks = start(new RawNode(await openDiskFile(path)))
     const count = SLOT_SEGMENTS * 2 + 3
     // Backwards, so that no two are neighbours.
     const read = disks.request('read', 1024, Array.from({ length: count }, (_, index) => [(count - 1 - index) * 4096, 4096] as const))
@@ -155,14 +154,14 @@ describe('requests through the channel', () => {
     ['DISK_FULL', 'no-space'], ['DISK_UNSUPPORTED', 'unsupported'], ['DISK_WRITE_FAILED', 'io-error'], ['DISK_READ_ONLY', 'io-error'],
   ])('%s becomes %s', async (code, status) => {
     class FailingNode extends MemoryNode { override async write(): Promise<void> { throw storageError(code, 'as the test wants it') } }
-    const disks = start(new FailingNode(1 << 20))
+    const disks = start(new FailingNode({ size: 1 << 20 }))
     const write = disks.request('write', 0, [[0, 512]])
     await disks.settle()
     expect(await write).toBe(status)
   })
 
   test('a fault in a node is an I/O error of that request', async () => {
-    const node = new MemoryNode(1 << 20)
+    const node = new MemoryNode({ size: 1 << 20 })
     node.discard = () => { throw new TypeError('a fault') }
     const disks = start(node)
     const statuses = [disks.request('discard', 0, [], { length: 512 }), disks.request('flush', 0, [])]
@@ -171,7 +170,7 @@ describe('requests through the channel', () => {
   })
 
   test('stopping waits for what is under way', async () => {
-    const node = new SlowNode(1 << 20)
+    const node = new SlowNode({ size: 1 << 20 })
     const disks = new DisksInThread([node])
     const write = disks.request('write', 0, [[0, 512]])
     disks.server.stop()
@@ -190,7 +189,7 @@ describe('requests through the channel', () => {
   })
 
   test('a disk thread that is gone fails what it had, what waited, and all that follows', async () => {
-    const node = new SlowNode(1 << 20)
+    const node = new SlowNode({ size: 1 << 20 })
     const disks = new DisksInThread([node])
     const statuses = Array.from({ length: SLOTS + 10 }, () => disks.request('read', 0, [[0, 512]]))
     await turn()
@@ -206,7 +205,7 @@ describe('requests through the channel', () => {
   })
 
   test('a disk that is always asked leaves the event loop its turns', async () => {
-    const disks = start(new MemoryNode(1 << 20))
+    const disks = start(new MemoryNode({ size: 1 << 20 }))
     let turns = 0
     const timer = setInterval(() => turns++, 1)
     const end = performance.now() + 100
@@ -246,39 +245,6 @@ describe('orders', () => {
   test('that cannot be met close what was opened', async () => {
     await expect(openDisks([{ graph: { kind: 'file', path: file(512) } }, { graph: { kind: 'file', path: join(folder, 'none') } }]))
       .rejects.toEqual(withCode('DISK_NOT_FOUND'))
-  })
-
-  test('a file that has shrunk, and a range outside it, are errors', async () => {
-    const path = file(8192)
-    const node = new FileNode(path)
-    await expect(node.read(8000, [new Uint8Array(512)])).rejects.toEqual(withCode('DISK_OUT_OF_RANGE'))
-    writeFileSync(path, new Uint8Array(4096))
-    await expect(node.read(4000, [new Uint8Array(50), new Uint8Array(512)])).rejects.toEqual(withCode('DISK_READ_FAILED'))
-    await node.close()
-  })
-})
-
-describe('disks in memory', () => {
-  test('are as a plain array is', async () => {
-    const node = new MemoryNode(300_000)
-    const model = new Uint8Array(300_000)
-    let seed = 5
-    const below = (limit: number): number => (seed = Math.imul(seed, 1664525) + 1013904223 >>> 0) % limit
-    for (let round = 0; round < 400; round++) {
-      const offset = below(300_000)
-      const length = below(Math.min(150_000, 300_000 - offset) + 1)
-      if (round % 3 === 0) {
-        await node.writeZeroes(offset, length, true)
-        model.fill(0, offset, offset + length)
-      } else {
-        const bytes = new Uint8Array(length).fill(round)
-        await node.write(offset, [bytes.subarray(0, length >> 1), bytes.subarray(length >> 1)])
-        model.set(bytes, offset)
-      }
-    }
-    const all = new Uint8Array(300_000)
-    await node.read(0, [all.subarray(0, 70_001), all.subarray(70_001)])
-    expect(Buffer.compare(all, model)).toBe(0)
   })
 })
 

@@ -32,6 +32,8 @@ export interface MachineOptions {
   readonly cpu?: CpuModel
   /** How guest code is run. Default: auto. */
   readonly engine?: EngineName
+  /** Have the interpreter check what translated code does; the machine fails with LOCKSTEP_DIVERGED at the first difference. */
+  readonly lockstep?: boolean
   /**
    * A kernel's file: a bzImage, or a vmlinux with a PVH note. It and the initrd are given away: an array that has its buffer for itself
    * is empty afterwards.
@@ -59,6 +61,8 @@ export interface MachineExit {
   readonly reason: MachineExitReason
   /** For people: where and what, such as the instruction pointer of a triple fault. Empty when there is nothing to say. */
   readonly detail: string
+  /** Where something failed: the error's code. */
+  readonly code?: string
 }
 
 export interface MachineSession {

@@ -28,7 +28,7 @@ export const startMachine: StartMachine = async options => {
     await disks?.close()
     options.signal.throwIfAborted()
   }
-  const compiler = translates(options.engine) ? startCompiler(modelFeatures(cpu)) : undefined
+  const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
   const worker = startWorker(options, channel, compiler?.port, disks)
   const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, options)
   try {
@@ -61,7 +61,7 @@ function startWorker(
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, disks: disks?.forMachine,
+    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))

@@ -14,6 +14,8 @@ export interface WorkerOrder {
   readonly owned: readonly boolean[]
   /** Leads to the thread that translates hot code; without it everything is interpreted. */
   readonly compiler: MessagePort | undefined
+  /** Two machines, one that translates on this thread and one that interprets, in place of one. */
+  readonly lockstep: boolean
   readonly disks: MachineDisks | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
