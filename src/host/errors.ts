@@ -11,6 +11,7 @@ export type HostErrorCode =
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
+  | 'DISK_NOTICE' // a machine's disk has a problem, and goes on
   | 'DISK_THREAD_FAILED' // the thread that serves a machine's disks, or their closing
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
   | 'DOWNLOAD_TIMEOUT'
