@@ -2,6 +2,7 @@
 import type { Clock } from '../machine/clock.ts'
 import type { InterruptLine, ProcessorPins } from '../machine/interrupts.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
+import type { ReleasableMemory } from '../machine/balloon.ts'
 import type { GuestMemory } from '../machine/memory.ts'
 import type { SerialBackend } from '../machine/serial.ts'
 import { AcpiFixedHardware } from '../devices/acpi/fixed-hardware.ts'
@@ -31,6 +32,7 @@ import type { VirtioConfig } from './virtio.ts'
 export interface PlatformParts {
   readonly layout: MachineLayout
   readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly clock: Clock
   readonly pins: ProcessorPins
   /** Guest TSC value to virtual time (ns). */
@@ -159,9 +161,9 @@ export class Platform {
     return { pci: this.pci, 'host-bridge': bridge }
   }
 
-  private addVirtio({ layout, memory, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
+  private addVirtio({ layout, memory, frames, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
     const { firstGsi, gsiCount } = layout.pci
     const router = new PciInterruptRouter(Array.from({ length: gsiCount }, (_, index) => this.ioApic.pin(firstGsi + index)))
-    return new VirtioDevices(virtio, { memory, messages, bus: this.pci, router, mmio: this.mmio })
+    return new VirtioDevices(virtio, { memory, frames, messages, bus: this.pci, router, mmio: this.mmio })
   }
 }

@@ -1,3 +1,4 @@
+import type { Balloon, BalloonBackend, ReleasableMemory } from '../machine/balloon.ts'
 import type { BlockBackend } from '../machine/block.ts'
 import type { BytePortBackend } from '../machine/byte-port.ts'
 import type { EntropySource } from '../machine/entropy.ts'
@@ -5,6 +6,7 @@ import type { MessageSink } from '../machine/interrupts.ts'
 import type { GuestMemory } from '../machine/memory.ts'
 import type { MmioBus } from '../devices/bus/mmio-bus.ts'
 import type { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
+import { VirtioBalloon } from '../devices/virtio/balloon.ts'
 import { VirtioBlock } from '../devices/virtio/block/block.ts'
 import { VirtioConsole } from '../devices/virtio/console/console.ts'
 import type { NamedPort } from '../devices/virtio/console/console.ts'
@@ -21,6 +23,7 @@ export interface VirtioConfig {
   readonly console?: BytePortBackend
   /** Named ports for programs, such as `org.qemu.guest_agent.0`; 31 at most. */
   readonly ports?: readonly NamedPort[]
+  readonly balloon?: BalloonBackend
 }
 
 export interface VirtioDiskConfig {
@@ -30,12 +33,13 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, FIRST_DISK: 8 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, FIRST_DISK: 8 } as const
 export const VIRTIO_DISKS = 16
 
 /** What the devices stand on. */
 export interface VirtioParts {
   readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly messages: MessageSink
   readonly bus: PciBus
   readonly router: PciInterruptRouter
@@ -47,6 +51,7 @@ export class VirtioDevices {
   readonly disks: readonly VirtioBlock[]
   readonly console: VirtioConsole | undefined
   readonly ports: VirtioConsole | undefined
+  readonly balloon: Balloon | undefined
   private readonly named: Record<string, VirtioPciFunction> = {}
   private readonly parts: VirtioParts
 
@@ -56,6 +61,7 @@ export class VirtioDevices {
     this.console = config.console && this.add('virtio-console', Slot.CONSOLE, new VirtioConsole({ console: config.console }))
     if (config.entropy) this.add('virtio-entropy', Slot.ENTROPY, new VirtioEntropy(config.entropy))
     this.ports = config.ports && this.add('virtio-ports', Slot.PORTS, new VirtioConsole({ ports: config.ports }))
+    this.balloon = config.balloon && this.add('virtio-balloon', Slot.BALLOON, new VirtioBalloon(parts.frames, config.balloon))
     this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
       this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
   }

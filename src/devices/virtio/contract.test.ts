@@ -2,6 +2,7 @@
 import { deviceContract } from '../testing/contract.ts'
 import type { World } from '../testing/contract.ts'
 import type { Random } from '../testing/random.ts'
+import { VirtioBalloon } from './balloon.ts'
 import { Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
@@ -55,6 +56,18 @@ deviceContract('virtio console with ports', (world) => {
     (random) => { port.room = random.below(900); device.ports[random.below(2)].transmitReady() },
     (random) => { port.input = text(random); device.ports[random.below(2)].receiveReady() },
   ], device.ports.map((each) => ({ setLevel: (on) => each.setConnected(on) })))
+})
+
+deviceContract('virtio balloon', (world) => {
+  const device = new VirtioBalloon({ releasePages: (ranges) => { world.events.push(ranges.join(' ')) } }, {
+    resized: (bytes) => { world.events.push(`size ${bytes}`) },
+    statistics: (statistics) => { world.events.push(Object.keys(statistics).join(' ')) },
+  })
+  const plan = (random: Random, queue: number) => queue === 3
+    ? { readable: [], writable: [0x200, 0x200] }
+    : { readable: [random.below(60), 100], writable: [], header: [random.below(16), random.below(20), random.below(10)] }
+  const wires = [{ setLevel: (on: boolean) => device.setTarget(on ? 1 << 20 : 0) }]
+  return guestSubject(part(world, device), [...RING_FEATURES, ...device.features], 4, plan, [() => device.requestStatistics()], wires)
 })
 
 /** Requests under way are the same ones after a restore, but not in the same order. */

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
 import type { Random } from '../testing/random.ts'
+import { VirtioBalloon } from './balloon.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
@@ -125,6 +126,14 @@ describe('random rings', () => {
     const build = (): VirtioEntropy => new VirtioEntropy({ fill: (bytes) => { filled += bytes.length } })
     surviveHostileDriver(build, { buffers: [[0, 1], [0, 3]], header: 64 }, 12)
     expect(filled).toBeGreaterThan(10_000)
+  })
+
+  it('do not hurt a balloon', () => {
+    let released = 0
+    let built: VirtioBalloon
+    const build = (): VirtioBalloon => built = new VirtioBalloon({ releasePages: (ranges) => { released += ranges.length } })
+    surviveHostileDriver(build, { buffers: [[1, 0], [2, 0], [0, 1], [0, 3]], header: 400 }, 14, () => { built.requestStatistics() })
+    expect(released).toBeGreaterThan(1000)
   })
 
   it('do not hurt a console, nor one with ports', () => {

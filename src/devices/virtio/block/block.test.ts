@@ -98,7 +98,7 @@ describe('requests', () => {
     const read = request(RequestType.IN, 10, 3 * 512, true)
     expect(perform(read, 1)).toEqual({ status: 0, length: 3 * 512 + 1 })
     expect(bytesOf(read)).toEqual(disk.content.slice(10 * 512, 13 * 512))
-    expect(memory.transfers).toEqual([read.data.address, 3 * 512])
+    expect(memory.writtenRanges).toEqual([read.data.address, 3 * 512])
   })
 
   it('may be cut up anyhow, and lie in an indirect table', () => {
