@@ -100,7 +100,9 @@ describe('guest memory over a frame map', () => {
   it('reports a transfer into watched pages as changed code', () => {
     const frames = FrameMap.create(Pool.create(8 * MIB), { lowPages: 16, highPages: 4 })
     const seen: number[][] = []
-    frames.addCodeWatcher({ codeWritten: (_frame, offset, length, page) => seen.push([page, offset, length]), pageReleased: () => undefined })
+    frames.addCodeWatcher({
+      codeWritten: (_frame, offset, length, page) => seen.push([page, offset, length]), pageReleased: () => undefined,
+    })
     frames.watchCode(2)
     new MappedMemory(frames).written(gpa(0x1ff8), 0x1010)
     expect(seen).toEqual([[2, 0, 0x1000]])

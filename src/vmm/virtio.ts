@@ -71,8 +71,9 @@ export class VirtioDevices {
 
   private add<Device extends VirtioDevice>(name: string, slot: number, device: Device): Device {
     const { memory, messages, bus, router, mmio } = this.parts
-    const line = router.input(slot, 1)
-    const pciFunction = new VirtioPciFunction(device, { memory, messages, line, window: (length, registers) => mmio.window(length, registers) })
+    const pciFunction = new VirtioPciFunction(device, {
+      memory, messages, line: router.input(slot, 1), window: (length, registers) => mmio.window(length, registers),
+    })
     bus.attach(slot, 0, pciFunction)
     this.named[name] = pciFunction
     return device

@@ -39,7 +39,7 @@ async function start(virtio: VirtioConfig, commandLine = '', between: () => void
   return guest
 }
 
-describe.skipIf(unavailable)('Debian with virtio devices', async () => {
+describe.skipIf(unavailable)('Debian with virtio devices', () => {
   test('reads, writes, flushes and discards a disk', async () => {
     const disk = new FakeDisk(24 << 20)
     const guest = await start({ disks: [{ backend: disk, queues: 2 }] })
@@ -47,7 +47,8 @@ describe.skipIf(unavailable)('Debian with virtio devices', async () => {
     expect(await guest.command('cat /sys/block/vda/serial /sys/block/vda/size')).toBe(`${disk.serial}${disk.size / 512}\n`)
     expect(await guest.command('grep virtio /proc/interrupts')).toMatch(/PCI-MSI.*virtio0-config[^]*PCI-MSI.*virtio0-req\.0/)
     expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
-    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3; dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3')
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
     expect(disk.log.some((line) => line.startsWith('flush'))).toBe(true)
     await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/vda')
     expect(disk.log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576'])
@@ -131,8 +132,8 @@ describe.skipIf(unavailable)('Debian with virtio devices', async () => {
     await guest.command('rm /tmp/junk; echo 3 > /proc/sys/vm/drop_caches; sleep 5')
     expect(megabytes(pool.freePages - full)).toBeGreaterThan(45)
     expect(await digestIn(guest, '/tmp/kept')).toBe(digest)
-    expect(await guest.command('for n in 1 2 3; do dd if=/dev/urandom bs=1M count=30 > /tmp/more; rm /tmp/more; done; sha256sum /bin/busybox'))
-      .toMatch(/^[0-9a-f]{64} {2}\/bin/m)
+    await guest.command('for n in 1 2 3; do dd if=/dev/urandom bs=1M count=30 > /tmp/more; rm /tmp/more; done')
+    expect(await guest.command('sha256sum /bin/busybox')).toMatch(/^[0-9a-f]{64} {2}\/bin/m)
   }, LONG)
 })
 

@@ -15,6 +15,7 @@ import type { Mmu } from '../mmu/mmu.ts'
 import type { CodeContext } from './code-context.ts'
 import { MAXIMUM_CONTEXTS } from './code-context.ts'
 import { NO_ERROR_CODE, PSEUDO_COUNT, Pseudo, RECORD_SIZE, Record } from './record.ts'
+import { PlaceTable } from './place-table.ts'
 import { Flow } from './record-writer.ts'
 import type { RecordWriter } from './record-writer.ts'
 
@@ -77,6 +78,7 @@ export class CodeCache implements CodeWatcher {
   private readonly u16: Uint16Array
   private readonly i32: Int32Array
   private readonly pages = new Map<number, CodePage>()
+  private readonly places = new PlaceTable()
   /** Code pages by guest-physical page, for invalidation. */
   private readonly byPage = new Map<number, CodePage[]>()
   private readonly instruction = new Instruction()
@@ -117,6 +119,7 @@ export class CodeCache implements CodeWatcher {
     for (const page of this.byPage.keys()) this.frames.unwatchCode(page)
     this.pages.clear()
     this.byPage.clear()
+    this.places.clear()
     this.next = this.arena
     this.statistics.flushed++
     this.hotCode?.flushed()
@@ -127,6 +130,15 @@ export class CodeCache implements CodeWatcher {
    * @returns its address, or 0 with a fault recorded (the instruction goes on in a page that cannot be fetched).
    */
   find(place: CodePlace, context: CodeContext): number {
+    const { page, offset } = place
+    const recent = this.places.find(page, offset, context.id)
+    if (recent !== 0 && this.u16[recent >>> 1] !== Pseudo.STALE) return recent
+    const record = this.findInPage(place, context)
+    if (record !== 0) this.places.keep(page, offset, context.id, record)
+    return record
+  }
+
+  private findInPage(place: CodePlace, context: CodeContext): number {
     this.ripPage = ((place.linearLow & ~(PAGE_SIZE - 1)) - context.base) | 0
     const codePage = this.codePage(place.page, context)
     const known = codePage.entries.get(place.offset)

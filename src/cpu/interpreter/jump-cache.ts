@@ -6,15 +6,16 @@ import type { Tlb } from '../mmu/tlb.ts'
 import { Block, CONTEXT_COUNT, Context, JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE } from '../state/layout.ts'
 
 const INVALID = 0xffffffff
-const MAXIMUM_PAGES = 16384
+/** Bits of the filter of pages: false positives cost a flush. */
+const FILTER_BITS = 1 << 16
 /** A context with more entries than this is emptied as a whole. */
 const MAXIMUM_JOURNAL = 2048
 
 export class JumpCache {
   private readonly words: Uint32Array
   private readonly block: number
-  /** Linear pages (low 32 bits of their number) that entries were made for since the last flush. */
-  private readonly pages = new Set<number>()
+  /** A bit for each hash of a linear page that entries were made for since the last flush. */
+  private readonly pages = new Uint32Array(FILTER_BITS / 32)
   /** Code context that each translation context's entries belong to. */
   private readonly owners = new Int32Array(CONTEXT_COUNT).fill(-1)
   /** For each translation context: how many entries were filled since its flush, where the first of them are, and whether some lead to pages
@@ -35,13 +36,13 @@ export class JumpCache {
 
   /** Remembers that the instruction pointer (halves) leads to `record` in the context at `context`; `global`: so does every address space. */
   fill(context: number, low: number, high: number, record: number, pageOffset: number, global: boolean): void {
-    if (this.pages.size >= MAXIMUM_PAGES) this.flush()
     const at = (context + Context.JUMP_CACHE + ((low ^ (low >>> 12)) & (JUMP_CACHE_ENTRIES - 1)) * JUMP_CACHE_ENTRY_SIZE) >>> 2
     this.words[at] = low
     this.words[at + 1] = high
     this.words[at + 2] = record
     this.words[at + 3] = pageOffset
-    this.pages.add(pageNumber(low, high))
+    const bit = filterBit(low, high)
+    this.pages[bit >>> 5] |= 1 << bit
     const index = this.indexOf(context)
     const count = this.filled[index]
     if (count < MAXIMUM_JOURNAL) this.journals[index][count] = at
@@ -51,7 +52,7 @@ export class JumpCache {
 
   flush(): void {
     for (let index = 0; index < CONTEXT_COUNT; index++) this.flushContext(index)
-    this.pages.clear()
+    this.pages.fill(0)
   }
 
   /** Another address space: entries of global pages stay, if no others are among them. */
@@ -88,9 +89,9 @@ export class JumpCache {
 
   /** Entries are keyed by instruction pointer; outside 64-bit mode with a CS.base they may lie in any page. */
   private mayHold(low: number, high: number, shift: number): boolean {
-    return shift > 12 || this.pages.has(pageNumber(low, high))
+    const bit = filterBit(low, high)
+    return shift > 12 || (this.pages[bit >>> 5] >>> bit & 1) !== 0
   }
 }
 
-/** Page number without the bits that canonical addresses repeat: exact in a double. */
-const pageNumber = (low: number, high: number): number => (high & 0xffff) * 2 ** 20 + (low >>> 12)
+const filterBit = (low: number, high: number): number => ((low >>> 12) ^ Math.imul(high, 0x9e3779b1) >>> 16) & (FILTER_BITS - 1)

@@ -7,9 +7,12 @@ import { Block, Context, JUMP_CACHE_ENTRIES, Slot } from '../state/layout.ts'
 import type { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
 import { EXIT_KIND_MASK, EXIT_SIZE, ExitKind, FLAGS_DYNAMIC, RegionExit, RegionHeader } from './exits.ts'
-import { PARAMETERS } from './operations-base.ts'
+import { PARAMETERS } from './parameters.ts'
 
 const { I32, I64 } = ValueType
+
+/** What an entry of a region takes from its COUNTDOWN beside the instructions executed. */
+export const ENTRY_WEIGHT = 20 << RECORD_SHIFT
 
 /** The most regions that can be in use. */
 export const MAXIMUM_REGIONS = 8192
@@ -95,9 +98,8 @@ class Dispatcher {
     f.get(this.header).memory(W.i32_load, RegionHeader.USER)
     f.get(this.cpu).memory(W.i32_load, Slot.BLOCK).i32(Block.CONTEXTS).op(W.i32_add).get(this.context).op(W.i32_eq).op(W.i32_ne).op(W.i32_or)
     f.if().get(this.record).call(this.functions.validateRegion).end()
-    f.get(this.header).get(this.header).memory(W.i32_load, RegionHeader.COUNTDOWN).i32(1).op(W.i32_sub).tee(this.word)
-    f.memory(W.i32_store, RegionHeader.COUNTDOWN)
-    f.get(this.word).op(W.i32_eqz).if().get(this.record).call(this.functions.noteHotRegion).end()
+    f.get(this.header).memory(W.i32_load, RegionHeader.COUNTDOWN).i32(0).op(W.i32_lt_s)
+    f.if().get(this.record).call(this.functions.noteHotRegion).end()
     f.get(this.cpu).get(this.context).get(this.base)
     f.get(this.record).memory(W.i32_load, DoorRecord.ENTRY)
     f.get(this.cpu).memory(W.i32_load, Slot.BUDGET).tee(this.before)
@@ -140,6 +142,10 @@ class Dispatcher {
   private count(): void {
     const { f } = this
     const block = this.word
+    f.get(this.header).get(this.header).memory(W.i32_load, RegionHeader.COUNTDOWN)
+    f.get(this.before).get(this.cpu).memory(W.i32_load, Slot.BUDGET).op(W.i32_sub).op(W.i32_sub)
+    f.i32(ENTRY_WEIGHT).op(W.i32_sub).memory(W.i32_store, RegionHeader.COUNTDOWN)
+    f.get(this.header).get(this.header).memory(W.i32_load, RegionHeader.ENTRIES).i32(1).op(W.i32_add).memory(W.i32_store, RegionHeader.ENTRIES)
     f.get(this.cpu).memory(W.i32_load, Slot.BLOCK).tee(block)
     f.get(block).memory(W.i64_load, Block.REGION_INSTRUCTIONS)
     f.get(this.before).get(this.cpu).memory(W.i32_load, Slot.BUDGET).op(W.i32_sub).i32(RECORD_SHIFT).op(W.i32_shr_s).op(W.i64_extend_i32_s)

@@ -16,10 +16,12 @@ export const RegionHeader = {
   USER: 20,
   /** Number of the region (u32). */
   ID: 24,
-  /** Entries until the region is worth a larger one (u32). */
+  /** Until the region is worth a better one (i32): RECORD_SIZE times the instructions that it may execute, and something an entry. */
   COUNTDOWN: 28,
   /** Address of the exits (u32). */
   EXITS: 32,
+  /** How often it was entered (u32). */
+  ENTRIES: 36,
   SIZE: 64,
 } as const
 

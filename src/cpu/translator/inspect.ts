@@ -6,7 +6,7 @@ import { rowOperands } from '../isa/operands.ts'
 import { rows } from '../isa/rows.ts'
 import { disassembleFunction } from '../wasm/disassembler.ts'
 import { EXIT_KIND_MASK, EXIT_WORDS, ExitKind, RegionExit } from './exits.ts'
-import type { PlannedBlock } from './plan.ts'
+import type { PlannedBlock, RegionPlan } from './plan.ts'
 import { RegionTranslator } from './translate.ts'
 
 const PAGE_SIZE = 4096
@@ -35,7 +35,7 @@ export function inspectRegion(code: Uint8Array, features: ReadonlySet<string>): 
   page.set(code)
   const blocks = planBlocks(instructions)
   try {
-    const plan = { id: 1, pages: [{ delta: 0, bytes: page }], blocks, entries: [0] }
+    const plan: RegionPlan = { id: 1, tier: 'quick', stores: 'early', pages: [{ delta: 0, bytes: page }], blocks, entries: [0] }
     const { bytes, regions: [region] } = new RegionTranslator(features).translate([plan])
     return { instructions: instructions.map(({ at, bytes: own, text }) => ({ at, bytes: own, text })), blocks, exits: exitsOf(region.exits), wasm: disassembleFunction(bytes, FUNCTIONS_BEFORE) }
   } catch {

@@ -1,6 +1,6 @@
 /**
  * The translator's back end of the description, bottom layer: where guest state is while a region runs. General and vector registers
- * are locals, loaded when the region is entered and stored at its one exit; everything else is memory of the slot.
+ * are locals (guest-registers.ts); everything else is memory of the slot.
  */
 import { unreachable } from '../../base/errors.ts'
 import type { Instruction, OperandSize } from '../decode/instruction.ts'
@@ -18,6 +18,9 @@ import type { ExitList } from './exit-list.ts'
 import { LOADS, STORES } from '../interpreter/emitter-base.ts'
 import type { Staged } from '../interpreter/emitter-base.ts'
 import { ExitKind } from './exits.ts'
+import { GuestRegisters, HIGH_HALVES, VECTORS } from './guest-registers.ts'
+import { Parameter } from './parameters.ts'
+import type { Stores } from './plan.ts'
 
 const { I32, I64, V128 } = ValueType
 
@@ -30,10 +33,6 @@ export interface PlacedInstruction {
   readonly operands: readonly OperandSpec[]
   readonly definition: Definition
 }
-
-/** Parameters of a region's function. */
-export const Parameter = { CPU: 0, CONTEXT: 1, BASE: 2, ENTRY: 3, LEFT: 4, VALID: 5 } as const
-export const PARAMETERS: readonly ValueTypeCode[] = [I32, I32, I64, I32, I32, I32]
 
 /** Thrown when an instruction always needs the interpreter. */
 export class NotTranslatable extends Error {}
@@ -53,11 +52,7 @@ export abstract class RegionBase extends Ops {
   /** Depth of the block that ends at the region's exit. */
   readonly exitDepth: number
   readonly exits: ExitList
-  /** Locals of registers in use, and which of them the region writes. Vector registers are halves: see `vectorOffset`. */
-  readonly general = new Map<number, number>()
-  readonly vectors = new Map<number, number>()
-  readonly writtenGeneral = new Set<number>()
-  readonly writtenVectors = new Set<number>()
+  readonly registers: GuestRegisters
 
   protected placed!: PlacedInstruction
   /** Instructions of the block that are not executed if the region is left before the current one. */
@@ -68,10 +63,11 @@ export abstract class RegionBase extends Ops {
   private readonly pool = new Map<ValueTypeCode, number[]>()
   private readonly used = new Map<ValueTypeCode, number>()
 
-  constructor(f: FunctionBody, exits: ExitList) {
+  constructor(f: FunctionBody, exits: ExitList, stores: Stores) {
     super()
     this.f = f
     this.exits = exits
+    this.registers = new GuestRegisters(f, stores)
     this.exitLocal = f.local(I32)
     this.exitDepth = f.depth
   }
@@ -145,6 +141,7 @@ export abstract class RegionBase extends Ops {
   /** Leaves the region before the current instruction where the condition holds; the interpreter does it. */
   protected exitIf(condition: Value): void {
     const { f } = this
+    this.registers.store(this.alternatives > 0)
     f.i32(this.exits.add(this.placed.at, ExitKind.HERE, this.flagWord(), this.notExecuted)).set(this.exitLocal)
     condition.emit(f)
     f.brIf(this.exitDepth)
@@ -152,6 +149,7 @@ export abstract class RegionBase extends Ops {
 
   protected exitAlways(): void {
     const { f } = this
+    this.registers.store(this.alternatives > 0)
     f.i32(this.exits.add(this.placed.at, ExitKind.HERE, this.flagWord(), this.notExecuted)).set(this.exitLocal)
     f.br(this.exitDepth)
   }
@@ -186,28 +184,12 @@ export abstract class RegionBase extends Ops {
 
   // Registers.
 
-  protected generalLocal(register: number): number {
-    const known = this.general.get(register)
-    if (known !== undefined) return known
-    const local = this.f.local(I64)
-    this.general.set(register, local)
-    return local
-  }
-
-  protected vectorLocal(register: number): number {
-    const known = this.vectors.get(register)
-    if (known !== undefined) return known
-    const local = this.f.local(V128)
-    this.vectors.set(register, local)
-    return local
-  }
-
   reg(register: number, size: OperandSize): Value { return this.partOf(register, size, false) }
   setReg(register: number, size: OperandSize, value: Value): void { this.stageGeneral(register, size, false, value) }
 
   /** A register or its part; `high`: bits 8 to 15. Cheap enough to be emitted again. */
   protected partOf(register: number, size: OperandSize, high: boolean): Value {
-    const whole = this.local(I64, this.generalLocal(register))
+    const whole = this.local(I64, this.registers.read(register))
     if (size === 64) return whole
     const low = this.wrap(whole)
     if (size === 32) return leaf(low)
@@ -217,29 +199,29 @@ export abstract class RegionBase extends Ops {
 
   /** 32-bit writes clear the high half, narrower ones merge at the commit: two of them may write parts of one register. */
   protected stageGeneral(register: number, size: OperandSize, high: boolean, value: Value): void {
-    const local = this.generalLocal(register)
-    this.writtenGeneral.add(register)
+    const { registers } = this
     if (size >= 32) {
       const wide = this.extend(size === 32 ? this.wrap(value) : this.fit(value, I64), false)
-      this.staged.push({ before: (f) => wide.emit(f), after: (f) => { f.set(local) } })
+      this.staged.push({ before: (f) => wide.emit(f), after: () => registers.set(register) })
       return
     }
     const part = this.temporary(I64)
+    const local = registers.read(register)
     const shift = high ? 8n : 0n
     const mask = ((1n << BigInt(size)) - 1n) << shift
     const moved = this.shl(this.extend(this.zx(this.wrap(value), size), false), this.i64(shift))
     this.staged.push({
       before: (f) => moved.emit(f),
-      after: (f) => { f.set(part).get(local).i64(~mask).op(W.i64_and).get(part).op(W.i64_or).set(local) },
+      after: (f) => { f.set(part).get(local).i64(~mask).op(W.i64_and).get(part).op(W.i64_or); registers.set(register) },
     })
   }
 
-  xmm(register: number): Value { return this.local(V128, this.vectorLocal(register)) }
+  xmm(register: number): Value { return this.local(V128, this.registers.read(VECTORS + register)) }
   setXmm(register: number, value: Value): void { this.stageVector(register, 128, value) }
 
   setXmmHigh(register: number, value: Value): void { this.stageVectorHigh(register, value) }
-  protected xmmHigh(register: number): Value { return this.local(V128, this.vectorLocal(register + HIGH_HALVES)) }
-  protected stageVectorHigh(register: number, value: Value): void { this.stageVector(register + HIGH_HALVES, 128, value) }
+  protected xmmHigh(register: number): Value { return this.local(V128, this.registers.read(HIGH_HALVES + register)) }
+  protected stageVectorHigh(register: number, value: Value): void { this.stageVectorHalf(HIGH_HALVES + register, value) }
 
   protected partOfVector(register: number, size: Size): Value {
     const whole = this.xmm(register)
@@ -254,24 +236,20 @@ export abstract class RegionBase extends Ops {
 
   /** Narrow writes leave the rest of the register alone. */
   protected stageVector(register: number, size: Size, value: Value): void {
-    const local = this.vectorLocal(register)
-    this.writtenVectors.add(register)
+    if (size === 128) return this.stageVectorHalf(VECTORS + register, value)
     const old = this.xmm(register)
-    const whole = size === 128 ? value
-      : size === 64 ? this.lane(W.i64x2_replace_lane, 0, V128, old, this.fit(value, I64))
-        : size === 32 ? this.lane(W.i32x4_replace_lane, 0, V128, old, this.fit(value, I32))
-          : unreachable(`a vector register is not written in parts of ${size} bits`)
-    this.staged.push({ before: (f) => whole.emit(f), after: (f) => { f.set(local) } })
+    const whole = size === 64 ? this.lane(W.i64x2_replace_lane, 0, V128, old, this.fit(value, I64))
+      : size === 32 ? this.lane(W.i32x4_replace_lane, 0, V128, old, this.fit(value, I32))
+        : unreachable(`a vector register is not written in parts of ${size} bits`)
+    this.stageVectorHalf(VECTORS + register, whole)
+  }
+
+  private stageVectorHalf(register: number, value: Value): void {
+    this.staged.push({ before: (f) => value.emit(f), after: () => this.registers.set(register) })
   }
 
   /** An MMX register is the significand of an x87 register, in the slot. */
   protected mmxOffset(register: number): number { return Slot.X87 + (register & 7) * 16 }
 }
-
-/** Numbers from here on stand for bits 128 to 255 of YMM registers. */
-const HIGH_HALVES = 16
-/** Where the low half of a YMM register, or its high half, is in the slot. */
-export const vectorOffset = (half: number): number =>
-  Slot.YMM + (half % HIGH_HALVES) * 32 + (half >= HIGH_HALVES ? 16 : 0)
 
 const leaf = (value: Value): Value => ({ ...value, leaf: true })

@@ -8,7 +8,8 @@ import { carrier } from '../semantics/ops.ts'
 import type { Place, Size, Value } from '../semantics/ops.ts'
 import { Context, Segment, Slot } from '../state/layout.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
-import { NotTranslatable, Parameter, RegionBase } from './operations-base.ts'
+import { NotTranslatable, RegionBase } from './operations-base.ts'
+import { Parameter } from './parameters.ts'
 
 const { I32, V128 } = ValueType
 

@@ -8,6 +8,7 @@ import { NotTranslatable } from './operations-base.ts'
 import type { PlacedInstruction } from './operations-base.ts'
 import { RegionFlags } from './operations-flags.ts'
 import type { FlagLocals } from './operations-flags.ts'
+import type { Stores } from './plan.ts'
 
 const { I32, I64 } = ValueType
 
@@ -24,8 +25,8 @@ export class RegionOps extends RegionFlags {
   private departure: Departure = { kind: 'next' }
 
   /** Emits into `f`, at whose present depth the block ends that exits branch to. */
-  constructor(f: FunctionBody, exits: ExitList, materialise: number) {
-    super(f, exits)
+  constructor(f: FunctionBody, exits: ExitList, stores: Stores, materialise: number) {
+    super(f, exits, stores)
     this.materialise = materialise
     this.flagLocals = { kind: f.local(I32), a: f.local(I64), b: f.local(I64), override: f.local(I32) }
   }

@@ -4,7 +4,7 @@ import { Flow } from '../interpreter/record-writer.ts'
 import type { CodePage } from '../interpreter/code-cache.ts'
 import type { CodeReader, Step } from './code-reader.ts'
 import type { PlannedBlock } from './plan.ts'
-import type { Frame, FormedRegion } from './region-former.ts'
+import type { FormLimits, FormedRegion, Frame } from './region-former.ts'
 
 interface Draft { readonly frame: Frame; readonly at: number; readonly count: number; readonly last: number; readonly end: number }
 
@@ -19,14 +19,14 @@ export class PlanBuilder {
     this.frames = frames
   }
 
-  build(id: number, first: number, entries: ReadonlySet<number>): FormedRegion {
+  build(id: number, { tier, stores }: FormLimits, first: number, entries: ReadonlySet<number>): FormedRegion {
     const [root] = this.frames
     this.draft(root, first)
     for (const frame of this.frames) for (const at of frame.leaders) if (frame !== root || at !== first) this.draft(frame, at)
     const pages = this.usedPages()
     return {
       plan: {
-        id,
+        id, tier, stores,
         blocks: this.drafts.map((draft) => this.complete(draft)),
         pages: pages.map(([delta, { frame }]) => ({ delta, bytes: this.reader.cache.copyPage(frame) })),
         entries: [...entries].flatMap((at) => this.numbers.get(root)?.get(at) ?? []),

@@ -7,6 +7,8 @@
  */
 export interface RegionPlan {
   readonly id: number
+  readonly tier: Tier
+  readonly stores: Stores
   /** Pages with code of the region, at most MAXIMUM_REGION_PAGES; the anchor's is the first. */
   readonly pages: readonly PlannedPage[]
   /** Basic blocks; the first is where the region began. */
@@ -14,6 +16,11 @@ export interface RegionPlan {
   /** Blocks, by position, that can be entered. */
   readonly entries: readonly number[]
 }
+
+/** How a region is compiled: soon, or well. What was compiled quickly and turns out to run long is compiled again. */
+export type Tier = 'quick' | 'optimised'
+/** When registers are stored: see guest-registers.ts. */
+export type Stores = 'early' | 'late'
 
 export interface PlannedPage {
   /** Distance from the anchor's page, in pages. */

@@ -13,7 +13,9 @@ import { ExitList } from './exit-list.ts'
 import { ExitKind, FLAGS_DYNAMIC, SETTLED_EXIT } from './exits.ts'
 import type { ExitKindCode } from './exits.ts'
 import { DISPATCH, FlowGraph } from './flow-graph.ts'
-import { Parameter, vectorOffset } from './operations-base.ts'
+import { liveRegisters } from './guest-registers.ts'
+import type { BlockUse } from './guest-registers.ts'
+import { Parameter } from './parameters.ts'
 import type { FlagState } from './operations-flags.ts'
 import { RegionOps } from './operations.ts'
 import type { Value } from '../semantics/ops.ts'
@@ -34,6 +36,11 @@ export class RegionEmitter {
   private readonly labels = new Map<number, number>()
   private readonly loops = new Map<number, number>()
   private readonly entryNumbers: ReadonlyMap<number, number>
+  private readonly uses: readonly BlockUse[]
+  /** Where the code begins, behind what every entry does. */
+  private readonly start: number
+  /** Where the dispatch node's code belongs. */
+  private dispatch = { at: 0, depth: 0 }
 
   constructor(plan: RegionPlan, code: RegionCode, f: FunctionBody, materialise: number) {
     this.plan = plan
@@ -41,8 +48,11 @@ export class RegionEmitter {
     this.f = f
     this.graph = new FlowGraph(code.blocks.map((block) => this.successorsOf(block)), [0, ...plan.entries])
     this.entryNumbers = new Map(this.graph.entries.map((block, number) => [block, number]))
-    f.depth = 1
-    this.o = new RegionOps(f, this.exits, materialise)
+    this.uses = code.blocks.map(() => ({ reads: new Set<number>(), writes: new Set<number>() }))
+    f.block()
+    this.o = new RegionOps(f, this.exits, plan.stores, materialise)
+    this.loadFlags()
+    this.start = f.code.length
   }
 
   emit(): TranslatedRegion {
@@ -50,7 +60,8 @@ export class RegionEmitter {
     this.f.op(W.unreachable)
     this.f.end()
     this.emitEpilogue()
-    this.f.insertFront(this.prologue())
+    if (this.plan.stores === 'late') this.f.insert(this.start, this.loadAll())
+    this.f.insert(this.dispatch.at, this.dispatchCode())
     const { blocks } = this.code
     return {
       id: this.plan.id,
@@ -80,22 +91,46 @@ export class RegionEmitter {
   }
 
   private emitWithin(node: number, merges: readonly number[]): void {
-    if (merges.length === 0) return node === DISPATCH ? this.emitDispatch() : this.emitBlock(node)
+    if (merges.length === 0) return node === DISPATCH ? this.markDispatch() : this.emitBlock(node)
     const [outermost, ...rest] = merges
     this.f.block()
     this.labels.set(outermost, this.f.depth)
     this.emitWithin(node, rest)
     this.f.end()
-    this.labels.delete(outermost)
     this.o.flagState = undefined
+    this.o.registers.state = new Set()
     this.emitTree(outermost)
   }
 
-  private emitDispatch(): void {
-    const { f, graph } = this
-    const depths = graph.entries.map((block) => this.labels.get(block) ?? 0)
-    if (depths.length === 1) f.br(depths[0])
-    else f.get(Parameter.ENTRY).brTable(depths, depths[0])
+  private markDispatch(): void { this.dispatch = { at: this.f.code.length, depth: this.f.depth } }
+
+  /** Leads to the entries. What registers they need is known once all blocks are emitted. */
+  private dispatchCode(): FunctionBody {
+    const f = new FunctionBody(0, [])
+    f.depth = this.dispatch.depth
+    const labels = this.graph.entries.map((block) => this.labels.get(block) ?? 0)
+    if (this.plan.stores === 'early') this.loadForEach(f, labels)
+    else if (labels.length === 1) f.br(labels[0])
+    else f.get(Parameter.ENTRY).brTable(labels, labels[0])
+    return f
+  }
+
+  private loadForEach(f: FunctionBody, labels: readonly number[]): void {
+    const live = liveRegisters(this.uses, this.graph.successors)
+    for (let n = 0; n < labels.length; n++) f.block()
+    const depths = labels.map((_, number) => f.depth - number)
+    if (depths.length > 1) f.get(Parameter.ENTRY).brTable(depths, depths[0])
+    this.graph.entries.forEach((block, number) => {
+      f.end()
+      this.o.registers.load(f, live[block])
+      f.br(labels[number])
+    })
+  }
+
+  private loadAll(): FunctionBody {
+    const f = new FunctionBody(0, [])
+    this.o.registers.load(f, this.o.registers.used)
+    return f
   }
 
   // Blocks.
@@ -104,6 +139,7 @@ export class RegionEmitter {
     const { f, o } = this
     const block = this.code.blocks[number]
     const count = block.instructions.length
+    o.registers.begin(this.uses[number])
     f.get(Parameter.LEFT).i32(count * RECORD_SIZE).op(W.i32_sub).set(Parameter.LEFT)
     let departure: Departure = { kind: 'next' }
     block.instructions.forEach((placed, index) => {
@@ -121,11 +157,13 @@ export class RegionEmitter {
       case 'jump': return this.goTo(number, from, block.target ?? block.end, block.plan.target)
       case 'branch': {
         const flags: FlagState = o.flagState
+        const registers = o.registers.state
         departure.taken.emit(f)
         f.if()
         this.goTo(number, from, block.target ?? block.end, block.plan.target)
         f.else()
         o.flagState = flags
+        o.registers.state = registers
         this.goTo(number, from, block.end, block.plan.next)
         f.end()
         f.op(W.unreachable)
@@ -140,12 +178,14 @@ export class RegionEmitter {
     const { expected } = block.plan
     if (expected >= 0) {
       const flags = o.flagState
+      const registers = o.registers.state
       const { at } = this.code.blocks[expected]
       departure.target.emit(f)
       f.get(Parameter.BASE).i64(BigInt(at)).op(W.i64_add).op(W.i64_eq).if()
       this.goTo(number, from, at, expected)
       f.end()
       o.flagState = flags
+      o.registers.state = registers
     }
     this.leaveSettled(block.end, departure.target)
   }
@@ -153,6 +193,7 @@ export class RegionEmitter {
   /** Leaves for another region or the interpreter, with everything in its place. */
   private leaveSettled(at: number, target: Value): void {
     const { f, o } = this
+    o.registers.store()
     o.makeFlagsDynamic()
     f.get(Parameter.CPU)
     target.emit(f)
@@ -173,6 +214,7 @@ export class RegionEmitter {
       f.i32(this.entryNumbers.get(to) ?? 0).set(Parameter.ENTRY)
       f.br(this.loops.get(DISPATCH) ?? 0)
     } else if (graph.isMerge(to)) {
+      this.o.registers.store()
       this.o.makeFlagsDynamic()
       f.br(this.labels.get(to) ?? 0)
     } else this.emitTree(to)
@@ -181,12 +223,14 @@ export class RegionEmitter {
   /** Before an edge back: the slice may be over. */
   private prepareLoop(at: number): void {
     const { f } = this
+    this.o.registers.store()
     this.o.makeFlagsDynamic()
     f.i32(this.exits.add(at, ExitKind.DOOR, FLAGS_DYNAMIC, 0)).set(this.o.exitLocal)
     f.get(Parameter.LEFT).i32(0).op(W.i32_le_s).brIf(this.o.exitDepth)
   }
 
   private leave(at: number, kind: ExitKindCode): void {
+    this.o.registers.store()
     this.f.i32(this.exits.add(at, kind, this.flags, 0)).set(this.o.exitLocal).br(this.o.exitDepth)
   }
 
@@ -199,30 +243,26 @@ export class RegionEmitter {
 
   private requirePage(needed: number, at: number, kind: ExitKindCode, notExecuted: number): void {
     const { f } = this
+    this.o.registers.store()
     f.i32(this.exits.add(at, kind, this.flags, notExecuted)).set(this.o.exitLocal)
     f.get(Parameter.VALID).i32(1 << this.code.pageOf(needed)).op(W.i32_and).op(W.i32_eqz).brIf(this.o.exitDepth)
   }
 
   // Entry and exit.
 
-  private prologue(): FunctionBody {
-    const { o } = this
-    const f = new FunctionBody(0, [])
-    for (const [register, local] of o.general) f.get(Parameter.CPU).memory(W.i64_load, Slot.GPR + register * 8).set(local)
-    for (const [register, local] of o.vectors) f.get(Parameter.CPU).memory(W.v128_load, vectorOffset(register)).set(local)
+  private loadFlags(): void {
+    const { f, o } = this
     const { kind, a, b, override } = o.flagLocals
     f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_KIND).set(kind)
     f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_A).set(a)
     f.get(Parameter.CPU).memory(W.i64_load, Slot.FLAG_B).set(b)
     f.get(Parameter.CPU).memory(W.i32_load, Slot.FLAG_OVERRIDE).set(override)
-    return f.block()
   }
 
   private emitEpilogue(): void {
     const { f, o } = this
-    for (const register of o.writtenGeneral) f.get(Parameter.CPU).get(o.general.get(register) ?? 0).memory(W.i64_store, Slot.GPR + register * 8)
-    for (const register of o.writtenVectors) f.get(Parameter.CPU).get(o.vectors.get(register) ?? 0).memory(W.v128_store, vectorOffset(register))
     const { kind, a, b, override } = o.flagLocals
+    o.registers.storeLast()
     f.get(Parameter.CPU).get(kind).memory(W.i32_store, Slot.FLAG_KIND)
     f.get(Parameter.CPU).get(a).memory(W.i64_store, Slot.FLAG_A)
     f.get(Parameter.CPU).get(b).memory(W.i64_store, Slot.FLAG_B)

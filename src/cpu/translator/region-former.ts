@@ -9,10 +9,12 @@ import type { CodeContext } from '../interpreter/code-context.ts'
 import { CodeReader, NOWHERE } from './code-reader.ts'
 import type { FormerParts, Step } from './code-reader.ts'
 import { PlanBuilder } from './plan-builder.ts'
-import type { RegionPlan } from './plan.ts'
+import type { RegionPlan, Stores, Tier } from './plan.ts'
 
 /** How large a region may be; instructions of a function that is taken in, and how deep such functions may call each other. */
 export interface FormLimits {
+  readonly tier: Tier
+  readonly stores: Stores
   readonly instructions: number
   readonly blocks: number
   readonly inlined: number
@@ -80,7 +82,7 @@ export class RegionFormer {
     this.instructions = this.blocks = 0
     for (let item = this.work.shift(); item !== undefined && this.blocks < limits.blocks; item = this.work.shift()) this.walk(item.frame, item.at)
     if (!this.root.steps.has(place.offset)) return undefined
-    return new PlanBuilder(this.reader, this.frames).build(id, place.offset, this.entries)
+    return new PlanBuilder(this.reader, this.frames).build(id, limits, place.offset, this.entries)
   }
 
   private walk(frame: Frame, start: number): void {

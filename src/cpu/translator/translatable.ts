@@ -3,7 +3,8 @@ import { Instruction } from '../decode/instruction.ts'
 import type { RecordWriter } from '../interpreter/record-writer.ts'
 import { FunctionBody } from '../wasm/assembler.ts'
 import { ExitList } from './exit-list.ts'
-import { NotTranslatable, PARAMETERS } from './operations-base.ts'
+import { NotTranslatable } from './operations-base.ts'
+import { PARAMETERS } from './parameters.ts'
 import { RegionOps } from './operations.ts'
 import { place } from './region-code.ts'
 
@@ -29,7 +30,7 @@ function tryOut(instruction: Instruction): boolean {
   const f = new FunctionBody(0, PARAMETERS)
   f.depth = 1
   try {
-    new RegionOps(f, new ExitList(), 0).emitInstruction(place(Object.assign(new Instruction(), instruction), 0), 1)
+    new RegionOps(f, new ExitList(), 'early', 0).emitInstruction(place(Object.assign(new Instruction(), instruction), 0), 1)
     return true
   } catch (error) {
     if (error instanceof NotTranslatable) return false

@@ -8,7 +8,7 @@ import type { Pool } from '../../machine/pool.ts'
 import { addToLinear } from '../interpreter/code-cache.ts'
 import type { CodeCache, CodePage, CodePlace, HotCode } from '../interpreter/code-cache.ts'
 import type { CodeContext } from '../interpreter/code-context.ts'
-import { DoorRecord, Pseudo, Record } from '../interpreter/record.ts'
+import { DoorRecord, Pseudo, RECORD_SIZE, Record } from '../interpreter/record.ts'
 import type { RecordWriter } from '../interpreter/record-writer.ts'
 import type { Mmu } from '../mmu/mmu.ts'
 import { Block, Slot } from '../state/layout.ts'
@@ -24,10 +24,15 @@ import { Translatable } from './translatable.ts'
 
 /** Executions of a door before it is hot. */
 const THRESHOLD = 300
-/** Entries of a small region before it is worth a large one. */
-const THRESHOLD_OF_LARGE = 40_000
-const SMALL: FormLimits = { instructions: 500, blocks: 100, inlined: 60, depth: 3 }
-const LARGE: FormLimits = { instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
+/** Instructions that a region executes, for each that it has, before it is worth compiling well. */
+const WORTH_OPTIMISING = 5000
+const QUICK: FormLimits = { tier: 'quick', stores: 'early', instructions: 500, blocks: 100, inlined: 60, depth: 3 }
+const OPTIMISED: FormLimits = { tier: 'optimised', stores: 'early', instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
+/** For a region that is mostly in its loops. */
+const LOOPS: FormLimits = { ...OPTIMISED, stores: 'late' }
+/** Instructions that such a region executes each time it is entered. */
+const INSTRUCTIONS_OF_LOOPS = 400
+const MAXIMUM_COUNTDOWN = 0x7fffffff
 /** A door that was asked for and is not translated counts on from here. */
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
@@ -52,7 +57,7 @@ export interface TranslatorParts {
 interface Region {
   readonly id: number
   readonly formed: FormedRegion
-  readonly isLarge: boolean
+  readonly isOptimised: boolean
   readonly translated: TranslatedRegion
   /** Position in the table, and the addresses of header and exits. */
   readonly position: number
@@ -73,11 +78,10 @@ export class Translator implements HotCode {
   private readonly translatable: Translatable
   private readonly thresholdOfNew: number
   private readonly memory: RegionMemory
-  private readonly thresholdOfLarge: number
   private readonly waiting = new Map<number, FormedRegion>()
-  /** Waiting regions that are large ones. */
-  private readonly large = new Set<number>()
-  /** Where computed jumps of small regions went, by the low half of the address behind them. */
+  /** Waiting regions that are compiled well. */
+  private readonly optimised = new Set<number>()
+  /** Where computed jumps of regions went, by the low half of the address behind them. */
   private readonly wentTo = new Map<number, number>()
   private readonly regions = new Map<number, Region>()
   private readonly byPage = new Map<CodePage, Set<Region>>()
@@ -97,7 +101,6 @@ export class Translator implements HotCode {
     this.parts = parts
     this.thresholdOfNew = parts.threshold ?? THRESHOLD
     this.memory = new RegionMemory(parts.pool)
-    this.thresholdOfLarge = Math.ceil(this.thresholdOfNew / THRESHOLD * THRESHOLD_OF_LARGE)
     this.translatable = new Translatable(parts.writer)
     this.former = new RegionFormer({ cache: parts.cache, writer: parts.writer, mmu: parts.mmu, translatable: this.translatable })
     parts.mmu.tlb.listeners.push((scope, low, high, shift) => {
@@ -137,7 +140,7 @@ export class Translator implements HotCode {
     this.linearPages.clear()
     this.changes.clear()
     this.covered.clear()
-    this.large.clear()
+    this.optimised.clear()
     this.wentTo.clear()
     this.deferred.clear()
   }
@@ -151,20 +154,34 @@ export class Translator implements HotCode {
     if (compiler.pending >= MAXIMUM_PENDING) return this.countOn(door, this.thresholdOfNew)
     if (this.isCovered(door, place, context)) return
     this.countOn(door, NEVER)
-    this.submit(place, context, SMALL)
+    this.submit(place, context, QUICK)
     this.poll()
   }
 
-  /** The region behind a door is entered so often that a larger one, which leaves less often, pays. */
+  /** The region behind a door has run for so long that a better one pays. */
   noteHotRegion(door: number, context: CodeContext): void {
     const { state, mmu } = this.parts
+    const header = state.u32[(door + DoorRecord.HEADER) >>> 2]
+    const region = this.regions.get(state.u32[(header + RegionHeader.ID) >>> 2])
+    const waits = this.optimised.size >= MAXIMUM_PENDING
+    if (region !== undefined) this.countFromStart(region, waits)
+    if (region === undefined || region.isOptimised || waits) return
     const offset = state.u16[(door + Record.PAGE_OFFSET) >>> 1]
     const page = (state.slot + Slot.RIP_PAGE) >>> 2
     const linear = addToLinear(state.i32[page], state.i32[page + 1], offset)
     const place = { page: mmu.translateFetch(linear.low, linear.high), offset, linearLow: linear.low, linearHigh: linear.high }
     if (place.page < 0) return
-    for (const region of this.regions.values()) this.noteTargets(region)
-    this.submit(place, context, LARGE)
+    for (const each of this.regions.values()) this.noteTargets(each)
+    this.submit(place, context, this.loops(region) ? LOOPS : OPTIMISED)
+  }
+
+  private loops({ header, translated }: Region): boolean {
+    return translated.instructions * WORTH_OPTIMISING > this.parts.state.u32[(header + RegionHeader.ENTRIES) >>> 2] * INSTRUCTIONS_OF_LOOPS
+  }
+
+  private countFromStart({ header, translated, isOptimised }: Region, again = !isOptimised): void {
+    const worth = translated.instructions * WORTH_OPTIMISING * RECORD_SIZE * this.thresholdOfNew / THRESHOLD
+    this.parts.state.i32[(header + RegionHeader.COUNTDOWN) >>> 2] = again && !isOptimised ? Math.min(worth, MAXIMUM_COUNTDOWN) : MAXIMUM_COUNTDOWN
   }
 
   /** Remembers where a region's computed jumps went last. */
@@ -185,7 +202,7 @@ export class Translator implements HotCode {
     }
     this.nextId++
     this.waiting.set(formed.plan.id, formed)
-    if (limits === LARGE) this.large.add(formed.plan.id)
+    if (limits.tier === 'optimised') this.optimised.add(formed.plan.id)
     else this.cover(formed)
     this.parts.compiler.submit(formed.plan)
   }
@@ -249,6 +266,7 @@ export class Translator implements HotCode {
       const formed = this.waiting.get(translated.id)
       this.waiting.delete(translated.id)
       // Its code may have changed in the meantime.
+      if (formed === undefined) this.optimised.delete(translated.id)
       if (formed === undefined || !formed.codePages.every((page) => this.parts.cache.isCurrent(page))) this.statistics.discarded++
       else this.add(formed, translated, exports[String(position)] as CallableFunction)
     })
@@ -264,7 +282,7 @@ export class Translator implements HotCode {
     const { table } = this.parts
     const header = this.memory.header(position)
     const exits = this.memory.allocate(translated.exits.length * 4)
-    const region: Region = { id: translated.id, formed, isLarge: this.large.delete(translated.id), translated, position, header, exits, doors: [], computed: computedExits(translated.exits) }
+    const region: Region = { id: translated.id, formed, isOptimised: this.optimised.delete(translated.id), translated, position, header, exits, doors: [], computed: computedExits(translated.exits) }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
@@ -278,15 +296,16 @@ export class Translator implements HotCode {
     this.statistics.instructions += translated.instructions
   }
 
-  private writeTables({ header, exits, translated, formed, id, isLarge }: Region): void {
+  private writeTables(region: Region): void {
+    const { header, exits, translated, formed, id } = region
     const { state } = this.parts
     state.u32.fill(0, header >>> 2, (header + RegionHeader.SIZE) >>> 2)
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.ID) >>> 2] = id
-    state.u32[(header + RegionHeader.COUNTDOWN) >>> 2] = isLarge ? NEVER : this.thresholdOfLarge
     state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
     state.i32.set(translated.exits, exits >>> 2)
+    this.countFromStart(region)
   }
 
   /** Leads the door at an address of a region, if there is one that counts, to its entry. */
@@ -310,7 +329,7 @@ export class Translator implements HotCode {
     if (u16[door >>> 1] !== Pseudo.ENTER) return u16[door >>> 1] === Pseudo.COUNT
     const other = this.regions.get(u32[(u32[(door + DoorRecord.HEADER) >>> 2] + RegionHeader.ID) >>> 2])
     // The newer region knows more of where control goes; a small one does not take over from a large one.
-    if (other === undefined || (other.isLarge && !region.isLarge)) return false
+    if (other === undefined || (other.isOptimised && !region.isOptimised)) return false
     other.doors.splice(other.doors.indexOf(door), 1)
     return true
   }

@@ -72,7 +72,7 @@ export class FunctionBody {
   readonly parameters: readonly ValueTypeCode[]
   readonly code = new ByteWriter()
   private readonly localTypes: ValueTypeCode[] = []
-  private front: FunctionBody | undefined
+  private readonly insertions: { readonly at: number; readonly body: FunctionBody }[] = []
   /** Open blocks; branch targets are named by the depth at which they were opened. */
   depth = 0
 
@@ -142,15 +142,21 @@ export class FunctionBody {
     return this
   }
 
-  /** Puts code, which declares no locals of its own, before all that was emitted here. */
-  insertFront(front: FunctionBody): void { this.front = front }
+  /** Puts code, which declares no locals of its own, where `code.length` was `at`: each time further on. */
+  insert(at: number, body: FunctionBody): void { this.insertions.push({ at, body }) }
 
   /** The body as it stands in the code section: locals, then code, then `end`. */
   encode(): Uint8Array {
     const out = new ByteWriter(this.code.length + 512)
     this.writeLocals(out)
-    if (this.front !== undefined) out.bytes(this.front.code.view())
-    out.bytes(this.code.view())
+    const code = this.code.view()
+    let done = 0
+    for (const { at, body } of this.insertions) {
+      out.bytes(code.subarray(done, at))
+      out.bytes(body.code.view())
+      done = at
+    }
+    out.bytes(code.subarray(done))
     out.byte(W.end)
     return out.view()
   }

@@ -4,7 +4,7 @@ import type { InterruptLine } from '../../machine/interrupts.ts'
 import type { MmioDevice, PortDevice, PortSize } from '../../machine/io.ts'
 import type { PlainData, Stateful } from '../../machine/lifecycle.ts'
 import { FakeClock } from './fake-clock.ts'
-import { Random } from './random.ts'
+import { Random } from '../../base/testing/random.ts'
 import { RecordedLine } from './recorded-line.ts'
 
 /** What the contract suite gives to a device under test. */

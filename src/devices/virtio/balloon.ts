@@ -96,7 +96,7 @@ export class VirtioBalloon implements VirtioDevice, Balloon {
     if (queue.index === STATISTICS && hasStatistics) return this.takeStatistics(queue)
     while (queue.take(this.chain)) {
       if (queue.index === INFLATE) this.inflate()
-      else if (queue.index !== DEFLATE && this.transport.agreed(BalloonFeature.PAGE_REPORTING)) this.release(this.chain.writablePages(PAGE, MOST_REPORTED))
+      else if (queue.index !== DEFLATE) this.takeReport()
       queue.complete(this.chain.head, 0)
     }
     queue.signal()
@@ -132,6 +132,10 @@ export class VirtioBalloon implements VirtioDevice, Balloon {
       else ranges.push(page, 1)
     }
     this.release(ranges)
+  }
+
+  private takeReport(): void {
+    if (this.transport.agreed(BalloonFeature.PAGE_REPORTING)) this.release(this.chain.writablePages(PAGE, MOST_REPORTED))
   }
 
   private release(ranges: readonly number[]): void { if (ranges.length > 0) this.memory.releasePages(ranges) }

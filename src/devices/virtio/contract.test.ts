@@ -1,7 +1,7 @@
 /** Every virtio device under the contract suite of all devices. */
 import { deviceContract } from '../testing/contract.ts'
 import type { World } from '../testing/contract.ts'
-import type { Random } from '../testing/random.ts'
+import type { Random } from '../../base/testing/random.ts'
 import { VirtioBalloon } from './balloon.ts'
 import { Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
@@ -50,7 +50,8 @@ deviceContract('virtio console with ports', (world) => {
   const device = new VirtioConsole({ ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] })
   const plan = (random: Random, queue: number) => {
     const control = [random.below(3), random.below(8) | random.below(2) << 16]
-    return queue % 2 === 0 ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.pick([8, 100]), 9], writable: [], header: control }
+    return queue % 2 === 0
+      ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.pick([8, 100]), 9], writable: [], header: control }
   }
   return guestSubject(part(world, device, port), [...RING_FEATURES, ConsoleFeature.MULTIPORT], 6, plan, [
     (random) => { port.room = random.below(900); device.ports[random.below(2)].transmitReady() },

@@ -1,7 +1,7 @@
 /** What a hostile driver may put into rings and descriptors. It may hurt itself, never us. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
-import type { Random } from '../testing/random.ts'
+import type { Random } from '../../base/testing/random.ts'
 import { VirtioBalloon } from './balloon.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
@@ -142,8 +142,8 @@ describe('random rings', () => {
     for (const multiport of [false, true]) {
       const port = new FakePort()
       let built: VirtioConsole
-      const build = (): VirtioConsole =>
-        built = new VirtioConsole(multiport ? { ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] } : { console: port })
+      const ports = ['one', 'two'].map((name) => ({ name, backend: port }))
+      const build = (): VirtioConsole => built = new VirtioConsole(multiport ? { ports } : { console: port })
       surviveHostileDriver(build, shape, 13, (random) => {
         port.room = random.below(3000)
         port.input = 'x'.repeat(random.below(300))

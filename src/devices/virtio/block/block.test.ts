@@ -109,7 +109,8 @@ describe('requests', () => {
     const buffers = [
       { address: asked.header, length: 1, writable: false }, { address: asked.header + 1, length: 0, writable: false },
       { address: asked.header + 1, length: 8, writable: false }, { address: asked.header + 9, length: 7, writable: false },
-      { address, length: 3, writable: true }, { address: address + 3, length: 2000, writable: true }, { address: tail, length: 46, writable: true },
+      { address, length: 3, writable: true }, { address: address + 3, length: 2000, writable: true },
+      { address: tail, length: 46, writable: true },
     ]
     driver.queues[0].add(buffers, driver.allocate(16 * buffers.length))
     driver.queues[0].notify()

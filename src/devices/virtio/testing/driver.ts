@@ -175,8 +175,8 @@ export class DriverQueue {
 
   private writeTable(table: number, buffers: readonly DriverBuffer[], places: readonly number[]): void {
     buffers.forEach(({ address, length, writable }, index) => {
-      const next = index + 1 < buffers.length ? DescriptorFlag.NEXT : 0
-      this.writeDescriptor(table + 16 * places[index], address, length, next | (writable ? DescriptorFlag.WRITE : 0), places[index + 1] ?? 0)
+      const flags = (index + 1 < buffers.length ? DescriptorFlag.NEXT : 0) | (writable ? DescriptorFlag.WRITE : 0)
+      this.writeDescriptor(table + 16 * places[index], address, length, flags, places[index + 1] ?? 0)
     })
   }
 }
