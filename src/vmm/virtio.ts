@@ -4,6 +4,7 @@ import type { BytePortBackend } from '../machine/byte-port.ts'
 import type { EntropySource } from '../machine/entropy.ts'
 import type { MessageSink } from '../machine/interrupts.ts'
 import type { GuestMemory } from '../machine/memory.ts'
+import type { GuestSocket, SocketBackend } from '../machine/socket.ts'
 import type { MmioBus } from '../devices/bus/mmio-bus.ts'
 import type { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
 import { VirtioBalloon } from '../devices/virtio/balloon.ts'
@@ -13,6 +14,7 @@ import type { NamedPort } from '../devices/virtio/console/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioEntropy } from '../devices/virtio/entropy.ts'
 import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
+import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
 
 /** Which virtio devices a machine has, and their back ends. A snapshot fits a machine that has the same. */
 export interface VirtioConfig {
@@ -24,6 +26,8 @@ export interface VirtioConfig {
   /** Named ports for programs, such as `org.qemu.guest_agent.0`; 31 at most. */
   readonly ports?: readonly NamedPort[]
   readonly balloon?: BalloonBackend
+  /** Streams between guest and host. `guestCid` is 3 to 2^32 - 2, one of its own for each guest that is to be told apart. */
+  readonly socket?: { readonly guestCid: number, readonly backend: SocketBackend }
 }
 
 export interface VirtioDiskConfig {
@@ -33,7 +37,7 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, FIRST_DISK: 8 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, FIRST_DISK: 8 } as const
 export const VIRTIO_DISKS = 16
 
 /** What the devices stand on. */
@@ -52,6 +56,7 @@ export class VirtioDevices {
   readonly console: VirtioConsole | undefined
   readonly ports: VirtioConsole | undefined
   readonly balloon: Balloon | undefined
+  readonly socket: GuestSocket | undefined
   private readonly named: Record<string, VirtioPciFunction> = {}
   private readonly parts: VirtioParts
 
@@ -62,6 +67,8 @@ export class VirtioDevices {
     if (config.entropy) this.add('virtio-entropy', Slot.ENTROPY, new VirtioEntropy(config.entropy))
     this.ports = config.ports && this.add('virtio-ports', Slot.PORTS, new VirtioConsole({ ports: config.ports }))
     this.balloon = config.balloon && this.add('virtio-balloon', Slot.BALLOON, new VirtioBalloon(parts.frames, config.balloon))
+    const { socket } = config
+    this.socket = socket && this.add('virtio-socket', Slot.SOCKET, new VirtioSocket(socket.guestCid, socket.backend))
     this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
       this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
   }

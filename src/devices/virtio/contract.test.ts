@@ -11,6 +11,7 @@ import { ConsoleFeature, VirtioConsole } from './console/console.ts'
 import type { VirtioDevice } from './device.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioPciFunction } from './pci-function.ts'
+import { SocketFeature, VirtioSocket } from './socket/socket.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakePort } from './testing/fake-port.ts'
 import { GuestPart, guestSubject } from './testing/guest-part.ts'
@@ -69,6 +70,15 @@ deviceContract('virtio balloon', (world) => {
     : { readable: [random.below(60), 100], writable: [], header: [random.below(16), random.below(20), random.below(10)] }
   const wires = [{ setLevel: (on: boolean) => device.setTarget(on ? 1 << 20 : 0) }]
   return guestSubject(part(world, device), [...RING_FEATURES, ...device.features], 4, plan, [() => device.requestStatistics()], wires)
+})
+
+deviceContract('virtio socket', (world) => {
+  const device = new VirtioSocket(3, { accept: (port) => { world.events.push(`port ${port}`); return null } })
+  const plan = (random: Random, queue: number) => {
+    const header = [3, 0, 2, 0, random.below(4), random.below(4), random.below(200), 1 | random.below(9) << 16]
+    return queue === 1 ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
+  }
+  return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
 })
 
 /** Requests under way are the same ones after a restore, but not in the same order. */
