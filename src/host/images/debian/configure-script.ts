@@ -51,6 +51,10 @@ if [ "$1" != again ]; then
   exec /run/tenon-configure again
 fi
 hostname -F /etc/hostname
+# It mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
+mkdir /run/tenon
+ln -s /bin/true /run/tenon/dpkg-maintscript-helper
+PATH=/run/tenon:$PATH
 tell begin
 `
 
