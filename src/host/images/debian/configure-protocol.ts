@@ -48,7 +48,9 @@ export class ConsoleLines {
   }
 }
 
+/** ECMA-48 §5.4: ESC, and a control sequence or one character. */
+const ESCAPE_SEQUENCE = new RegExp(`${String.fromCharCode(0x1b)}(?:\\[[0-9;?]*[ -/]*[@-~]|[^[])`, 'g')
+
 function cleanLine(line: string): string {
-  const ESCAPE_SEQUENCE = /\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[^[])/g
-  return line.slice(0, MAXIMUM_LINE).replace(ESCAPE_SEQUENCE, '').replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '').trimEnd()
+  return line.slice(0, MAXIMUM_LINE).replace(ESCAPE_SEQUENCE, '').replace(/\p{Cc}/gu, '').trimEnd()
 }
