@@ -11,6 +11,7 @@ export type HostErrorCode =
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
+  | 'DISK_THREAD_FAILED' // the thread that serves a machine's disks, or their closing
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
@@ -28,6 +29,7 @@ export type HostErrorCode =
   | 'IMAGE_TOO_LARGE' // for its disk
   | 'IMAGE_TREE_INVALID' // a path that no image can have
   | 'IMAGE_UNKNOWN'
+  | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other

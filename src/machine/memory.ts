@@ -27,3 +27,11 @@ export interface GuestMemory {
   /** A transfer into `ranges` has ended: code that was decoded from there is stale. */
   written(address: GuestPhysical, length: number): void
 }
+
+/** True if all of the range is RAM, ROM within it included. An empty range is, anywhere. */
+export function isRam({ lowSize, highSize }: GuestMemory, address: number, length: number): boolean {
+  const end = address + length
+  return length === 0 || end <= lowSize || address >= HIGH_MEMORY && end <= HIGH_MEMORY + highSize
+}
+
+const HIGH_MEMORY = 2 ** 32

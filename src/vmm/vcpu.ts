@@ -23,6 +23,9 @@ export type SliceOutcome =
 /** Instructions that may run between two looks at the budget: those of a page, if none of them branches or leaves the run loop. */
 const LONGEST_LINE = 4096
 
+/** With a budget of one instruction the engine single-steps. */
+const SHORTEST_PIECE = 2
+
 /** So many exceptions without an instruction between them are a guest's way to run for ever: the slice ends. */
 const MAXIMUM_FAULTS_IN_A_ROW = 1000
 
@@ -76,6 +79,13 @@ export class Vcpu implements Stateful<ProcessorState> {
     const { engine } = this
     const end = engine.retired + count
     return this.slice(() => end - engine.retired, (left) => this.runShort(left))
+  }
+
+  /** Runs on as `runExactly` does, but for a few instructions as they come: a line of the interpreter's, or a region up to its exit. */
+  runPiece(): SliceOutcome {
+    const { engine } = this
+    const before = engine.executed
+    return this.slice(() => before + 1 - engine.executed, () => this.runShort(LONGEST_LINE + SHORTEST_PIECE))
   }
 
   private slice(remaining: () => number, runSome: (left: number) => ServiceOutcome): SliceOutcome {

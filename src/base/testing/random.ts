@@ -17,6 +17,15 @@ export class Random {
 
   pick<Item>(items: readonly Item[]): Item { return items[this.below(items.length)] }
 
+  /** `length` bytes. They repeat nowhere near each other, so that a misplaced one is seen. */
+  bytes(length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    const words = new Uint32Array(bytes.buffer, 0, length >>> 2)
+    for (let at = 0; at < words.length; at++) words[at] = this.u32()
+    for (let at = words.length * 4; at < length; at++) bytes[at] = this.u32()
+    return bytes
+  }
+
   /** A value that is often a corner case: zero, all ones, one bit, a small number. */
   value(): number {
     switch (this.below(6)) {
