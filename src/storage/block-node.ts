@@ -26,11 +26,11 @@ export interface BlockNode {
   extent(offset: number, length: number): Promise<Extent>
   /** Changes the size. Nodes whose format cannot reject with DISK_UNSUPPORTED. */
   resize(size: number): Promise<void>
-  /** Flushes, closes the children, gives locks back. The node cannot be used afterwards. */
+  /** Waits for what is in flight, flushes, closes the children, gives locks back. All but `close` then rejects with DISK_CLOSED. */
   close(): Promise<void>
 }
 
-/** `hole`: nothing is stored at this level, it reads from the backing node or as zeros. */
+/** `hole`: nothing is stored at this level, it reads from `children.backing`, or as zeros if there is none or it is shorter. */
 export type ExtentState = 'data' | 'zero' | 'hole'
 
 export interface Extent {

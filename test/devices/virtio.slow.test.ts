@@ -29,62 +29,62 @@ beforeAll(async () => {
   boot = { kernel, initrd: image.initrd, commandLine: 'console=ttyS0 quiet panic=-1 rdinit=/bin/busybox -- sh' }
 }, LONG)
 
-function start(virtio: VirtioConfig, commandLine = '', between: () => void = () => undefined): ConsoleGuest {
+async function start(virtio: VirtioConfig, commandLine = '', between: () => void = () => undefined): Promise<ConsoleGuest> {
   const guest = new ConsoleGuest({ memory: MEMORY, engine, virtio })
   guest.between = between
   guest.machine.boot({ ...boot, commandLine: boot.commandLine.replace(' --', ` ${commandLine} --`) })
-  guest.runUntil((console) => console.includes('/ # '))
-  guest.command(MOUNTS)
+  await guest.runUntil((console) => console.includes('/ # '))
+  await guest.command(MOUNTS)
   return guest
 }
 
 describe.skipIf(unavailable)('Debian with virtio devices', () => {
-  test('reads, writes, flushes and discards a disk', () => {
+  test('reads, writes, flushes and discards a disk', async () => {
     const disk = new FakeDisk(64 << 20)
-    const guest = start({ disks: [{ backend: disk, queues: 2 }] })
-    guest.command('modprobe virtio_pci && modprobe virtio_blk')
-    expect(guest.command('cat /sys/block/vda/serial /sys/block/vda/size')).toBe(`${disk.serial}${disk.size / 512}\n`)
-    expect(guest.command('grep virtio /proc/interrupts')).toMatch(/PCI-MSI.*virtio0-config[^]*PCI-MSI.*virtio0-req\.0/)
-    expect(digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
-    guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3; dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
+    const guest = await start({ disks: [{ backend: disk, queues: 2 }] })
+    await guest.command('modprobe virtio_pci && modprobe virtio_blk')
+    expect(await guest.command('cat /sys/block/vda/serial /sys/block/vda/size')).toBe(`${disk.serial}${disk.size / 512}\n`)
+    expect(await guest.command('grep virtio /proc/interrupts')).toMatch(/PCI-MSI.*virtio0-config[^]*PCI-MSI.*virtio0-req\.0/)
+    expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3; dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
     expect(disk.log.some((line) => line.startsWith('flush'))).toBe(true)
-    guest.command('blkdiscard -o 1048576 -l 1048576 /dev/vda')
+    await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/vda')
     expect(disk.log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576'])
-    guest.command('echo 3 > /proc/sys/vm/drop_caches')
-    expect(digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
-    expect(guest.command('dmesg | grep -ci "i/o error"; true')).toBe('0\n')
+    await guest.command('echo 3 > /proc/sys/vm/drop_caches')
+    expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
+    expect(await guest.command('dmesg | grep -ci "i/o error"; true')).toBe('0\n')
   }, LONG)
 
-  test('works by INTx and with a disk that takes its time', () => {
+  test('works by INTx and with a disk that takes its time', async () => {
     const disk = new FakeDisk(16 << 20, { deferred: true })
-    const guest = start({ disks: [{ backend: disk }] }, 'pci=nomsi', () => disk.answer(disk.waiting.length - 1))
-    guest.command('modprobe virtio_pci && modprobe virtio_blk')
-    expect(guest.command('grep virtio /proc/interrupts')).toMatch(/IO-APIC.*fasteoi.*virtio0/)
-    guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=100; sync; echo 3 > /proc/sys/vm/drop_caches')
-    expect(digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
+    const guest = await start({ disks: [{ backend: disk }] }, 'pci=nomsi', () => disk.answer(disk.waiting.length - 1))
+    await guest.command('modprobe virtio_pci && modprobe virtio_blk')
+    expect(await guest.command('grep virtio /proc/interrupts')).toMatch(/IO-APIC.*fasteoi.*virtio0/)
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=100; sync; echo 3 > /proc/sys/vm/drop_caches')
+    expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
   }, LONG)
 
-  test('has a console, named ports and a source of entropy', () => {
+  test('has a console, named ports and a source of entropy', async () => {
     const [console, agent, other] = [new FakePort(), new FakePort(), new FakePort()]
     const entropy = { fill: (bytes: Uint8Array) => bytes.fill(0x5a) }
     const ports = [{ name: 'org.qemu.guest_agent.0', backend: agent }, { name: 'other', backend: other }]
-    const guest = start({ console, ports, entropy })
+    const guest = await start({ console, ports, entropy })
     const { virtio } = guest.machine.platform
     virtio.ports!.ports[0].setConnected(true)
-    guest.command('modprobe virtio_pci && modprobe virtio_console && modprobe virtio_rng')
+    await guest.command('modprobe virtio_pci && modprobe virtio_console && modprobe virtio_rng')
 
-    guest.command('echo to-the-host > /dev/hvc0')
+    await guest.command('echo to-the-host > /dev/hvc0')
     expect(console.output).toBe('to-the-host\r\n')
     virtio.console!.resize(101, 33)
-    expect(guest.command('stty size < /dev/hvc0')).toBe('33 101\n')
+    expect(await guest.command('stty size < /dev/hvc0')).toBe('33 101\n')
     guest.between = () => {
       console.input ||= 'to-the-guest\n'
       virtio.console!.ports[0].receiveReady()
     }
-    expect(guest.command('head -n 1 < /dev/hvc0', 60_000)).toBe('to-the-guest\n')
+    expect(await guest.command('head -n 1 < /dev/hvc0', 60_000)).toBe('to-the-guest\n')
 
-    expect(guest.command('cat /sys/class/virtio-ports/vport*/name')).toBe('org.qemu.guest_agent.0\nother\n')
-    const port = guest.command('echo /dev/$(basename $(dirname $(grep -l agent /sys/class/virtio-ports/*/name)))').trim()
+    expect(await guest.command('cat /sys/class/virtio-ports/vport*/name')).toBe('org.qemu.guest_agent.0\nother\n')
+    const port = (await guest.command('echo /dev/$(basename $(dirname $(grep -l agent /sys/class/virtio-ports/*/name)))')).trim()
     guest.type(`head -c 200000 /dev/zero > ${port}; (head -c 7 && sleep 1) < ${port}; echo agent-""done\n`)
     agent.room = 1000
     guest.between = () => {
@@ -93,15 +93,15 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
       agent.input ||= agent.opened.length > 2 ? 'answer\n' : ''
       virtio.ports!.ports[0].receiveReady()
     }
-    guest.runUntil((text) => text.includes('agent-done\r\n'))
+    await guest.runUntil((text) => text.includes('agent-done\r\n'))
     expect(guest.console).toContain('answer\r\n')
     expect(agent.opened.slice(0, 3)).toEqual([true, false, true])
 
     guest.between = () => undefined
-    expect(guest.command('cat /sys/class/misc/hw_random/rng_current')).toMatch(/^virtio_rng/)
-    expect(guest.command('head -c 8 /dev/hwrng | hexdump -C | head -n 1')).toMatch(/^00000000 {2}5a 5a 5a 5a 5a 5a 5a 5a/)
+    expect(await guest.command('cat /sys/class/misc/hw_random/rng_current')).toMatch(/^virtio_rng/)
+    expect(await guest.command('head -c 8 /dev/hwrng | hexdump -C | head -n 1')).toMatch(/^00000000 {2}5a 5a 5a 5a 5a 5a 5a 5a/)
   }, LONG)
 })
 
-const digestIn = (guest: ConsoleGuest, file: string): string => guest.command(`sha256sum ${file}`).split(' ')[0]
+const digestIn = async (guest: ConsoleGuest, file: string): Promise<string> => (await guest.command(`sha256sum ${file}`)).split(' ')[0]
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')

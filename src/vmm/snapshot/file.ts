@@ -4,7 +4,7 @@
  */
 import { unreachable } from '../../base/errors.ts'
 import type { PlainData } from '../../machine/lifecycle.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 } from '../../base/crc32.ts'
 import { damaged, snapshotError } from './errors.ts'
 import { EXTENT_PAGES } from './memory.ts'
 import type { MemoryExtent } from './memory.ts'
