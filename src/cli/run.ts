@@ -100,8 +100,8 @@ async function runOwnKernel(request: RunRequest, kernelPath: string, surrounding
   return ExitStatus.OK
 }
 
-function guestOptions({ memoryBytes, cpu, engine, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
-  return { startMachine, memoryBytes, cpu, engine, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
+function guestOptions({ memoryBytes, cpu, engine, disks, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
+  return { startMachine, memoryBytes, cpu, engine, disks, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }
 
 export interface PrepareOptions {

@@ -38,5 +38,6 @@ test('sizes are short', () => {
 
 test('an error is one line with its code', () => {
   expect(describeError(new TenonError('X_Y', 'it failed:\n  badly'))).toBe('tenon: it failed: badly (X_Y)')
+  expect(describeError(new TenonError('LOCKSTEP_DIVERGED', 'they differ\nRAX: 1, 2\n  here'))).toBe('tenon: they differ (LOCKSTEP_DIVERGED)\nRAX: 1, 2\n  here')
   expect(describeError(new TypeError('oops'))).toBe('tenon: internal error: oops: please report it (INTERNAL)')
 })

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
+import type { DiskOrder } from '../disks/disk-order.ts'
 import type { EngineName } from '../machine/engines.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
@@ -12,6 +13,8 @@ export interface GuestOptions {
   readonly memoryBytes: number
   readonly cpu?: CpuModel
   readonly engine?: EngineName
+  readonly lockstep?: boolean
+  readonly disks?: readonly DiskOrder[]
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal
@@ -84,6 +87,7 @@ export function checkExit(exit: MachineExit, log: ConsoleLog, bootMissed: number
   signal?.throwIfAborted()
   if (log.panic !== undefined) throw hostError('GUEST_PANIC', `the guest's kernel panicked: ${log.panic}: its log says more (--verbose)`)
   const where = exit.detail === '' ? '' : ` (${exit.detail})`
+  if (exit.code === 'LOCKSTEP_DIVERGED') throw hostError('LOCKSTEP_DIVERGED', exit.detail)
   if (exit.reason === 'failed') throw hostError('MACHINE_FAILED', `the virtual machine failed${where}: this is a fault of Tenon, please report it`)
   if (exit.reason === 'triple-fault') {
     throw hostError('GUEST_CRASHED', `the guest's processor shut down after a triple fault${where}: the kernel is damaged, or is not for this machine`)

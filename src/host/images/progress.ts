@@ -3,5 +3,7 @@ export type ProgressEvent =
   | { readonly kind: 'stage', readonly text: string }
   /** `received` counts up to `total`, in bytes. */
   | { readonly kind: 'transfer', readonly name: string, readonly received: number, readonly total: number }
+  /** Of `total` like things, `done` are done, and `what` is being worked on. */
+  | { readonly kind: 'step', readonly name: string, readonly done: number, readonly total: number, readonly what: string }
 
 export type ProgressListener = (event: ProgressEvent) => void

@@ -111,6 +111,30 @@ test('an owner that takes nothing holds the guest back, and loses nothing', asyn
   expect(Buffer.concat(got).every((byte, index) => byte === (index & 0xff))).toBe(true)
 })
 
+test('two machines in lockstep are one to the host', async () => {
+  const got: Buffer[] = []
+  const session = await start(kernel(...ECHO), { lockstep: true, serial: [{ receive: bytes => got.push(Buffer.from(bytes)) > 0 }] })
+  await session.serial[0].write(Buffer.from('to both\x04'))
+  expect((await session.exited).reason).toBe('power-off')
+  expect(Buffer.concat(got).toString()).toBe('to both\x04')
+})
+
+test('two machines in lockstep respect an owner that takes no more', async () => {
+  let size = 0
+  let isOpen = false
+  const session = await start(kernel(...FLOOD), { lockstep: true, serial: [{ receive: (bytes) => {
+    size += bytes.length
+    return isOpen
+  } }] })
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  const held = size
+  expect(held).toBeLessThan(20_000)
+  isOpen = true
+  session.serial[0].resume()
+  expect((await session.exited).reason).toBe('power-off')
+  expect(size).toBe(COUNT)
+}, 60_000)
+
 test('an idle guest leaves the host alone', async () => {
   const session = await start(kernel(IDLE))
   await new Promise(resolve => setTimeout(resolve, 300))

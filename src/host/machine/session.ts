@@ -4,6 +4,8 @@
  */
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
+import type { DiskOrder } from '../disks/disk-order.ts'
+import type { DiskFailureListener } from '../disks/disk-thread.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
@@ -30,6 +32,8 @@ export interface MachineOptions {
   readonly cpu?: CpuModel
   /** How guest code is run. Default: auto. */
   readonly engine?: EngineName
+  /** Have the interpreter check what translated code does; the machine fails with LOCKSTEP_DIVERGED at the first difference. */
+  readonly lockstep?: boolean
   /**
    * A kernel's file: a bzImage, or a vmlinux with a PVH note. It and the initrd are given away: an array that has its buffer for itself
    * is empty afterwards.
@@ -39,6 +43,10 @@ export interface MachineOptions {
   readonly commandLine: string
   /** Owners of COM1 to COM4, in this order; a line without an owner drops what the guest sends. */
   readonly serial: readonly SerialOwner[]
+  /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
+  readonly disks?: readonly DiskOrder[]
+  /** Default: a warning of the process. */
+  readonly onDiskFailure?: DiskFailureListener
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal
 }
@@ -53,6 +61,8 @@ export interface MachineExit {
   readonly reason: MachineExitReason
   /** For people: where and what, such as the instruction pointer of a triple fault. Empty when there is nothing to say. */
   readonly detail: string
+  /** Where something failed: the error's code. */
+  readonly code?: string
 }
 
 export interface MachineSession {
@@ -60,7 +70,7 @@ export interface MachineSession {
   readonly serial: readonly SerialLine[]
   /**
    * Never rejects. Resolves after the last byte was given to the serial lines' owners; if the machine was killed, at once, and bytes that
-   * an owner had no room for are dropped.
+   * an owner had no room for are dropped. Disks are flushed and closed by then, however it ended.
    */
   readonly exited: Promise<MachineExit>
   /** Guest instructions executed so far, where they are counted. */
@@ -74,7 +84,7 @@ export interface MachineSession {
 }
 
 /**
- * Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd or the memory size are unfit. The owners of the
- * serial lines hear nothing before it has resolved.
+ * Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd, the memory size or a disk is unfit. The owners
+ * of the serial lines hear nothing before it has resolved.
  */
 export type StartMachine = (options: MachineOptions) => Promise<MachineSession>

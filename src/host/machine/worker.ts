@@ -3,10 +3,15 @@ import { randomFillSync } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
+import { ImmediateCompiler } from '../../cpu/translator/compiler.ts'
 import { openKernel } from '../../vmm/boot/kernel-image.ts'
+import { Lockstep } from '../../vmm/lockstep/lockstep.ts'
 import { Machine } from '../../vmm/machine.ts'
+import { DiskChannel } from '../disks/disk-channel.ts'
+import { DiskQueue } from '../disks/disk-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
+import { modelFeatures } from './cpu-models.ts'
 import { loadEngine } from './engine-file.ts'
 import { freeBuffers } from './free-buffers.ts'
 import { HostClock } from './host-clock.ts'
@@ -31,17 +36,22 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const channel = new MachineChannel(order.channel)
   const lines = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
   const hostClock = new HostClock()
+  const disks = order.disks && new DiskQueue(new DiskChannel(order.disks.memory), order.disks.infos)
   const silent = { transmit: () => true, receive: () => -1 }
-  const machine = new Machine({
-    memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent),
-    compiler: order.compiler && new WorkerCompiler(order.compiler),
-    hostNow: hostClock.now, wallClock: Date.now, random: randomWord,
-  })
+  const common = {
+    memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent), hostNow: hostClock.now,
+  }
+  const machine = order.lockstep
+    ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
+    : new Machine({
+      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, wallClock: Date.now, random: randomWord,
+    })
+  if (machine instanceof Machine) order.disks?.port.postMessage(machine.frames.pool.buffer, [])
   await boot(machine, order)
-  return { machine, channel, lines, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, disks, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
-async function boot(machine: Machine, order: WorkerOrder): Promise<void> {
+async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {
   const { kernel, initrd } = order.files!
   delete order.files
   const opened = await openKernel(kernel, KERNEL_DECOMPRESSORS)
@@ -54,7 +64,8 @@ function run(parts: RunLoopParts): MachineExit {
     return runUntilEnd(parts)
   } catch (error) {
     const { code, message } = explain(error)
-    return { reason: 'failed', detail: `${code}: ${message}; ${parts.machine.describe()}` }
+    const detail = code === 'LOCKSTEP_DIVERGED' ? message : `${code}: ${message}; ${parts.machine.describe()}`
+    return { reason: 'failed', code, detail }
   }
 }
 

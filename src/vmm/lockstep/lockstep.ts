@@ -1,101 +1,178 @@
 /**
- * Two machines of one configuration in lockstep: one interprets, the other translates hot code. They run in turn for the same number of
- * instructions, see the same time, input and random numbers, and must then be the same in every register, device and byte of RAM.
+ * A machine that checks its translator: two machines in lockstep, which must be the same in every register, device and byte of RAM after
+ * each step. Towards its host it is one machine. When the two differ, it goes back to its last checkpoint and finds out where
+ * (diagnosis.ts).
  */
 import { TenonError } from '../../base/errors.ts'
-import type { RegionCompiler } from '../../cpu/translator/compiler.ts'
-import { Machine } from '../machine.ts'
-import type { BootConfig, MachineConfig, RunOutcome } from '../machine.ts'
+import type { SerialBackend, SerialPort } from '../../machine/serial.ts'
+import type { Machine, BootConfig, RunOutcome } from '../machine.ts'
 import { compareMemory, compareParts } from './compare.ts'
 import type { Differences } from './compare.ts'
+import { diagnose } from './diagnosis.ts'
+import { Pair } from './pair.ts'
+import type { PairConfig, PairEvent, PairSnapshot, PairStep } from './pair.ts'
 
-/** LOCKSTEP_DIVERGED: the machines differ; the message says where. */
+/** LOCKSTEP_DIVERGED: the machines differ. The first line of the message says so, the others say where, for a bug report. */
 export type LockstepErrorCode = 'LOCKSTEP_DIVERGED'
 
-export interface LockstepConfig extends Pick<MachineConfig, 'memory' | 'engine' | 'wallClock' | 'translationThreshold'> {
-  /** The compiler of the machine that translates. */
-  readonly compiler: RegionCompiler
-  /** What the guest sends to COM1, once for both. */
-  readonly transmit: (byte: number) => void
-  /** Instructions between two comparisons of the processors and devices. */
+export interface LockstepConfig extends PairConfig {
+  /** Back ends of COM1 to COM4: what both machines send goes there once, and what comes from there goes to both. */
+  readonly serial?: readonly SerialBackend[]
+  /** Monotonic, nanoseconds. Without it time follows the instructions, and what a halted machine waits for comes at once. */
+  readonly hostNow?: () => number
+  /** Instructions between two comparisons of processor and devices. The end of a step is single-stepped, so that it should be long. */
   readonly step?: number
-  /** Steps between two comparisons of RAM. */
-  readonly stepsPerMemory?: number
+  /** Steps between two checkpoints, at which RAM is compared as well. */
+  readonly stepsPerCheckpoint?: number
 }
 
-const STEP = 20_000
-const STEPS_PER_MEMORY = 256
-
-interface Side { readonly machine: Machine; readonly input: number[]; readonly output: number[] }
+const STEP = 1_000_000
+const STEPS_PER_CHECKPOINT = 100
+/** Bytes of input that reach the guest in one step at most. */
+const MAXIMUM_INPUT = 4096
+/** How long to wait for a host that takes no more output, in nanoseconds. */
+const OUTPUT_WAIT = 5_000_000
 
 export class Lockstep {
-  readonly interpreted: Machine
-  readonly translated: Machine
-  private readonly sides: readonly [Side, Side]
+  readonly serial: readonly SerialPort[]
   private readonly config: LockstepConfig
-  private hostTime = 0
-  private steps = 0
+  private readonly pair: Pair
+  private readonly backends: readonly SerialBackend[]
+  /** Lines that may have input, and what else waits for the next step. */
+  private readonly ready = new Set<number>()
+  private events: PairEvent[] = []
+  private readonly outgoing: number[][]
+  private time = 0
+  private readonly hostStart: number
+  private checkpoint: PairSnapshot | undefined
+  /** Steps since the checkpoint. */
+  private log: PairStep[] = []
 
   constructor(config: LockstepConfig) {
     this.config = config
-    this.sides = [this.side(), this.side(config.compiler)]
-    this.interpreted = this.sides[0].machine
-    this.translated = this.sides[1].machine
+    this.pair = new Pair(config)
+    this.backends = config.serial ?? []
+    this.hostStart = config.hostNow?.() ?? 0
+    this.outgoing = this.backends.map(() => [])
+    this.serial = this.pair.interpreted.serial.map((_, line) => this.portOf(line))
   }
 
-  boot(config: BootConfig): void { for (const { machine } of this.sides) machine.boot(config) }
+  get interpreted(): Machine { return this.pair.interpreted }
+  get translated(): Machine { return this.pair.translated }
+  get clock(): Machine['clock'] { return this.interpreted.clock }
+  get retired(): number { return this.interpreted.retired }
+  get figures(): Machine['figures'] { return this.translated.figures }
+  describe(): string { return this.interpreted.describe() }
+  powerButton(): void { this.events.push({ kind: 'power-button' }) }
 
-  /** Types at COM1 of both. */
-  type(text: string): void {
-    for (const { machine, input } of this.sides) {
-      for (const character of text) input.push(character.charCodeAt(0))
-      machine.serial[0].receiveReady()
+  boot(config: BootConfig): void { this.pair.boot(config) }
+
+  /**
+   * Runs both for one step and compares them.
+   * @throws TenonError LOCKSTEP_DIVERGED.
+   */
+  run(): RunOutcome {
+    if (!this.sendOutput()) return { state: 'halted', wakeAt: this.clock.now() + OUTPUT_WAIT, interruptible: true }
+    const { stepsPerCheckpoint = STEPS_PER_CHECKPOINT, step = STEP } = this.config
+    if (this.checkpoint === undefined || this.log.length >= stepsPerCheckpoint) this.saveCheckpoint()
+    const next = { time: this.timeNow(), events: this.takeEvents(), instructions: step }
+    this.log.push(next)
+    this.pair.begin(next)
+    const before = this.retired
+    const outcome = this.interpreted.runExactly(step)
+    const other = this.translated.runExactly(step)
+    this.check(compareOutcomes(outcome, other), compareParts(this.interpreted, this.translated), this.collectOutput())
+    if (outcome.state === 'ended') this.check(compareMemory(this.interpreted, this.translated))
+    this.passTime(this.retired - before, outcome)
+    this.sendOutput()
+    return outcome
+  }
+
+  /** Time for the next step. Whole nanoseconds, so that pausing a clock and starting it changes nothing. */
+  private timeNow(): number {
+    const { hostNow } = this.config
+    return hostNow === undefined ? this.time : Math.floor(hostNow() - this.hostStart)
+  }
+
+  private passTime(instructions: number, outcome: RunOutcome): void {
+    const wait = outcome.state === 'halted' && outcome.wakeAt !== Infinity ? Math.ceil(outcome.wakeAt - this.clock.now()) : 0
+    this.time += Math.max(instructions, wait)
+  }
+
+  private saveCheckpoint(): void {
+    if (this.checkpoint !== undefined) this.check(compareMemory(this.interpreted, this.translated))
+    this.checkpoint = this.pair.save()
+    this.log = []
+  }
+
+  private takeEvents(): PairEvent[] {
+    const events = this.events
+    this.events = []
+    for (const line of this.ready) {
+      const bytes = this.receive(line)
+      if (bytes.length < MAXIMUM_INPUT) this.ready.delete(line)
+      if (bytes.length > 0) events.push({ kind: 'input', line, bytes })
+    }
+    return events
+  }
+
+  private receive(line: number): number[] {
+    const bytes: number[] = []
+    while (bytes.length < MAXIMUM_INPUT) {
+      const byte = this.backends[line]?.receive() ?? -1
+      if (byte < 0) break
+      bytes.push(byte)
+    }
+    return bytes
+  }
+
+  private collectOutput(): Differences {
+    return this.serial.flatMap((_, line) => {
+      const { bytes, differences } = this.pair.output(line)
+      this.outgoing[line]?.push(...bytes)
+      return differences
+    })
+  }
+
+  /** Whether the back ends have taken all. */
+  private sendOutput(): boolean {
+    this.outgoing.forEach((bytes, line) => {
+      let sent = 0
+      while (sent < bytes.length && this.backends[line].transmit(bytes[sent])) sent++
+      bytes.splice(0, sent)
+    })
+    return this.outgoing.every(({ length }) => length === 0)
+  }
+
+  private portOf(line: number): SerialPort {
+    return {
+      transmitReady: () => undefined,
+      receiveReady: () => { this.ready.add(line) },
+      receiveBreak: () => false,
+      setModemInputs: (levels) => { this.events.push({ kind: 'modem', line, levels }) },
     }
   }
 
-  /**
-   * Runs both for one step and compares them. What a halted machine waits for comes at once; false: it has ended, or waits for input.
-   * @throws TenonError LOCKSTEP_DIVERGED.
-   */
-  step(): boolean {
-    const { step = STEP, stepsPerMemory = STEPS_PER_MEMORY } = this.config
-    const before = this.interpreted.retired
-    const [outcome, other] = this.sides.map(({ machine }) => machine.runExactly(step))
-    this.check(before, compareOutcomes(outcome, other), compareParts(this.interpreted, this.translated), this.compareOutput())
-    const isOver = outcome.state === 'ended' || (outcome.state === 'halted' && outcome.wakeAt === Infinity)
-    if (isOver || ++this.steps % stepsPerMemory === 0) this.check(before, compareMemory(this.interpreted, this.translated))
-    this.hostTime += this.interpreted.retired - before
-    if (outcome.state === 'halted' && !isOver) this.hostTime += Math.max(0, outcome.wakeAt - this.interpreted.clock.now())
-    return !isOver
-  }
-
-  private side(compiler?: RegionCompiler): Side {
-    const { memory, engine, wallClock, translationThreshold } = this.config
-    const input: number[] = []
-    const output: number[] = []
-    let random = 1
-    const machine = new Machine({
-      memory, engine, wallClock, compiler, translationThreshold,
-      serial: [{ transmit: (byte) => output.push(byte) > 0, receive: () => input.shift() ?? -1 }],
-      hostNow: () => this.hostTime,
-      random: () => random = Math.imul(random, 0x41c64e6d) + 12345 >>> 0,
-    })
-    return { machine, input, output }
-  }
-
-  private compareOutput(): Differences {
-    const [ours, theirs] = this.sides.map(({ output }) => String.fromCharCode(...output.splice(0)))
-    if (ours !== theirs) return [`COM1: ${JSON.stringify(ours)}, ${JSON.stringify(theirs)}`]
-    for (const character of ours) this.config.transmit(character.charCodeAt(0))
-    return []
-  }
-
-  private check(before: number, ...differences: Differences[]): void {
+  private check(...differences: Differences[]): void {
     const all = differences.flat()
     if (all.length === 0) return
-    throw new TenonError<LockstepErrorCode>('LOCKSTEP_DIVERGED',
-      `interpreted and translated code differ within ${this.interpreted.retired - before} instructions after instruction ${before} `
-      + `(interpreted: ${this.interpreted.describe()}; please report it):\n${all.join('\n')}`)
+    const { memory } = this.config
+    throw new TenonError<LockstepErrorCode>('LOCKSTEP_DIVERGED', [
+      'translated code does something else than interpreted code: this is a fault of Tenon, please report it with what follows',
+      `found before instruction ${this.retired}, ${this.describe()}`,
+      `processor ${this.interpreted.cpu}, ${memory / 2 ** 20} MiB of memory; differences are written as place: interpreted, translated`,
+      ...all, ...this.diagnose(),
+    ].join('\n'))
+  }
+
+  /** A search that fails must not take away what is known. */
+  private diagnose(): string[] {
+    if (this.checkpoint === undefined) return []
+    try {
+      return diagnose(this.config, this.checkpoint, this.log)
+    } catch (error) {
+      return [`the search for the instruction failed: ${String(error)}`]
+    }
   }
 }
 
