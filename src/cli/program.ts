@@ -55,7 +55,6 @@ Examples:
   echo 'hello' | tenon run -- sha256sum        with stdin
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
-  tenon run --memory 1G debian:12              a Debian with systemd, its console in this terminal
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon pull                                   fetch the image's newest packages
