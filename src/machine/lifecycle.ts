@@ -28,4 +28,9 @@ export interface Stateful<State extends PlainData = PlainData> {
   restore(state: State): void
   /** Power-on or hard reset. */
   reset(): void
+  /**
+   * All parts of the machine and its memory are restored: the part takes up again what was under way, such as a disk's requests. Not
+   * for anything else: what it causes (interrupts, changed memory) is activity, not state.
+   */
+  resume?(): void
 }

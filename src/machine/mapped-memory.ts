@@ -1,8 +1,9 @@
 import type { GuestPhysical } from '../base/addresses.ts'
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts'
-import { FrameState, frameAddress } from './frame-map.ts'
+import { FRAME_STATE_MASK, FrameState, frameAddress } from './frame-map.ts'
 import type { FrameMap } from './frame-map.ts'
 import type { GuestMemory } from './memory.ts'
+import type { TransferLedger } from './transfers.ts'
 
 /**
  * Guest-physical memory over a frame map, for devices and loaders. Writes allocate frames, leave ROM alone and report changed code.
@@ -10,14 +11,18 @@ import type { GuestMemory } from './memory.ts'
 export class MappedMemory implements GuestMemory {
   readonly lowSize: number
   readonly highSize: number
+  readonly transfers: TransferLedger
   private readonly frames: FrameMap
   private readonly bytes: Uint8Array
+  private readonly view: DataView
   private readonly word = new Uint8Array(8)
   private readonly wordView = new DataView(this.word.buffer)
 
   constructor(frames: FrameMap) {
     this.frames = frames
+    this.transfers = frames.transfers
     this.bytes = frames.pool.u8
+    this.view = new DataView(frames.pool.buffer)
     this.lowSize = frames.lowPages * PAGE_SIZE
     this.highSize = frames.highPages * PAGE_SIZE
   }
@@ -44,8 +49,17 @@ export class MappedMemory implements GuestMemory {
   }
 
   readU8(address: GuestPhysical): number { return this.readWord(address, 1).getUint8(0) }
-  readU16(address: GuestPhysical): number { return this.readWord(address, 2).getUint16(0, true) }
-  readU32(address: GuestPhysical): number { return this.readWord(address, 4).getUint32(0, true) }
+
+  readU16(address: GuestPhysical): number {
+    const at = this.place(address, 2, false)
+    return at !== 0 ? this.view.getUint16(at, true) : this.readWord(address, 2).getUint16(0, true)
+  }
+
+  readU32(address: GuestPhysical): number {
+    const at = this.place(address, 4, false)
+    return at !== 0 ? this.view.getUint32(at, true) : this.readWord(address, 4).getUint32(0, true)
+  }
+
   readU64(address: GuestPhysical): bigint { return this.readWord(address, 8).getBigUint64(0, true) }
 
   writeU8(address: GuestPhysical, value: number): void {
@@ -54,11 +68,15 @@ export class MappedMemory implements GuestMemory {
   }
 
   writeU16(address: GuestPhysical, value: number): void {
+    const at = this.place(address, 2, true)
+    if (at !== 0) return this.view.setUint16(at, value, true)
     this.wordView.setUint16(0, value, true)
     this.writeWord(address, 2)
   }
 
   writeU32(address: GuestPhysical, value: number): void {
+    const at = this.place(address, 4, true)
+    if (at !== 0) return this.view.setUint32(at, value, true)
     this.wordView.setUint32(0, value, true)
     this.writeWord(address, 4)
   }
@@ -87,6 +105,15 @@ export class MappedMemory implements GuestMemory {
       if ((this.frames.entry(page) & FrameState.WATCHED) !== 0) this.frames.codeWritten(page, offset, count)
       done += count
     }
+  }
+
+  /** Pool address of a word that can be accessed where it lies; 0 if it crosses pages, or its page wants more care. Allocates nothing. */
+  private place(address: number, size: number, forWriting: boolean): number {
+    const offset = address % PAGE_SIZE
+    if (offset > PAGE_SIZE - size) return 0
+    const entry = this.frames.entry(address < 2 ** 32 ? address >>> PAGE_SHIFT : Math.floor(address / PAGE_SIZE))
+    const plain = forWriting ? (entry & FRAME_STATE_MASK) === FrameState.PRESENT : (entry & FrameState.PRESENT) !== 0
+    return plain ? frameAddress(entry) + offset : 0
   }
 
   private readWord(address: GuestPhysical, size: number): DataView {

@@ -1,7 +1,10 @@
 /** The PC around the processor: every device, wired to its ports, its memory window and its interrupt lines as the layout says. */
+import type { BlockBackend } from '../machine/block.ts'
 import type { Clock } from '../machine/clock.ts'
 import type { InterruptLine, ProcessorPins } from '../machine/interrupts.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
+import type { ReleasableMemory } from '../machine/balloon.ts'
+import type { GuestMemory } from '../machine/memory.ts'
 import type { SerialBackend } from '../machine/serial.ts'
 import { AcpiFixedHardware } from '../devices/acpi/fixed-hardware.ts'
 import { ResetControl } from '../devices/acpi/reset-control.ts'
@@ -15,17 +18,23 @@ import { I8042 } from '../devices/keyboard/i8042.ts'
 import { Port92 } from '../devices/keyboard/port-92.ts'
 import { SharedLine, fanOut } from '../devices/lines/lines.ts'
 import { hostBridge } from '../devices/pci/host-bridge.ts'
-import { PciBus } from '../devices/pci/pci-bus.ts'
+import { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
 import { PicPair } from '../devices/pic/pic-pair.ts'
 import { Pit8254 } from '../devices/pit/pit-8254.ts'
 import { SystemControlPortB } from '../devices/pit/system-control-port-b.ts'
 import { cmosContents } from '../devices/rtc/cmos-contents.ts'
 import { RtcMc146818 } from '../devices/rtc/rtc-mc146818.ts'
 import { Uart16550 } from '../devices/uart/uart-16550.ts'
+import { placePciResources } from './firmware/pci-resources.ts'
 import type { MachineLayout } from './layout.ts'
+import { VirtioDevices } from './virtio.ts'
+import type { VirtioConfig } from './virtio.ts'
+import { addNvme } from './nvme.ts'
 
 export interface PlatformParts {
   readonly layout: MachineLayout
+  readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly clock: Clock
   readonly pins: ProcessorPins
   /** Guest TSC value to virtual time (ns). */
@@ -34,6 +43,9 @@ export interface PlatformParts {
   readonly wallClock: () => number
   /** Back ends of COM1 to COM4. */
   readonly serial: readonly SerialBackend[]
+  readonly virtio: VirtioConfig
+  /** Namespaces of the NVMe controller. */
+  readonly disks: readonly BlockBackend[]
   /** The guest asked for power-off, or for a reset. Called in the middle of an instruction. */
   readonly powerOff: () => void
   readonly resetMachine: () => void
@@ -55,11 +67,13 @@ export class Platform {
   readonly coprocessor: CoprocessorError
   /** COM1 to COM4. */
   readonly serial: readonly Uart16550[]
+  readonly virtio: VirtioDevices
   /** Every stateful device by its name in a snapshot. */
   readonly devices: Readonly<Record<string, Stateful>>
   private readonly sharedLines = new Map<number, SharedLine>()
   private readonly ioApic: IoApic
   private readonly pic: PicPair
+  private readonly pciInterrupts: PciInterruptRouter
 
   constructor(parts: PlatformParts) {
     const { layout, clock } = parts
@@ -71,27 +85,38 @@ export class Platform {
     })
     this.ioApic = new IoApic(bus, layout.ioApic.id)
     this.pic = new PicPair(this.apic.lint0)
+    this.pciInterrupts = this.routePciInterrupts(layout)
     this.acpi = new AcpiFixedHardware({ sci: this.irq(layout.acpi.sciIrq), clock, powerOff: parts.powerOff })
     this.coprocessor = new CoprocessorError(this.irq(layout.coprocessor.irq))
     this.serial = layout.serial.map((place, index) => this.addSerial(place, parts.serial[index] ?? SILENT_LINE))
     this.mmio.attach(layout.localApic.base, LOCAL_APIC_SIZE, this.apic)
     this.mmio.attach(layout.ioApic.base, layout.ioApic.size, this.ioApic)
+    this.virtio = this.addVirtio(parts, bus)
     this.devices = {
       'local-apic': this.apic, 'io-apic': this.ioApic, pic: this.pic, acpi: this.acpi,
       'coprocessor-error': this.coprocessor,
       ...this.addTimers(parts), ...this.addKeyboard(parts), ...this.addPci(parts),
+      ...addNvme(parts.disks, { memory: parts.memory, messages: bus, clock, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio }),
       ...Object.fromEntries(this.serial.map((uart, index) => [`com${index + 1}`, uart])),
+      ...this.virtio.functions,
     }
     this.attachInterruptControllers(layout)
   }
 
-  /** What a PC's firmware leaves the boot processor's APIC like. */
-  enterFirmwareState(): void { this.apic.enterVirtualWireMode() }
+  /** What a PC's firmware leaves: the boot processor's APIC, the places of PCI functions. */
+  enterFirmwareState(layout: MachineLayout): void {
+    this.apic.enterVirtualWireMode()
+    placePciResources(this.pci, layout.pci)
+  }
 
   reset(): void { for (const device of Object.values(this.devices)) device.reset() }
 
   /** An ISA interrupt reaches both the PIC and the I/O APIC; IRQ 0 is input 2 there. */
   private irq(number: number): InterruptLine { return fanOut(this.pic.irq(number), this.ioApic.pin(number === 0 ? 2 : number)) }
+
+  private routePciInterrupts({ pci }: MachineLayout): PciInterruptRouter {
+    return new PciInterruptRouter(Array.from({ length: pci.gsiCount }, (_, index) => this.ioApic.pin(pci.firstGsi + index)))
+  }
 
   private attachInterruptControllers(layout: MachineLayout): void {
     this.ports.attach(layout.pic.master, 2, this.pic.master)
@@ -145,5 +170,9 @@ export class Platform {
     this.pci.attach(0, 0, bridge)
     this.mmio.attach(layout.pci.ecam.base, layout.pci.ecam.size, this.pci.ecam)
     return { pci: this.pci, 'host-bridge': bridge }
+  }
+
+  private addVirtio({ memory, frames, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
+    return new VirtioDevices(virtio, { memory, frames, messages, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio })
   }
 }

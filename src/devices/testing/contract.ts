@@ -4,7 +4,7 @@ import type { InterruptLine } from '../../machine/interrupts.ts'
 import type { MmioDevice, PortDevice, PortSize } from '../../machine/io.ts'
 import type { PlainData, Stateful } from '../../machine/lifecycle.ts'
 import { FakeClock } from './fake-clock.ts'
-import { Random } from './random.ts'
+import { Random } from '../../base/testing/random.ts'
 import { RecordedLine } from './recorded-line.ts'
 
 /** What the contract suite gives to a device under test. */
@@ -64,6 +64,7 @@ export function deviceContract(name: string, build: (world: World) => Subject): 
     const restored = (world: World, state: PlainData): { world: World, subject: Subject } => {
       const copy = start(world.clock.now())
       copy.subject.device.restore(state)
+      copy.subject.device.resume?.()
       return copy
     }
 
@@ -145,6 +146,7 @@ function survivesDamage(
   const { world, subject } = start()
   try {
     subject.device.restore(state)
+    subject.device.resume?.()
   } catch (error) {
     expect(error).toBeInstanceOf(TenonError)
     expect((error as TenonError).code).toBe('SNAPSHOT_INVALID')

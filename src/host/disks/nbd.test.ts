@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -44,13 +44,21 @@ function stop(child: ChildProcess): Promise<void> {
   })
 }
 
-/** Starts a server on a Unix socket in `folder`, and waits for the socket. */
+/** A socket is there before somebody listens. */
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => { socket.destroy(); resolve(true) })
+    socket.on('error', () => resolve(false))
+  })
+}
+
+/** Starts a server on a Unix socket in `folder`, and waits until it listens. */
 async function start(command: string, options: string[], name = 'socket'): Promise<ChildProcess> {
   const child = spawn(command, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   processes.push(child)
   let said = ''
   child.stderr.on('data', (data: Buffer) => { said += data.toString() })
-  for (let round = 0; round < 500 && !existsSync(join(folder, name)); round++) {
+  for (let round = 0; round < 500 && !await isListening(join(folder, name)); round++) {
     if (child.exitCode !== null) throw new Error(`${command} has ended: ${said}`)
     await new Promise((resolve) => { setTimeout(resolve, 20) })
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
 import { TenonError } from '../../base/errors.ts'
-import { Random } from '../../devices/testing/random.ts'
+import { Random } from '../../base/testing/random.ts'
 import { openKernel } from './kernel-image.ts'
 import { loadKernel } from './load.ts'
 import { emptyMachine, MIB } from './testing/machine.ts'

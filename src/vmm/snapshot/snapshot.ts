@@ -75,6 +75,7 @@ export function prepareRestore({ cpu, layout, frames, parts }: SnapshotSubject, 
   return () => {
     restoreMemory(frames, memory)
     for (const [name, part] of Object.entries(parts)) part.restore(states.get(name) as PlainData)
+    for (const part of Object.values(parts)) part.resume?.()
   }
 }
 

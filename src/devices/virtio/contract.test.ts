@@ -1,0 +1,105 @@
+/** Every virtio device under the contract suite of all devices. */
+import { deviceContract } from '../testing/contract.ts'
+import type { World } from '../testing/contract.ts'
+import type { Random } from '../../base/testing/random.ts'
+import { VirtioBalloon } from './balloon.ts'
+import { Feature } from './bits.ts'
+import { VirtioBlock } from './block/block.ts'
+import { RequestType } from './block/block-request.ts'
+import type { BlockTransfer } from './block/block-transfer.ts'
+import { ConsoleFeature, VirtioConsole } from './console/console.ts'
+import type { VirtioDevice } from './device.ts'
+import { VirtioEntropy } from './entropy.ts'
+import { VirtioPciFunction } from './pci-function.ts'
+import { SocketFeature, VirtioSocket } from './socket/socket.ts'
+import { FakeDisk } from './testing/fake-disk.ts'
+import { FakePort } from './testing/fake-port.ts'
+import { GuestPart, guestSubject } from './testing/guest-part.ts'
+import type { SavedBackend } from './testing/guest-part.ts'
+
+const RING_FEATURES = [Feature.RING_INDIRECT_DESC, Feature.RING_EVENT_IDX]
+
+function part(world: World, device: VirtioDevice, backend?: SavedBackend): GuestPart {
+  const line = world.line()
+  const messages = { sendMessage: (address: number, data: number) => { world.events.push(`${address} ${data}`) } }
+  const window = () => ({ moveTo: (address: number | null) => { world.events.push(`move ${address}`) } })
+  return new GuestPart((memory) => new VirtioPciFunction(device, { memory, messages, line, window }), backend)
+}
+
+deviceContract('virtio entropy', (world) => {
+  const device = new VirtioEntropy({ fill: (bytes) => bytes.fill(0x33) })
+  return guestSubject(part(world, device), RING_FEATURES, 1, (random) => ({ readable: [], writable: [random.below(512), 7] }))
+})
+
+const text = (random: Random): string => 'abcdefghijklmnopqrstuvwxyz'.repeat(40).slice(random.below(1000))
+
+deviceContract('virtio console', (world) => {
+  const port = new FakePort()
+  port.reset()
+  const device = new VirtioConsole({ console: port })
+  const plan = (random: Random, queue: number) =>
+    queue === 0 ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.below(512), 9], writable: [] }
+  return guestSubject(part(world, device, port), [...RING_FEATURES, ConsoleFeature.SIZE], 2, plan, [
+    (random) => { port.room = random.below(900); device.ports[0].transmitReady() },
+    (random) => { port.input = text(random); device.ports[0].receiveReady() },
+  ], [{ setLevel: (on) => device.resize(on ? 80 : 0, on ? 25 : 0) }])
+})
+
+deviceContract('virtio console with ports', (world) => {
+  const port = new FakePort()
+  port.reset()
+  const device = new VirtioConsole({ ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] })
+  const plan = (random: Random, queue: number) => {
+    const control = [random.below(3), random.below(8) | random.below(2) << 16]
+    return queue % 2 === 0
+      ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.pick([8, 100]), 9], writable: [], header: control }
+  }
+  return guestSubject(part(world, device, port), [...RING_FEATURES, ConsoleFeature.MULTIPORT], 6, plan, [
+    (random) => { port.room = random.below(900); device.ports[random.below(2)].transmitReady() },
+    (random) => { port.input = text(random); device.ports[random.below(2)].receiveReady() },
+  ], device.ports.map((each) => ({ setLevel: (on) => each.setConnected(on) })))
+})
+
+deviceContract('virtio balloon', (world) => {
+  const device = new VirtioBalloon({ releasePages: (ranges) => { world.events.push(ranges.join(' ')) } }, {
+    resized: (bytes) => { world.events.push(`size ${bytes}`) },
+    statistics: (statistics) => { world.events.push(Object.keys(statistics).join(' ')) },
+  })
+  const plan = (random: Random, queue: number) => queue === 3
+    ? { readable: [], writable: [0x200, 0x200] }
+    : { readable: [random.below(60), 100], writable: [], header: [random.below(16), random.below(20), random.below(10)] }
+  const wires = [{ setLevel: (on: boolean) => device.setTarget(on ? 1 << 20 : 0) }]
+  return guestSubject(part(world, device), [...RING_FEATURES, ...device.features], 4, plan, [() => device.requestStatistics()], wires)
+})
+
+deviceContract('virtio socket', (world) => {
+  const device = new VirtioSocket(3, { accept: (port) => { world.events.push(`port ${port}`); return null } })
+  const plan = (random: Random, queue: number) => {
+    const header = [3, 0, 2, 0, random.below(4), random.below(4), random.below(200), 1 | random.below(9) << 16]
+    return queue === 1 ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
+  }
+  return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
+})
+
+/** Requests under way are the same ones after a restore, but not in the same order. */
+function answerOne(random: Random, disk: FakeDisk): void {
+  const place = (transfer: BlockTransfer): number => transfer.queue.index * 1000 + transfer.head
+  disk.waiting.sort((a, b) => place(a as BlockTransfer) - place(b as BlockTransfer))
+  disk.answer(random.below(disk.waiting.length + 1))
+}
+
+for (const deferred of [false, true]) {
+  deviceContract(`virtio block, ${deferred ? 'answered in its time' : 'answered at once'}`, (world) => {
+    const disk = new FakeDisk(1 << 14, { deferred })
+    disk.content.fill(0)
+    const guest = part(world, new VirtioBlock(disk, { queues: 2 }), disk)
+    const plan = (random: Random) => {
+      const type = random.pick(Object.values(RequestType))
+      const data = random.pick([512, 512, 16])
+      const header = [type, 0, random.below(32), 0]
+      return type === RequestType.IN || type === RequestType.GET_ID
+        ? { readable: [16], writable: [data, 1], header } : { readable: [16, data], writable: [1], header }
+    }
+    return guestSubject(guest, [...RING_FEATURES, 9, 11], 2, plan, [(random) => answerOne(random, disk)])
+  })
+}

@@ -1,0 +1,88 @@
+import type { Balloon, BalloonBackend, ReleasableMemory } from '../machine/balloon.ts'
+import type { BlockBackend } from '../machine/block.ts'
+import type { BytePortBackend } from '../machine/byte-port.ts'
+import type { EntropySource } from '../machine/entropy.ts'
+import type { MessageSink } from '../machine/interrupts.ts'
+import type { GuestMemory } from '../machine/memory.ts'
+import type { GuestSocket, SocketBackend } from '../machine/socket.ts'
+import type { MmioBus } from '../devices/bus/mmio-bus.ts'
+import type { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
+import { VirtioBalloon } from '../devices/virtio/balloon.ts'
+import { VirtioBlock } from '../devices/virtio/block/block.ts'
+import { VirtioConsole } from '../devices/virtio/console/console.ts'
+import type { NamedPort } from '../devices/virtio/console/console.ts'
+import type { VirtioDevice } from '../devices/virtio/device.ts'
+import { VirtioEntropy } from '../devices/virtio/entropy.ts'
+import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
+import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
+
+/** Which virtio devices a machine has, and their back ends. A snapshot fits a machine that has the same. */
+export interface VirtioConfig {
+  /** Block devices, VIRTIO_DISKS at most. */
+  readonly disks?: readonly VirtioDiskConfig[]
+  readonly entropy?: EntropySource
+  /** A console, hvc0. */
+  readonly console?: BytePortBackend
+  /** Named ports for programs, such as `org.qemu.guest_agent.0`; 31 at most. */
+  readonly ports?: readonly NamedPort[]
+  readonly balloon?: BalloonBackend
+  /** Streams between guest and host. `guestCid` is 3 to 2^32 - 2, one of its own for each guest that is to be told apart. */
+  readonly socket?: { readonly guestCid: number, readonly backend: SocketBackend }
+}
+
+export interface VirtioDiskConfig {
+  readonly backend: BlockBackend
+  /** 1 to 64; 1 if it is left out: a queue for each vCPU is best. */
+  readonly queues?: number
+}
+
+/** PCI device numbers. */
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, FIRST_DISK: 8 } as const
+export const VIRTIO_DISKS = 16
+
+/** What the devices stand on. */
+export interface VirtioParts {
+  readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
+  readonly messages: MessageSink
+  readonly bus: PciBus
+  readonly router: PciInterruptRouter
+  readonly mmio: MmioBus
+}
+
+/** The devices of a machine, on its PCI bus. */
+export class VirtioDevices {
+  readonly disks: readonly VirtioBlock[]
+  readonly console: VirtioConsole | undefined
+  readonly ports: VirtioConsole | undefined
+  readonly balloon: Balloon | undefined
+  readonly socket: GuestSocket | undefined
+  private readonly named: Record<string, VirtioPciFunction> = {}
+  private readonly parts: VirtioParts
+
+  /** @throws TenonError PCI_SLOT_TAKEN, CONSOLE_PORTS_INVALID. */
+  constructor(config: VirtioConfig, parts: VirtioParts) {
+    this.parts = parts
+    this.console = config.console && this.add('virtio-console', Slot.CONSOLE, new VirtioConsole({ console: config.console }))
+    if (config.entropy) this.add('virtio-entropy', Slot.ENTROPY, new VirtioEntropy(config.entropy))
+    this.ports = config.ports && this.add('virtio-ports', Slot.PORTS, new VirtioConsole({ ports: config.ports }))
+    this.balloon = config.balloon && this.add('virtio-balloon', Slot.BALLOON, new VirtioBalloon(parts.frames, config.balloon))
+    const { socket } = config
+    this.socket = socket && this.add('virtio-socket', Slot.SOCKET, new VirtioSocket(socket.guestCid, socket.backend))
+    this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
+      this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
+  }
+
+  /** PCI functions by their names in a snapshot. */
+  get functions(): Readonly<Record<string, VirtioPciFunction>> { return this.named }
+
+  private add<Device extends VirtioDevice>(name: string, slot: number, device: Device): Device {
+    const { memory, messages, bus, router, mmio } = this.parts
+    const pciFunction = new VirtioPciFunction(device, {
+      memory, messages, line: router.input(slot, 1), window: (length, registers) => mmio.window(length, registers),
+    })
+    bus.attach(slot, 0, pciFunction)
+    this.named[name] = pciFunction
+    return device
+  }
+}
