@@ -64,7 +64,7 @@ export class NbdServer {
   async serve(stream: ByteStream): Promise<ServedClient> {
     if (this.isClosed || this.clients.size >= this.options.maximumClients) {
       stream.close()
-      return { peer: stream.peer, error: storageError('DISK_PEER_FAILED', `${stream.peer} was turned away: there are ${this.clients.size} clients`) }
+      return { peer: stream.peer, error: storageError('DISK_PEER_FAILED', `${stream.peer} was turned away: the server takes no more clients than its ${this.clients.size}`) }
     }
     const client = new Client(stream, this.exports, this.options)
     this.clients.set(stream, client)

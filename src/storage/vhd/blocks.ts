@@ -35,8 +35,10 @@ export class Blocks {
   private readonly table: Uint32Array
   /** Where the next block goes, and the footer is. */
   private end: number
-  /** There is no footer at `end`, or something behind it. */
+  /** There may be no footer at `end`, or something behind it. */
   private isTailDirty: boolean
+  /** That is so because of a failure of ours, not since before. */
+  private isTailLost = false
   private readonly bitmaps = new Map<number, SectorBitmap>()
   private readonly loading = new Map<number, Promise<SectorBitmap>>()
   private readonly allocating = new RangeLock()
@@ -98,9 +100,11 @@ export class Blocks {
       if (end / SECTOR >= UNUSED_BLOCK) throw storageError('DISK_FULL', `${this.file.path} has reached 2 TiB, the most that a VHD can have`)
       const bytes = new Uint8Array(length).fill(this.layout.isNewBlockFull ? 0xff : 0)
       this.isTailDirty = true
+      this.isTailLost = true
       await this.file.write(end, [this.layout.footer])
       await this.file.write(position, [bytes])
       this.isTailDirty = false
+      this.isTailLost = false
       this.end = end
       this.table[block] = position / SECTOR
       this.dirtyEntries.add(block)
@@ -134,8 +138,10 @@ export class Blocks {
 
   /** Commits, and leaves a footer at the end where an earlier failure did not. */
   async finish(): Promise<void> {
-    if (this.isTailDirty) await this.allocating.run(0, 1, true, () => this.restoreTail())
     await this.commit()
+    if (!this.isTailLost) return
+    await this.allocating.run(0, 1, true, () => this.restoreTail())
+    await this.file.flush()
   }
 
   private async load(block: number): Promise<SectorBitmap> {
@@ -170,6 +176,7 @@ export class Blocks {
     await this.file.truncate(this.end)
     await this.file.write(this.end, [this.layout.footer])
     this.isTailDirty = false
+    this.isTailLost = false
   }
 
   /** Writes whole sectors of the table; entries that are newer than `entries` are left out, their blocks were not flushed. */

@@ -187,7 +187,7 @@ export class VhdDynamicNode implements BlockNode {
 
   private async discardSectors(offset: number, length: number): Promise<void> {
     for (const { block, start, length: part } of this.parts(offset, length)) {
-      if (this.blocks.isAllocated(block)) await this.file.punchHole(this.blocks.dataPosition(block) + start, part)
+      if (this.blocks.isAllocated(block) && !await this.file.punchHole(this.blocks.dataPosition(block) + start, part)) return
     }
   }
 

@@ -108,6 +108,27 @@ describe('a VHD', () => {
     await again.close()
   })
 
+  test('is left as it was by who does not write', async () => {
+    const { store, node } = await disk()
+    await node.write(5, [new Uint8Array(100_000).fill(1)])
+    await node.close()
+    const bytes = store.bytes('disk.vhd')
+    const padded = new Uint8Array(bytes.length + 4096)
+    padded.set(bytes.subarray(0, -512))
+    padded.set(bytes.subarray(-512), padded.length - 512)
+    store.setBytes('disk.vhd', padded)
+    const again = await openVhd(store.file('disk.vhd'), alone())
+    expectContent(await readAll(again, 5, 100_000), new Uint8Array(100_000).fill(1))
+    await again.close()
+    expectContent(store.bytes('disk.vhd'), padded)
+    const writer = await openVhd(store.file('disk.vhd'), alone())
+    await writer.write(500_000, [new Uint8Array(10).fill(2)])
+    await writer.close()
+    const last = await openVhd(store.file('disk.vhd'), alone())
+    expectContent(await readAll(last, 499_990, 30), new Uint8Array(30).fill(2, 10, 20))
+    await last.close()
+  })
+
   test('refuses sizes and blocks that it cannot have', async () => {
     const file = new MemoryStore().file('disk.vhd')
     for (const size of [100, -512, NaN, 2 ** 41, 2 ** 53]) {

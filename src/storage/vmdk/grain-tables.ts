@@ -62,14 +62,17 @@ export class GrainTables {
     return (await this.table(Math.floor(grain / ENTRIES_PER_TABLE)))[grain % ENTRIES_PER_TABLE]
   }
 
-  /** How many grains from `grain` on, up to `limit`, are of its kind: there, not there, or zeros. Looks no further than one table. */
-  async run(grain: number, limit: number): Promise<number> {
+  /**
+   * The entry of a grain, and how many grains from it on, up to `limit`, are of its kind: there, not there, or zeros. Looks no further
+   * than one table. Both are of one instant, as long as nobody waits in between.
+   */
+  async run(grain: number, limit: number): Promise<{ readonly entry: number, readonly length: number }> {
     const table = await this.table(Math.floor(grain / ENTRIES_PER_TABLE))
     const first = grain % ENTRIES_PER_TABLE
     const kind = Math.min(table[first], 2)
     let end = first + 1
     while (end < ENTRIES_PER_TABLE && end - first < limit && Math.min(table[end], 2) === kind) end++
-    return end - first
+    return { entry: table[first], length: end - first }
   }
 
   /** Room for one more grain: at the end of the file, where it reads as zeros, or where a grain could not be written before. */

@@ -60,9 +60,10 @@ export class SparseExtent implements VmdkExtent {
   }
 
   async discard(offset: number, length: number): Promise<void> {
-    for (const { grain, start, length: part } of this.parts(offset, length)) {
-      const entry = await this.tables.entry(grain)
-      if (this.isThere(entry)) await this.file.punchHole(entry * SECTOR + start, part)
+    for (let at = 0; at < length;) {
+      const { state, length: known } = await this.extent(offset + at, length - at)
+      if (state === 'data' && !await this.discardGrains(offset + at, known)) return
+      at += known
     }
   }
 
@@ -83,13 +84,21 @@ export class SparseExtent implements VmdkExtent {
   async extent(offset: number, length: number): Promise<Extent> {
     const grain = Math.floor(offset / this.grainBytes)
     const start = offset % this.grainBytes
-    const run = await this.tables.run(grain, Math.ceil((start + length) / this.grainBytes))
-    const entry = await this.tables.entry(grain)
+    const { entry, length: grains } = await this.tables.run(grain, Math.ceil((start + length) / this.grainBytes))
     const state = this.isThere(entry) ? 'data' : entry === 0 ? 'hole' : 'zero'
-    return { state, length: Math.min(length, run * this.grainBytes - start) }
+    return { state, length: Math.min(length, grains * this.grainBytes - start) }
   }
 
   flush(): Promise<void> { return this.readOnly ? Promise.resolve() : this.tables.commit() }
+
+  /** Returns whether the file's space can be given back at all. */
+  private async discardGrains(offset: number, length: number): Promise<boolean> {
+    for (const { grain, start, length: part } of this.parts(offset, length)) {
+      const entry = await this.tables.entry(grain)
+      if (this.isThere(entry) && !await this.file.punchHole(entry * SECTOR + start, part)) return false
+    }
+    return true
+  }
 
   /** Bytes from `offset` on that are zeros because there are no grains. */
   private async zerosFrom(offset: number, length: number): Promise<number> {
