@@ -1,5 +1,6 @@
 import type { DiskFormat, Probe } from './format.ts'
 import { RawNode } from './nodes/raw.ts'
+import { QCOW2 } from './qcow2/format.ts'
 import type { StorageFile } from './storage-file.ts'
 import { VHD } from './vhd/open.ts'
 
@@ -11,7 +12,7 @@ export const RAW: DiskFormat = {
 
 /** Every format that is known; one line each. */
 export const FORMATS: readonly DiskFormat[] = [
-  RAW, VHD,
+  RAW, QCOW2, VHD,
 ]
 
 const HEAD_BYTES = 4096
