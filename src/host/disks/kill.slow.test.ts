@@ -17,7 +17,7 @@ import { readAll } from '../../storage/testing/disk-model.ts'
 import { isInstalled } from '../../storage/testing/tools.ts'
 import { openDiskFile } from './disk-file.ts'
 import { hostEnvironment } from './environment.ts'
-import { rounds, type Write } from './testing/kill-workload.ts'
+import { formats, rounds, type Write } from './testing/kill-workload.ts'
 
 const SIZE = 4 << 20
 const KILLS = 40
@@ -106,7 +106,7 @@ test.each(Object.keys(DISKS))(`%s survives ${KILLS} kills`, async (kind) => {
   let total = 0
   for (let kill = 1; kill <= KILLS; kill++) {
     const flushed = await runAndKill(description, kill, random.below(60))
-    const node = await openDisk(description, hostEnvironment())
+    const node = await openDisk(description, hostEnvironment(), { formats })
     const bytes = await readAll(node)
     expectFlushed(bytes, before, kill, flushed)
     await node.close()
@@ -114,5 +114,6 @@ test.each(Object.keys(DISKS))(`%s survives ${KILLS} kills`, async (kind) => {
     total += flushed
   }
   expect(total).toBeGreaterThan(KILLS)
-  if (kind === 'qcow2' && hasQemu) expect(spawnSync('qemu-img', ['check', at('qcow2')], { encoding: 'utf8' }).stdout).toContain('No errors')
+  // 3: clusters that were allocated when the process was killed, and are not used. They do no harm, and qcow2 cannot avoid them.
+  if (kind === 'qcow2' && hasQemu) expect([0, 3]).toContain(spawnSync('qemu-img', ['check', at('qcow2')]).status)
 }, 240_000)

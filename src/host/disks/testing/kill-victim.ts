@@ -2,10 +2,10 @@
 import { writeSync } from 'node:fs'
 import { openDisk } from '../../../storage/open.ts'
 import { hostEnvironment } from '../environment.ts'
-import { rounds } from './kill-workload.ts'
+import { formats, rounds } from './kill-workload.ts'
 
 const { description, seed } = JSON.parse(process.argv[2]) as { description: unknown, seed: number }
-const node = await openDisk(description, hostEnvironment())
+const node = await openDisk(description, hostEnvironment(), { formats })
 let flushed = 0
 for (const round of rounds(seed, node.size)) {
   await Promise.all(round.map(({ offset, bytes }) => node.write(offset, [bytes])))

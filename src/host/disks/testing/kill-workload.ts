@@ -1,5 +1,10 @@
 /** What a process writes until it is killed: steps that follow from a seed, so that the one who looks afterwards knows them too. */
 import { Random } from '../../../base/testing/random.ts'
+import { FORMATS } from '../../../storage/formats.ts'
+import { QCOW2 } from '../../../storage/qcow2/format.ts'
+
+/** With qcow2, whether or not it is among them. */
+export const formats = [...FORMATS.filter(format => format.name !== QCOW2.name), QCOW2]
 
 export interface Write {
   readonly offset: number
