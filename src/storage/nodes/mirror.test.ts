@@ -149,7 +149,8 @@ test('marks are taken away: few regions are copied after a crash', async () => {
 test('a state that is none, is damaged or belongs to others is refused', async () => {
   const { store, node } = await fresh()
   await node.close()
-  await expect(MirrorNode.open({ nodes: (await mirrorDisks(store, false, SIZE)).slice(1), state: store.file('state') })).rejects.toThrow('not of 2')
+  const two = (await mirrorDisks(store, false, SIZE)).slice(1)
+  await expect(MirrorNode.open({ nodes: two, state: store.file('state') })).rejects.toThrow('not of 2')
   const state = store.bytes('state')
   store.setBytes('state', new Uint8Array(100))
   await expect(reopen(store)).rejects.toMatchObject({ code: 'DISK_CORRUPT' })

@@ -6,7 +6,8 @@ import { StripeNode } from './stripe.ts'
 import { stripeBuilder } from './testing/builders.ts'
 
 for (const [count, stripeSize] of [[3, 4096], [2, 65536], [5, 512]]) {
-  blockNodeContract(`stripe of ${count} by ${stripeSize}`, stripeBuilder(count, stripeSize), { size: Math.floor((1 << 20) / count / stripeSize) * count * stripeSize, crashes: 15 })
+  const size = Math.floor((1 << 20) / count / stripeSize) * count * stripeSize
+  blockNodeContract(`stripe of ${count} by ${stripeSize}`, stripeBuilder(count, stripeSize), { size, crashes: 15 })
 }
 
 test('stripes go round', async () => {

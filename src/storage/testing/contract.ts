@@ -60,7 +60,7 @@ export function blockNodeContract(name: string, build: Build, traits: NodeTraits
 /** Only the crashes of the contract, but `crashes` of them for each of `seeds` workloads: for a slow test. */
 export function crashContract(name: string, build: Build, traits: NodeTraits, seeds: readonly number[]): void {
   const subject = new Subject(build, traits)
-  describe(`${name}: crashes`, () => crashing(subject, seeds))
+  describe(`${name}: crashes`, () => { crashing(subject, seeds) })
 }
 
 class Subject {
