@@ -1,31 +1,20 @@
 import { expect, test } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
-import type { BlockNode } from '../block-node.ts'
 import { blockNodeContract, workload } from '../testing/contract.ts'
 import { DiskModel, expectContent, readAll } from '../testing/disk-model.ts'
 import { MemoryStore } from '../testing/memory-file.ts'
-import { MirrorNode, type MirrorOptions } from './mirror.ts'
+import { MirrorNode } from './mirror.ts'
 import { RawNode } from './raw.ts'
+import { mirrorBuilder, mirrorDisks } from './testing/builders.ts'
 
 const SIZE = 3 << 20
 
-async function disks(store: MemoryStore, create: boolean, size = SIZE, readOnly = false): Promise<BlockNode[]> {
-  return Promise.all(['a', 'b', 'c'].map(async (name) => {
-    const file = store.file(name, readOnly)
-    return create ? RawNode.create(file, size) : new RawNode(file)
-  }))
-}
-
 for (const discard of ['zeroes', 'ignore'] as const) {
-  blockNodeContract(`mirror, discards: ${discard}`, async ({ store, size, create, readOnly }) => {
-    const nodes = await disks(store, create, size, readOnly)
-    const options: MirrorOptions = { nodes, state: store.file('state', readOnly), readOnly, discard }
-    return create ? MirrorNode.create(options, 'equal') : MirrorNode.open(options)
-  }, {
+  blockNodeContract(`mirror, discards: ${discard}`, mirrorBuilder(discard), {
     crashes: discard === 'zeroes' ? 25 : 5,
     check: async (store) => {
       // What a mirror has mended once, stays equal on all that are up to date.
-      const node = await MirrorNode.open({ nodes: await disks(store, false), state: store.file('state') })
+      const node = await MirrorNode.open({ nodes: await mirrorDisks(store, false, SIZE), state: store.file('state') })
       await node.rebuilt()
       await node.close()
       expectContent(store.bytes('b'), store.bytes('a'))
@@ -38,13 +27,13 @@ async function fresh(): Promise<{ store: MemoryStore, node: MirrorNode, notices:
   const store = new MemoryStore()
   const notices: string[] = []
   const node = await MirrorNode.create({
-    nodes: await disks(store, true), state: store.file('state'), notice: message => notices.push(message),
+    nodes: await mirrorDisks(store, true, SIZE), state: store.file('state'), notice: message => notices.push(message),
   }, 'equal')
   return { store, node, notices }
 }
 
 async function reopen(store: MemoryStore, missing: readonly number[] = []): Promise<MirrorNode> {
-  const nodes = (await disks(store, false)).map((node, at) => missing.includes(at) ? null : node)
+  const nodes = (await mirrorDisks(store, false, SIZE)).map((node, at) => missing.includes(at) ? null : node)
   return MirrorNode.open({ nodes, state: store.file('state') })
 }
 
@@ -146,7 +135,7 @@ test('closing ends a rebuild, which begins again at the next opening', async () 
 test('marks are taken away: few regions are copied after a crash', async () => {
   const store = new MemoryStore()
   const size = 400 << 20
-  const node = await MirrorNode.create({ nodes: await disks(store, true, size), state: store.file('state') }, 'equal')
+  const node = await MirrorNode.create({ nodes: await mirrorDisks(store, true, size), state: store.file('state') }, 'equal')
   for (let region = 0; region < 400; region++) await node.write(region << 20, [new Uint8Array([1])])
   await node.flush()
   const after = store.crashed()
@@ -160,7 +149,8 @@ test('marks are taken away: few regions are copied after a crash', async () => {
 test('a state that is none, is damaged or belongs to others is refused', async () => {
   const { store, node } = await fresh()
   await node.close()
-  await expect(MirrorNode.open({ nodes: (await disks(store, false)).slice(1), state: store.file('state') })).rejects.toThrow('not of 2')
+  const two = (await mirrorDisks(store, false, SIZE)).slice(1)
+  await expect(MirrorNode.open({ nodes: two, state: store.file('state') })).rejects.toThrow('not of 2')
   const state = store.bytes('state')
   store.setBytes('state', new Uint8Array(100))
   await expect(reopen(store)).rejects.toMatchObject({ code: 'DISK_CORRUPT' })

@@ -5,7 +5,7 @@
 import type { BlockNode, Extent } from '../block-node.ts'
 import { byteLength, gatherInto, sliceBuffers, type Buffers } from '../buffers.ts'
 import { storageError } from '../errors.ts'
-import { checkRange } from '../gate.ts'
+import { Gate } from '../gate.ts'
 import { RangeLock } from '../range-lock.ts'
 
 const TAIL = 512
@@ -16,6 +16,7 @@ export class ProbedRawNode implements BlockNode {
   private readonly node: BlockNode
   private readonly looksForeign: (ends: { readonly head: Uint8Array, readonly tail: Uint8Array }) => boolean
   private readonly ends = new RangeLock()
+  private readonly gate = new Gate('the raw disk')
 
   /** `looksForeign` says whether a file with such ends would be opened as another format. */
   constructor(node: BlockNode, looksForeign: (ends: { readonly head: Uint8Array, readonly tail: Uint8Array }) => boolean) {
@@ -29,11 +30,15 @@ export class ProbedRawNode implements BlockNode {
 
   read(offset: number, into: Buffers): Promise<void> { return this.node.read(offset, into) }
 
-  async write(offset: number, from: Buffers): Promise<void> {
-    if (!this.touchesEnds(offset, byteLength(from))) return this.node.write(offset, from)
-    return this.ends.run(0, 1, true, async () => {
-      if (!this.readOnly) await this.checkEnds(offset, from)
-      return this.node.write(offset, from)
+  /** One write of an end at a time, so that several together cannot make what none of them would. */
+  write(offset: number, from: Buffers): Promise<void> {
+    const length = byteLength(from)
+    return this.gate.access(this, offset, length, true, () => {
+      if (!this.touchesEnds(offset, length)) return this.node.write(offset, from)
+      return this.ends.run(0, 1, true, async () => {
+        await this.checkEnds(offset, from)
+        await this.node.write(offset, from)
+      })
     })
   }
 
@@ -42,14 +47,13 @@ export class ProbedRawNode implements BlockNode {
   writeZeroes(offset: number, length: number, mayUnmap: boolean): Promise<void> { return this.node.writeZeroes(offset, length, mayUnmap) }
   extent(offset: number, length: number): Promise<Extent> { return this.node.extent(offset, length) }
   resize(size: number): Promise<void> { return this.node.resize(size) }
-  close(): Promise<void> { return this.node.close() }
+  close(): Promise<void> { return this.gate.close(() => this.node.close()) }
 
   private touchesEnds(offset: number, length: number): boolean {
     return length > 0 && (offset < HEAD || offset + length > this.size - TAIL)
   }
 
   private async checkEnds(offset: number, from: Buffers): Promise<void> {
-    checkRange('a raw disk', this.size, offset, byteLength(from))
     const head = await this.after(0, Math.min(HEAD, this.size), offset, from)
     const tailLength = Math.min(TAIL, this.size)
     const tail = await this.after(this.size - tailLength, tailLength, offset, from)

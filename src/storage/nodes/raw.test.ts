@@ -1,15 +1,17 @@
 import { expect, test } from 'vitest'
 import { blockNodeContract } from '../testing/contract.ts'
 import { MemoryStore } from '../testing/memory-file.ts'
+import { ProbedRawNode } from './probed-raw.ts'
 import { RawNode } from './raw.ts'
+import { rawBuilder } from './testing/builders.ts'
 
 for (const canPunch of [true, false]) {
-  blockNodeContract(`raw, ${canPunch ? 'with' : 'without'} holes`, async ({ store, size, create, readOnly }) => {
-    store.canPunch = canPunch
-    const file = store.file('disk', readOnly)
-    return create ? RawNode.create(file, size) : new RawNode(file)
-  }, { resizable: true })
+  blockNodeContract(`raw, ${canPunch ? 'with' : 'without'} holes`, rawBuilder(canPunch), { resizable: true })
 }
+
+blockNodeContract('raw that was probed', async (options) => {
+  return new ProbedRawNode(await rawBuilder(true)(options), ({ head }) => head[0] === 1 && head[1] === 2 && head[2] === 3)
+}, { resizable: true, crashes: 10 })
 
 test('zeros that may be unmapped give room back', async () => {
   const store = new MemoryStore()

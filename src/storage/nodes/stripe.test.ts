@@ -2,17 +2,12 @@ import { expect, test } from 'vitest'
 import { blockNodeContract } from '../testing/contract.ts'
 import { readAll } from '../testing/disk-model.ts'
 import { MemoryNode } from './memory.ts'
-import { RawNode } from './raw.ts'
 import { StripeNode } from './stripe.ts'
+import { stripeBuilder } from './testing/builders.ts'
 
 for (const [count, stripeSize] of [[3, 4096], [2, 65536], [5, 512]]) {
-  blockNodeContract(`stripe of ${count} by ${stripeSize}`, async ({ store, size, create, readOnly }) => {
-    const nodes = Array.from({ length: count }, async (_, at) => {
-      const file = store.file(`disk-${at}`, readOnly)
-      return create ? RawNode.create(file, size / count) : new RawNode(file)
-    })
-    return new StripeNode({ nodes: await Promise.all(nodes), stripeSize })
-  }, { size: Math.floor((1 << 20) / count / stripeSize) * count * stripeSize, crashes: 15 })
+  const size = Math.floor((1 << 20) / count / stripeSize) * count * stripeSize
+  blockNodeContract(`stripe of ${count} by ${stripeSize}`, stripeBuilder(count, stripeSize), { size, crashes: 15 })
 }
 
 test('stripes go round', async () => {

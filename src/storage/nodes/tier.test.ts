@@ -4,23 +4,18 @@ import { blockNodeContract, workload } from '../testing/contract.ts'
 import { DiskModel, expectContent, readAll } from '../testing/disk-model.ts'
 import { MemoryStore } from '../testing/memory-file.ts'
 import { RawNode } from './raw.ts'
+import { rawDisk, TIER_SEGMENT, tierBuilder } from './testing/builders.ts'
 import { TierNode, type TierOptions } from './tier.ts'
 
-const SEGMENT = 65536
+const SEGMENT = TIER_SEGMENT
 
-async function parts(store: MemoryStore, create: boolean, size: number, slots: number, readOnly = false): Promise<TierOptions> {
-  const open = async (name: string, size: number): Promise<RawNode> => {
-    const file = store.file(name, readOnly)
-    return create ? RawNode.create(file, size) : new RawNode(file)
-  }
-  return { fast: await open('fast', slots * SEGMENT + 100), slow: await open('slow', size), map: store.file('map', readOnly), readOnly }
+async function parts(store: MemoryStore, create: boolean, size: number, slots: number): Promise<TierOptions> {
+  const fast = await rawDisk(store, 'fast', slots * SEGMENT + 100, create)
+  return { fast, slow: await rawDisk(store, 'slow', size, create), map: store.file('map') }
 }
 
 for (const slots of [3, 40]) {
-  blockNodeContract(`tier with ${slots} fast segments`, async ({ store, size, create, readOnly }) => {
-    const options = await parts(store, create, size, slots, readOnly)
-    return create ? TierNode.create(options, SEGMENT) : TierNode.open(options)
-  }, { crashes: 25 })
+  blockNodeContract(`tier with ${slots} fast segments`, tierBuilder(slots), { crashes: 25 })
 }
 
 const SIZE = 64 * SEGMENT

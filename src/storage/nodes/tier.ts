@@ -109,7 +109,7 @@ export class TierNode implements BlockNode {
 
   extent(offset: number, length: number): Promise<Extent> {
     return this.gate.access(this, offset, length, false, () => this.locks.run(offset, length, false, async () => {
-      const first = this.divide(offset, length).next().value as Part
+      const first = this.divide(offset, Math.max(1, length)).next().value as Part
       return contentExtent(first.node, first.offset, first.length)
     }))
   }

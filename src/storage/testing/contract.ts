@@ -33,7 +33,7 @@ export interface NodeTraits {
   readonly check?: (store: MemoryStore) => Promise<void>
 }
 
-type Build = (options: NodeOptions) => Promise<BlockNode>
+export type Build = (options: NodeOptions) => Promise<BlockNode>
 
 const DEFAULT_SIZE = (1 << 20) + 7 * 512
 const SEEDS = [1, 2, 3]
@@ -55,6 +55,12 @@ export function blockNodeContract(name: string, build: Build, traits: NodeTraits
     else writing(subject)
     if (traits.writable !== false && subject.persistent) persisting(subject)
   })
+}
+
+/** Only the crashes of the contract, but `crashes` of them for each of `seeds` workloads: for a slow test. */
+export function crashContract(name: string, build: Build, traits: NodeTraits, seeds: readonly number[]): void {
+  const subject = new Subject(build, traits)
+  describe(`${name}: crashes`, () => { crashing(subject, seeds) })
 }
 
 class Subject {
@@ -299,7 +305,12 @@ function persisting(subject: Subject): void {
     await node.close()
   })
 
-  it.each(SEEDS)('survives a crash at any instant (seed %i)', async (seed) => {
+  crashing(subject, SEEDS)
+  failures(subject)
+}
+
+function crashing(subject: Subject, seeds: readonly number[]): void {
+  it.each(seeds)('survives a crash at any instant (seed %i)', async (seed) => {
     const { node, store, model } = await subject.fresh()
     await node.flush()
     store.settle()
@@ -316,7 +327,9 @@ function persisting(subject: Subject): void {
     }
     await node.close()
   })
+}
 
+function failures(subject: Subject): void {
   it.each(SEEDS)('keeps what it has when its files fail (seed %i)', async (seed) => {
     const { node, store, model } = await subject.fresh()
     const random = new Random(seed * 91)
