@@ -10,6 +10,7 @@ import { TenonError } from '../../base/errors.ts'
 import { Random } from '../../base/testing/random.ts'
 import { emptyDirectory } from '../filesystems/tree.ts'
 import type { Directory, TreeNode } from '../filesystems/tree.ts'
+import { isInstalled } from '../testing/tools.ts'
 import { Ext4Reader } from './reader.ts'
 import type { Ext4Source, Inode } from './reader.ts'
 import { writeExt4 } from './writer.ts'
@@ -20,7 +21,7 @@ const source = join(folder, 'source')
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** e2fsprogs make the file systems that are read here. */
-const hasTools = ['mke2fs', 'debugfs', 'e2fsck'].every(name => spawnSync(name, ['-V']).error === undefined)
+const hasTools = ['mke2fs', 'debugfs', 'e2fsck'].every(isInstalled)
 
 function fromBytes(bytes: Uint8Array): Ext4Source {
   return {
@@ -100,6 +101,22 @@ const debugfs = (path: string, commands: string): string =>
 
 const open = (path: string): Promise<Ext4Reader> => Ext4Reader.open(fromBytes(readFileSync(path)))
 
+/** Leaves changes of a file in the journal, as after a crash. */
+function fillJournal(path: string): Uint8Array[] {
+  const block = Number(debugfs(path, 'bmap /boot/initrd 3').match(/\n(\d+)\n/)![1])
+  const random = new Random(3)
+  const blocks = Array.from({ length: 4 }, () => random.bytes(4096))
+  // The journal's own magic number, which it must not hold elsewhere.
+  blocks[1].set([0xc0, 0x3b, 0x39, 0x98])
+  blocks.forEach((bytes, n) => writeFileSync(join(folder, `block${n}`), bytes))
+  const commands = [
+    'jo -c -v 3', `jw -b ${block} ${folder}/block0`, `jw -b ${block + 1} ${folder}/block1`, `jw -b ${block + 2} ${folder}/block2`,
+    `jw -r ${block + 2}`, `jw -b ${block} ${folder}/block3`, `jw -b ${block + 4} -c ${folder}/block3`, 'jc',
+  ]
+  debugfs(path, `${commands.join('\n')}\n`)
+  return blocks
+}
+
 describe.skipIf(!hasTools)('what mke2fs makes', { timeout: 30_000 }, () => {
   beforeAll(makeSource)
 
@@ -143,17 +160,7 @@ describe.skipIf(!hasTools)('what mke2fs makes', { timeout: 30_000 }, () => {
 
   it('is read as after the replay of its journal', async () => {
     const path = made('journal.img', ['-t', 'ext4', '-b', '4096'])
-    const block = Number(debugfs(path, 'bmap /boot/initrd 3').match(/\n(\d+)\n/)![1])
-    const random = new Random(3)
-    const blocks = Array.from({ length: 4 }, () => random.bytes(4096))
-    // The journal's own magic number, which it must not hold elsewhere.
-    blocks[1].set([0xc0, 0x3b, 0x39, 0x98])
-    blocks.forEach((bytes, n) => writeFileSync(join(folder, `block${n}`), bytes))
-    const commands = [
-      'jo -c -v 3', `jw -b ${block} ${folder}/block0`, `jw -b ${block + 1} ${folder}/block1`, `jw -b ${block + 2} ${folder}/block2`,
-      `jw -r ${block + 2}`, `jw -b ${block} ${folder}/block3`, `jw -b ${block + 4} -c ${folder}/block3`, 'jc',
-    ]
-    debugfs(path, `${commands.join('\n')}\n`)
+    const blocks = fillJournal(path)
     const mine = await (await open(path)).readFile('/boot/initrd', 10 * MIB)
     const replayed = join(folder, 'replayed.img')
     copyFileSync(path, replayed)
@@ -169,9 +176,11 @@ describe.skipIf(!hasTools)('what mke2fs makes', { timeout: 30_000 }, () => {
 
   it('is read, or refused, when any of it is changed or cut off', async () => {
     const random = new Random(11)
-    const options = [['-t', 'ext4', '-O', '^metadata_csum'], ['-t', 'ext4'], ['-t', 'ext2', '-b', '1024']]
+    const options = [['-t', 'ext4', '-O', '^metadata_csum'], ['-t', 'ext4'], ['-t', 'ext2', '-b', '1024'], ['-t', 'ext3', '-b', '4096']]
     for (const [index, each] of options.entries()) {
-      const whole = readFileSync(made(`fuzz${index}.img`, each))
+      const path = made(`fuzz${index}.img`, each)
+      if (each.includes('ext3')) fillJournal(path)
+      const whole = readFileSync(path)
       const used = usedBlocks(whole)
       let outcomes = 0
       for (const end = performance.now() + 400; performance.now() < end; outcomes++) {

@@ -4,32 +4,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
-import { emptyDirectory } from '../filesystems/tree.ts'
-import type { Directory, RegularFile, TreeNode } from '../filesystems/tree.ts'
+import type { Directory, TreeNode } from '../filesystems/tree.ts'
 import { MemoryNode } from '../nodes/memory.ts'
+import { isInstalled } from '../testing/tools.ts'
+import { directory, file, PLAIN, TREE_TIME } from '../testing/trees.ts'
 import { writeFat } from './writer.ts'
 import type { FatOptions } from './writer.ts'
 
 const MIB = 1 << 20
-const TIME = 1_700_000_000
-const OPTIONS: FatOptions = { label: 'CIDATA', serial: 0x1234abcd, time: TIME }
+const OPTIONS: FatOptions = { label: 'CIDATA', serial: 0x1234abcd, time: TREE_TIME }
 const folder = mkdtempSync(join(tmpdir(), 'tenon-fat-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** dosfstools, util-linux and mtools are the second opinions. */
-const has = (name: string, option: string): boolean => spawnSync(name, [option]).error === undefined
-const [hasFsck, hasBlkid, hasMtools] = [has('fsck.fat', '--help'), has('blkid', '-V'), has('mcopy', '-V')]
+const [hasFsck, hasBlkid, hasMtools] = ['fsck.fat', 'blkid', 'mcopy'].map(isInstalled)
 let images = 0
-
-const common = { permissions: 0o644, uid: 0, gid: 0, modified: TIME }
-function file(content: Uint8Array | string, fields: Partial<RegularFile> = {}): RegularFile {
-  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
-  return { kind: 'file', ...common, size: bytes.length, content: () => [bytes], ...fields }
-}
-
-function directory(children: Record<string, TreeNode>): Directory {
-  return { ...emptyDirectory(0o755, TIME), children: new Map(Object.entries(children)) }
-}
 
 async function bytesOf(root: Directory, size: number, options = OPTIONS): Promise<Uint8Array> {
   const node = new MemoryNode({ size })
@@ -127,7 +116,7 @@ describe('a FAT volume', () => {
   it('says what it cannot hold', async () => {
     const refused = (root: Directory, code: string, message: RegExp, size = 4 * MIB, options = OPTIONS): Promise<void> =>
       expect(bytesOf(root, size, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string })
-    await refused(directory({ link: { kind: 'symbolic-link', ...common, target: 'x' } }), 'FILE_UNFIT', /\/link: it is a symbolic-link/)
+    await refused(directory({ link: { kind: 'symbolic-link', ...PLAIN, target: 'x' } }), 'FILE_UNFIT', /\/link: it is a symbolic-link/)
     await refused(directory({ big: file('', { size: 2 ** 32 }) }), 'FILE_UNFIT', /\/big: it has 4294967296 bytes/)
     await refused(directory({ a: directory({ 'b:c': file('') }) }), 'FILE_UNFIT', /"b:c" in \/a is no name/)
     await refused(directory({ 'end.': file('') }), 'FILE_UNFIT', /"end\." in \/ is no name/)

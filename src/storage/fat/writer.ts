@@ -6,6 +6,7 @@
  */
 import type { BlockNode } from '../block-node.ts'
 import { storageError } from '../errors.ts'
+import { copyContent } from '../filesystems/content.ts'
 import type { Directory, RegularFile, TreeNode } from '../filesystems/tree.ts'
 import { encodeBootSector } from './boot-sector.ts'
 import { Attribute, encodeEntries, encodeShort, entryCount } from './entries.ts'
@@ -119,10 +120,11 @@ function placeAll(items: readonly Item[], { sectorsPerCluster, clusters, sectors
 async function writeItem(target: FatTarget, geometry: Geometry, item: Item, label: Uint8Array, time: number): Promise<void> {
   const { rootSector, dataSector, sectorsPerCluster } = geometry
   const sector = item.parent === undefined ? rootSector : dataSector + (item.first - FIRST_CLUSTER) * sectorsPerCluster
-  if (item.node.kind === 'file') return writeFile(target, item.node, item.path, sector * SECTOR_SIZE)
+  const start = sector * SECTOR_SIZE
+  if (item.node.kind === 'file') return copyContent(item.node, item.path, (at, bytes) => target.write(start + at, [bytes]))
   const own = item.parent === undefined ? [encodeShort(label, labelFields(time))] : dotEntries(item, item.parent)
   const entries = item.children.map(({ name, item: child }) => encodeEntries(name, fieldsOf(child)))
-  await target.write(sector * SECTOR_SIZE, [...own, ...entries])
+  await target.write(start, [...own, ...entries])
 }
 
 const labelFields = (modified: number): Parameters<typeof encodeShort>[1] =>
@@ -137,18 +139,4 @@ function fieldsOf({ node, first }: Item): Parameters<typeof encodeShort>[1] {
 function dotEntries(item: Item, parent: Item): Uint8Array[] {
   const dots = (count: number): Uint8Array => Uint8Array.from('.'.repeat(count).padEnd(SHORT_LENGTH), character => character.charCodeAt(0))
   return [encodeShort(dots(1), fieldsOf(item)), encodeShort(dots(2), fieldsOf(parent))]
-}
-
-async function writeFile(target: FatTarget, node: RegularFile, path: string, offset: number): Promise<void> {
-  let done = 0
-  for await (const bytes of node.content()) {
-    if (done + bytes.length > node.size) throw changed(path, node.size, 'more')
-    if (bytes.length > 0) await target.write(offset + done, [bytes])
-    done += bytes.length
-  }
-  if (done < node.size) throw changed(path, node.size, `${done}`)
-}
-
-function changed(path: string, expected: number, found: string): Error {
-  return storageError('FILE_UNFIT', `${path} should have ${expected} bytes, and has ${found}: it changed meanwhile`)
 }

@@ -1,36 +1,25 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
-import { emptyDirectory } from '../filesystems/tree.ts'
-import type { Directory, RegularFile, TreeNode } from '../filesystems/tree.ts'
+import type { Directory } from '../filesystems/tree.ts'
+import { isInstalled } from '../testing/tools.ts'
+import { directory, file, PLAIN, TREE_TIME } from '../testing/trees.ts'
 import { encodeShortDate } from './fields.ts'
 import { makeSeed } from './seed.ts'
 import { layOutIso } from './writer.ts'
 
-const TIME = 1_700_000_000
 const folder = mkdtempSync(join(tmpdir(), 'tenon-iso-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** genisoimage's own reader, and util-linux's recogniser. */
-const hasIsoinfo = spawnSync('isoinfo', ['-version']).error === undefined
-const hasBlkid = spawnSync('blkid', ['-V']).error === undefined
+const [hasIsoinfo, hasBlkid] = ['isoinfo', 'blkid'].map(isInstalled)
 let images = 0
 
-const common = { permissions: 0o644, uid: 0, gid: 0, modified: TIME }
-function file(content: Uint8Array | string, fields: Partial<RegularFile> = {}): RegularFile {
-  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
-  return { kind: 'file', ...common, size: bytes.length, content: () => [bytes], ...fields }
-}
-
-function directory(children: Record<string, TreeNode>, fields: Partial<Directory> = {}): Directory {
-  return { ...emptyDirectory(0o755, TIME), children: new Map(Object.entries(children)), ...fields }
-}
-
 async function bytesOf(root: Directory, label = 'cidata'): Promise<Uint8Array> {
-  const volume = layOutIso(root, { label, time: TIME })
+  const volume = layOutIso(root, { label, time: TREE_TIME })
   const bytes = new Uint8Array(volume.size)
   await volume.writeTo({
     async write(offset, from) {
@@ -60,7 +49,7 @@ const SEED = { metaData: 'instance-id: i-1\n', userData: '#cloud-config\nhostnam
 
 describe.skipIf(!hasIsoinfo)('an ISO 9660 volume, seen by isoinfo', () => {
   it('has the files of a seed under their names', async () => {
-    const path = saved(await makeSeed(SEED, TIME))
+    const path = saved(await makeSeed(SEED, TREE_TIME))
     for (const kind of ['-R', '-J'] as const) {
       expect(isoinfo(path, kind, '-f').trim().split('\n').sort()).toEqual(['/meta-data', '/network-config', '/user-data'])
       expect(contentOf(path, '/user-data', kind).toString()).toBe(SEED.userData)
@@ -107,7 +96,7 @@ describe.skipIf(!hasIsoinfo)('an ISO 9660 volume, seen by isoinfo', () => {
 })
 
 it.skipIf(!hasBlkid)('is iso9660 with its label to blkid', async () => {
-  const path = saved(await makeSeed(SEED, TIME))
+  const path = saved(await makeSeed(SEED, TREE_TIME))
   const found = execFileSync('blkid', ['-p', '-o', 'export', path], { encoding: 'utf8' })
   expect(found).toMatch(/^LABEL=cidata$/m)
   expect(found).toMatch(/^TYPE=iso9660$/m)
@@ -136,7 +125,7 @@ describe('an ISO 9660 volume', () => {
   })
 
   it('has the nearest date of those that it can have', () => {
-    expect([...encodeShortDate(TIME)]).toEqual([123, 11, 14, 22, 13, 20, 0])
+    expect([...encodeShortDate(TREE_TIME)]).toEqual([123, 11, 14, 22, 13, 20, 0])
     expect([...encodeShortDate(-1e13)]).toEqual([0, 1, 1, 0, 0, 0, 0])
     expect([...encodeShortDate(1e13)]).toEqual([255, 12, 31, 23, 59, 59, 0])
   })
@@ -144,7 +133,7 @@ describe('an ISO 9660 volume', () => {
   it('says what it cannot hold', async () => {
     const refused = (root: Directory, message: RegExp, label?: string): Promise<void> =>
       expect(bytesOf(root, label)).rejects.toMatchObject({ code: 'FILE_UNFIT', message: expect.stringMatching(message) as string })
-    await refused(directory({ link: { kind: 'symbolic-link', ...common, target: 'x' } }), /\/link: it is a symbolic-link/)
+    await refused(directory({ link: { kind: 'symbolic-link', ...PLAIN, target: 'x' } }), /\/link: it is a symbolic-link/)
     await refused(directory({ big: file('', { size: 2 ** 32 }) }), /\/big: it has 4294967296 bytes/)
     await refused(directory({ ['x'.repeat(65)]: file('') }), /is no name for an ISO 9660 volume/)
     await refused(directory({ '..': file('') }), /is no name for an ISO 9660 volume/)

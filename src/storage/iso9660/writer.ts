@@ -10,6 +10,7 @@
  */
 import type { BlockNode } from '../block-node.ts'
 import { storageError } from '../errors.ts'
+import { copyContent } from '../filesystems/content.ts'
 import type { Directory, RegularFile } from '../filesystems/tree.ts'
 import { encodeDirectory, encodePathTable, encodeRootRecord, orderDirectories } from './directories.ts'
 import type { Extent, PlacedDirectory, Scheme } from './directories.ts'
@@ -141,17 +142,7 @@ async function writeTree(
 }
 
 async function writeFile(target: Pick<BlockNode, 'write'>, node: RegularFile, { path, sector, length }: PlacedFile): Promise<void> {
-  let done = 0
-  for await (const bytes of node.content()) {
-    if (done + bytes.length > length) throw changed(path, length, 'more')
-    if (bytes.length > 0) await target.write(sector * SECTOR_SIZE + done, [bytes])
-    done += bytes.length
-  }
-  if (done < length) throw changed(path, length, `${done}`)
+  await copyContent(node, path, (at, bytes) => target.write(sector * SECTOR_SIZE + at, [bytes]))
   const padding = sectorsOf(length) * SECTOR_SIZE - length
   if (padding > 0) await target.write(sector * SECTOR_SIZE + length, [new Uint8Array(padding)])
-}
-
-function changed(path: string, expected: number, found: string): Error {
-  return storageError('FILE_UNFIT', `${path} should have ${expected} bytes, and has ${found}: it changed meanwhile`)
 }

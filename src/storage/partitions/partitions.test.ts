@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { emptyDirectory } from '../filesystems/tree.ts'
 import { MemoryNode } from '../nodes/memory.ts'
 import { blockNodeContract } from '../testing/contract.ts'
 import { RawNode } from '../nodes/raw.ts'
+import { isInstalled } from '../testing/tools.ts'
 import { decodeGuid, encodeGuid } from './guid.ts'
 import { PartitionNode } from './partition-node.ts'
 import { PartitionType } from './partition.ts'
@@ -23,7 +24,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tenon-partitions-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** util-linux's tools are the second opinion. */
-const hasSfdisk = ['sfdisk', 'fdisk'].every(name => spawnSync(name, ['--version']).error === undefined)
+const hasSfdisk = ['sfdisk', 'fdisk'].every(isInstalled)
 let images = 0
 
 const guid = (byte: number): string => decodeGuid(new Uint8Array(16).fill(byte))
@@ -129,7 +130,7 @@ describe('a GUID partition table', () => {
 
   it('is the same each time, and takes no more than it needs', async () => {
     const [first, second] = await Promise.all([0, 1].map(async () => {
-      const disk = new MemoryNode({ size: 1024 * MIB })
+      const disk = new MemoryNode({ size: 64 * MIB })
       await writeGpt(disk, PLAN)
       expect(disk.occupied).toBeLessThan(300_000)
       return disk
