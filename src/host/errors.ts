@@ -24,6 +24,7 @@ export type HostErrorCode =
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'IMAGE_CONFIGURATION_FAILED' // a package's script, in the guest that configures an image
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
   | 'IMAGE_FILES_CONFLICT' // two packages with the same file
   | 'IMAGE_TOO_LARGE' // for its disk

@@ -112,7 +112,7 @@ export class Machine {
     const state = new VcpuState(pool.buffer, pool.allocateSlot(SLOT_SIZE) * SLOT_SIZE, pool.allocateRun(Math.ceil(BLOCK_SIZE / PAGE)))
     this.platform = new Platform({
       layout: this.layout, clock: this.clock, wallClock: config.wallClock, serial: config.serial ?? [],
-      memory: this.memory, virtio: config.virtio ?? {}, disks: config.disks ?? [],
+      memory: this.memory, frames: this.frames, virtio: config.virtio ?? {}, disks: config.disks ?? [],
       pins: {
         interrupt: (pending) => this.vcpu.processor.interrupt(pending),
         nonMaskableInterrupt: () => this.vcpu.processor.nonMaskableInterrupt(),
@@ -171,13 +171,14 @@ export class Machine {
    */
   runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
 
-  /** As `runExactly`, but for some instructions as the engine likes: what a region does between its entry and its exit. */
-  runPiece(): RunOutcome { return this.slice(() => this.vcpu.runPiece()) }
+  /** As `runExactly`, but for some instructions as the engine likes, at least about `size`: what a region does up to its exit. */
+  runPiece(size: number): RunOutcome { return this.slice(() => this.vcpu.runPiece(size)) }
 
   private slice(runVcpu: () => SliceOutcome): RunOutcome {
     this.use()
     this.clock.start()
     this.clock.expire()
+    this.frames.reclaim()
     const outcome = this.standing.ended === undefined ? runVcpu() : 'running'
     if (this.standing.ended !== undefined) return { state: 'ended', reason: this.standing.ended }
     if (outcome === 'shutdown') {

@@ -71,7 +71,12 @@ export class Command {
       if (next === steps.length) return this.finish(this, Status.SUCCESS)
       const step = steps[next++]
       const { operation, offset, length, mayUnmap, forceUnitAccess } = step
-      step.backend.submit({ operation, offset, length, segments, mayUnmap, forceUnitAccess, done: (status) => ended(step, status) })
+      const transfer = memory.transfers.begin()
+      const done = (status: BlockStatus): void => {
+        memory.transfers.end(transfer)
+        ended(step, status)
+      }
+      step.backend.submit({ operation, offset, length, segments, mayUnmap, forceUnitAccess, done })
     }
     start()
   }

@@ -1,4 +1,8 @@
 /** What the disks of a machine are made of, as plain data that crosses threads. */
+import type { TenonError } from '../../base/errors.ts'
+
+/** Told what goes wrong with a machine's disks: DISK_THREAD_FAILED; DISK_NOTICE if they go on all the same. */
+export type DiskFailureListener = (error: TenonError) => void
 
 /** A graph of block nodes, as `openDisk` (src/storage/open.ts) reads it: a path, or an object with a `kind` and that kind's fields. */
 export type DiskGraph = string | { readonly kind: string, readonly [field: string]: unknown }

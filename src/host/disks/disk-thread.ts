@@ -5,15 +5,12 @@ import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
-import type { DiskInfo, DiskOrder } from './disk-order.ts'
+import type { DiskFailureListener, DiskInfo, DiskOrder } from './disk-order.ts'
 import { CLOSE } from './disk-protocol.ts'
 import type { DiskThreadMessage, DiskThreadOrder, MachineDisks } from './disk-protocol.ts'
 
 /** A disk that does not answer for so long at the machine's end is given up. */
 const CLOSE_TIMEOUT_MS = 30_000
-
-/** Told what goes wrong with a machine's disks: DISK_THREAD_FAILED; DISK_NOTICE if they go on all the same. */
-export type DiskFailureListener = (error: TenonError) => void
 
 /**
  * The disk thread of a machine, as the main thread holds it.
