@@ -52,10 +52,13 @@ describe.skipIf(unavailable)('Debian with an NVMe controller', () => {
   test('knows the controller, and uses all that it can do', async () => {
     const disk = new FakeDisk(64 << 20)
     const guest = await start([disk, new FakeDisk(8 << 20, { blockSize: 4096, readOnly: true })])
-    expect(await guest.command('cat /sys/class/nvme/nvme0/model /sys/class/nvme/nvme0/serial | sed "s/ *$//"')).toBe('Tenon NVMe controller\nfake-disk\n')
-    expect(await guest.command('cd /sys/block/nvme0n1/queue; cat write_cache fua max_hw_sectors_kb; cat ../../nvme0n2/ro')).toBe('write back\n1\n1024\n1\n')
+    const names = await guest.command('cat /sys/class/nvme/nvme0/model /sys/class/nvme/nvme0/serial | sed "s/ *$//"')
+    expect(names).toBe('Tenon NVMe controller\nfake-disk\n')
+    const limits = await guest.command('cd /sys/block/nvme0n1/queue; cat write_cache fua max_hw_sectors_kb; cat ../../nvme0n2/ro')
+    expect(limits).toBe('write back\n1\n1024\n1\n')
     expect(await digestIn(guest, '/dev/nvme0n1')).toBe(digestOf(disk.content))
-    await guest.command('dd if=/dev/urandom of=/dev/nvme0n1 bs=1M count=5 seek=3; dd if=/dev/urandom of=/dev/nvme0n1 bs=512 count=5 seek=77 conv=fsync')
+    await guest.command('dd if=/dev/urandom of=/dev/nvme0n1 bs=1M count=5 seek=3')
+    await guest.command('dd if=/dev/urandom of=/dev/nvme0n1 bs=512 count=5 seek=77 conv=fsync')
     expect(disk.log.some((line) => line.startsWith('flush'))).toBe(true)
     await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/nvme0n1')
     expect(disk.log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576'])
@@ -85,7 +88,8 @@ describe.skipIf(unavailable)('Debian with an NVMe controller', () => {
       if (++slices % 8 === 0) while (disk.waiting.length > 0) disk.answer()
     }
     let guest = await start([disk], '', answerNowAndThen)
-    guest.type('dd if=/dev/nvme0n1 of=/tmp-copy bs=64k count=160; dd if=/tmp-copy of=/dev/nvme0n1 bs=64k seek=200; sync; echo copy-""done\n')
+    const copy = 'dd if=/dev/nvme0n1 of=/tmp-copy bs=64k count=160; dd if=/tmp-copy of=/dev/nvme0n1 bs=64k seek=200; sync'
+    guest.type(`${copy}; echo copy-""done\n`)
     let handedOver = 0
     const isDue = (): boolean => disk.waiting.length > 0 && handedOver < 6 && slices > handedOver * 100
     for (slices = 0; !guest.console.includes('copy-done');) {
@@ -101,5 +105,8 @@ describe.skipIf(unavailable)('Debian with an NVMe controller', () => {
   }, LONG)
 })
 
-const digestIn = async (guest: ConsoleGuest, file: string): Promise<string> => (await guest.command(`sha256sum ${file}`, LONG)).split(' ')[0]
+async function digestIn(guest: ConsoleGuest, file: string): Promise<string> {
+  return (await guest.command(`sha256sum ${file}`, LONG)).split(' ')[0]
+}
+
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
