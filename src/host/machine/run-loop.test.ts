@@ -27,7 +27,8 @@ function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) =>
     clock: { now: () => performance.now() * 1e6 }, serial: [port], retired: 7, figures: FIGURES, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
     run: () => slices.shift()!({ channel, line }),
   }
-  const exit = runUntilEnd({ machine, channel, lines: [line], hostClock: new HostClock(), notify: () => calls.push('notice') })
+  const disks = { busy: true, settle: () => void calls.push('settle') }
+  const exit = runUntilEnd({ machine, channel, lines: [line], disks, hostClock: new HostClock(), notify: () => calls.push('notice') })
   return { exit, calls, instructions: new MachineChannel(channel.memory).instructions }
 }
 
@@ -46,6 +47,15 @@ test('the bell is answered between slices', () => {
     return { state: 'halted', interruptible: true, wakeAt: Infinity }
   }
   expect(run([ring, () => END]).calls).toEqual(['powerButton', 'receiveReady'])
+})
+
+test('disks are settled between slices when they ring, whether the guest is busy or sleeps', () => {
+  const ring = (outcome: RunOutcome) => ({ channel }: { channel: MachineChannel }): RunOutcome => {
+    channel.ring(Bell.DISK)
+    return outcome
+  }
+  const slices = [ring({ state: 'running' }), ring({ state: 'halted', interruptible: true, wakeAt: Infinity }), () => END]
+  expect(run(slices).calls).toEqual(['settle', 'settle'])
 })
 
 test('a halted machine sleeps until its next timer', () => {

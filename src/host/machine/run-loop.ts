@@ -37,7 +37,7 @@ export interface RunLoopParts {
   /** By line; undefined where nobody listens. */
   readonly lines: readonly (LineBackend | undefined)[]
   /** Undefined for a machine without disks. */
-  readonly disks?: DiskQueue
+  readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
