@@ -238,7 +238,9 @@ export class Qcow2Node implements BlockNode {
 
 async function prepareForWriting(image: Image): Promise<void> {
   const { header, headerFile, file } = image
-  if ((header.incompatible & CORRUPT) !== 0) throw storageError('DISK_CORRUPT', `${file.path} is marked as corrupt and can only be read: copy it to a new image`)
+  if ((header.incompatible & CORRUPT) !== 0) {
+    throw storageError('DISK_CORRUPT', `${file.path} is marked as corrupt and can only be read: copy it to a new image`)
+  }
   await headerFile.clearAutoclear()
   if ((header.incompatible & DIRTY) === 0) return
   await repairRefcounts(image)

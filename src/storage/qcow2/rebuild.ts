@@ -145,7 +145,9 @@ export class Rebuild {
     const { geometry, file, refcounts } = this.image
     const bytes = new Uint8Array(geometry.clusterSize)
     const offset = this.table[index]
-    if (!geometry.isAligned(offset) || (!this.isNew(offset) && offset >= refcounts.end * geometry.clusterSize)) throw corrupt(file.path, `a refcount block is said to be at ${offset}`)
+    if (!geometry.isAligned(offset) || (!this.isNew(offset) && offset >= refcounts.end * geometry.clusterSize)) {
+      throw corrupt(file.path, `a refcount block is said to be at ${offset}`)
+    }
     await this.makeRoom()
     if (offset !== 0) await file.read(offset, [bytes])
     const block = { bytes, view: viewOf(bytes), changed: false }

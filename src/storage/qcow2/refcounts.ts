@@ -107,7 +107,9 @@ export class Refcounts {
       else await this.cover(cluster)
     }
     const count = readCount(this.page, cluster, this.geometry.refcountOrder) + difference
-    if (count < 0) throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} has more references than are counted`)
+    if (count < 0) {
+      throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} has more references than are counted`)
+    }
     if (count > this.geometry.maxRefcount) throw this.tooMany()
     this.set(this.page, cluster, count)
     if (count === 0) this.lowest = Math.min(this.lowest, cluster)

@@ -101,12 +101,16 @@ async function readL1(image: Image, offset: number, entries: number): Promise<L1
 function checkTables({ geometry, file, refcounts }: Image, l1: L1): void {
   const view = viewOf(l1)
   const offsets = new Float64Array(l1.length / ENTRY_BYTES)
-  for (let index = 0; index < offsets.length; index++) offsets[index] = entryOffset(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4))
+  for (let index = 0; index < offsets.length; index++) {
+    offsets[index] = entryOffset(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4))
+  }
   offsets.sort()
   for (const [index, offset] of offsets.entries()) {
     if (offset === 0) continue
     if (offset === offsets[index - 1]) throw corrupt(file.path, `the L2 table at ${offset} is used for two parts of the disk`)
-    if (!geometry.isAligned(offset) || offset >= refcounts.end * geometry.clusterSize) throw corrupt(file.path, `an L2 table is said to be at ${offset}`)
+    if (!geometry.isAligned(offset) || offset >= refcounts.end * geometry.clusterSize) {
+      throw corrupt(file.path, `an L2 table is said to be at ${offset}`)
+    }
   }
 }
 

@@ -40,7 +40,9 @@ async function store(image: Image, cluster: number, data: Uint8Array): Promise<v
   const { geometry, mapping, refcounts, file, compressed } = image
   const host = await reserve(image, data.length)
   try {
-    if (host + data.length > compressedLimit(geometry)) throw storageError('DISK_FULL', `${file.path} is too large for more compressed data`)
+    if (host + data.length > compressedLimit(geometry)) {
+      throw storageError('DISK_FULL', `${file.path} is too large for more compressed data`)
+    }
     await file.write(host, [data])
     compressed.forget()
     await mapping.linkCompressed(cluster, compressedHigh(geometry, host, data.length), offsetLow(host))
@@ -64,7 +66,9 @@ async function reserveNow(image: Image, length: number): Promise<number> {
   const { packing } = image
   const fits = packing !== null && packing.used + length <= clusterSize
   const canShare = packing !== null && packing.used < clusterSize && await refcounts.get(packing.cluster) < maxRefcount && image.packing === packing
-  if (canShare && fits) return await share(image, packing, { cluster: packing.cluster, used: packing.used + length }) ?? reserveNow(image, length)
+  if (canShare && fits) {
+    return await share(image, packing, { cluster: packing.cluster, used: packing.used + length }) ?? reserveNow(image, length)
+  }
   const next = await nextCluster(image)
   if (canShare && next === packing.cluster + 1) {
     const place = await share(image, packing, { cluster: next, used: packing.used + length - clusterSize })
