@@ -27,7 +27,7 @@ import type { Refcounts } from './refcounts.ts'
 
 interface Clusters {
   readonly cluster: number
-  readonly count: number
+  count: number
 }
 
 /** Clusters that nothing refers to any more, not even after a crash; a request of the epoch, or of one before, may still be at them. */
@@ -85,7 +85,7 @@ export class Committer {
   free(cluster: number, count: number): void {
     this.onFree(cluster, count)
     const last = this.freed.at(-1)
-    if (last !== undefined && last.cluster + last.count === cluster) this.freed[this.freed.length - 1] = { cluster: last.cluster, count: last.count + count }
+    if (last !== undefined && last.cluster + last.count === cluster) last.count += count
     else this.freed.push({ cluster, count })
   }
 
@@ -101,10 +101,9 @@ export class Committer {
 
   /** Before a change of metadata: starts a commit when much is to be written, and waits when it is too much. */
   async throttle(): Promise<void> {
-    if (this.pressure < 0.5) return
-    const commit = this.commit()
-    if (this.pressure >= 1) await commit
-    else commit.catch(() => {})
+    const { pressure } = this
+    if (pressure >= 1) await this.commit()
+    else if (pressure >= 0.5 && this.running === null) this.commit().catch(() => {})
   }
 
   private get pressure(): number { return Math.max(this.cache.dirtyBytes / this.maxDirty, this.freed.length / 65536) }

@@ -21,8 +21,8 @@ import { decodeUtf8, encodeUtf8 } from '../../base/utf8.ts'
 import { storageError } from '../errors.ts'
 import type { StorageFile } from '../storage-file.ts'
 import {
-  corrupt, ENTRY_BYTES, Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_OFFSET, MAX_REFCOUNT_ORDER, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS,
-  readU64, viewOf, writeU64,
+  corrupt, ENTRY_BYTES, Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_OFFSET, MAX_REFCOUNT_ORDER, MAX_REFCOUNT_TABLE_BYTES,
+  MIN_CLUSTER_BITS, readU64, viewOf, writeU64,
 } from './layout.ts'
 
 export const MAGIC = 0x514649fb
@@ -188,17 +188,19 @@ function unknownFeatures(high: number, low: number, table: Uint8Array | undefine
 
 const INCOMPATIBLE_TYPE = 0
 const FEATURE_ENTRY = 48
-const FEATURES: Readonly<Record<number, string>> = { 0: 'dirty bit', 1: 'corrupt bit', 2: 'external data file', 3: 'compression type', 4: 'extended L2 entries' }
+/** Names of incompatible features, by their bits. */
+const FEATURES: readonly string[] = ['dirty bit', 'corrupt bit', 'external data file', 'compression type', 'extended L2 entries']
 
 function featureName(table: Uint8Array | undefined, bit: number): string | null {
-  for (let at = 0; table !== undefined && at + FEATURE_ENTRY <= table.length; at += FEATURE_ENTRY) {
+  if (table === undefined) return null
+  for (let at = 0; at + FEATURE_ENTRY <= table.length; at += FEATURE_ENTRY) {
     if (table[at] === INCOMPATIBLE_TYPE && table[at + 1] === bit) return printable(text(table.subarray(at + 2, at + FEATURE_ENTRY)) ?? '')
   }
   return null
 }
 
 /** What a file says of itself goes into messages without control characters. */
-function printable(name: string): string { return name.replaceAll(/[^\x20-\x7e]/g, '').trim() }
+export function printable(name: string): string { return name.replaceAll(/[^\x20-\x7e]/g, '').trim() }
 
 function readExtensions(path: string, cluster: Uint8Array, start: number): Map<number, Uint8Array> {
   const view = viewOf(cluster)
@@ -351,7 +353,7 @@ function encodeExtensions(cluster: Uint8Array, start: number, header: Header): n
 }
 
 const NAMED_FEATURES: readonly (readonly [type: number, bit: number, name: string])[] = [
-  ...Object.entries(FEATURES).map(([bit, name]) => [INCOMPATIBLE_TYPE, Number(bit), name] as const),
+  ...FEATURES.map((name, bit) => [INCOMPATIBLE_TYPE, bit, name] as const),
   [1, 0, 'lazy refcounts'],
   [2, 0, 'bitmaps'],
 ]

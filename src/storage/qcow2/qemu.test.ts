@@ -42,7 +42,8 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
 
   const layouts = [
     'compat=1.1', 'compat=0.10', 'compat=1.1,lazy_refcounts=on', 'compat=1.1,cluster_size=512', 'compat=1.1,cluster_size=2M',
-    ...[1, 2, 4, 8, 32, 64].map(bits => `compat=1.1,refcount_bits=${bits},cluster_size=4k`), 'preallocation=metadata', 'preallocation=full,cluster_size=8k',
+    ...[1, 2, 4, 8, 32, 64].map(bits => `compat=1.1,refcount_bits=${bits},cluster_size=4k`),
+    'preallocation=metadata', 'preallocation=full,cluster_size=8k',
   ]
 
   test.each(layouts)('reads and goes on writing what QEMU has made with %s', async (layout) => {
@@ -101,7 +102,8 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
   })
 
   const ours: readonly (readonly [string, Omit<CreateOptions, 'size'>])[] = [
-    ['defaults', {}], ['version 2', { version: 2 }], ['512-byte clusters', { clusterSize: 512 }], ['2 MiB clusters', { clusterSize: 2 << 20 }],
+    ['defaults', {}], ['version 2', { version: 2 }], ['512-byte clusters', { clusterSize: 512 }],
+    ['2 MiB clusters', { clusterSize: 2 << 20 }],
     ['lazy refcounts', { lazyRefcounts: true, clusterSize: 4096 }], ['refcounts of 1 bit', { refcountBits: 1, clusterSize: 1024 }],
     ['refcounts of 64 bits', { refcountBits: 64, clusterSize: 512 }],
   ]

@@ -176,12 +176,14 @@ export class Rebuild {
     for (const [index, block] of this.blocks) await this.writeBlock(index, block)
     await this.writeTable()
     await file.flush()
-    const next = { ...header, ...tables, refcountTableOffset: this.tableOffset, refcountTableClusters: geometry.clusters(this.table.length * ENTRY_BYTES) }
+    const refcountTableClusters = geometry.clusters(this.table.length * ENTRY_BYTES)
+    const next = { ...header, ...tables, refcountTableOffset: this.tableOffset, refcountTableClusters }
     this.image.isUncertain = true
     await file.write(TABLES_AT, [encodeTables(next)])
     await file.flush()
     this.image.isUncertain = false
     cache.clear()
+    this.image.packing = null
     this.image.headerFile.adopt(next)
     refcounts.end = this.next
     refcounts.restart()

@@ -10,7 +10,9 @@ import type { Header } from './header.ts'
 import type { Image } from './image.ts'
 import { COMPRESSED, compressedPlace, COPIED, corrupt, ENTRY_BYTES, entryOffset, offsetHigh, offsetLow, viewOf } from './layout.ts'
 import { Rebuild } from './rebuild.ts'
-import { encodeSnapshots, findSnapshot, freeId, MAX_TABLE_BYTES, readSnapshots, type NewSnapshot, type Snapshot, type SnapshotTable } from './snapshot-table.ts'
+import {
+  encodeSnapshots, findSnapshot, freeId, MAX_TABLE_BYTES, readSnapshots, type NewSnapshot, type Snapshot, type SnapshotTable,
+} from './snapshot-table.ts'
 
 /** An L1 table in memory. */
 type L1 = Uint8Array
@@ -28,8 +30,8 @@ export async function createSnapshot(image: Image, { name, id, seconds, nanoseco
     await addTree(image, rebuild, l1, 1)
     await rebuild.addAll(header.l1TableOffset, l1.length, -1)
     const snapshot: Snapshot = {
-      id: newId, name, seconds, nanoseconds, guestTime, size: header.size, vmStateSize: 0, l1Size: header.l1Size, unknown: new Uint8Array(0),
-      l1TableOffset: await rebuild.write(l1),
+      id: newId, name, seconds, nanoseconds, guestTime, size: header.size, vmStateSize: 0, unknown: new Uint8Array(0),
+      l1Size: header.l1Size, l1TableOffset: await rebuild.write(l1),
     }
     await finish(image, rebuild, table, [...snapshots, snapshot], { l1TableOffset })
     return snapshot
