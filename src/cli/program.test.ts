@@ -6,7 +6,7 @@ const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3')
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
+  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
 }
 
@@ -29,6 +29,12 @@ test('options are read', () => {
   })
   expect(parse('run', '--cpu', 'x86-64-v2')).toEqual({ ...shell, cpu: 'x86-64-v2' })
   expect(parse('run', '--kernel', 'k', '--initrd=i', '--append=console=ttyS0')).toEqual({ ...shell, kernel: 'k', initrd: 'i', append: 'console=ttyS0' })
+})
+
+test('the interpreter has time to check the translator, if there is one', () => {
+  expect(parse('run', '--lockstep')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 0 })
+  expect(parse('run', '--lockstep', '--boot-timeout', '5')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 5000 })
+  expect(() => parse('run', '--lockstep', '--engine', 'interpret')).toThrow(usage)
 })
 
 test('the mirror may come from the environment', () => {

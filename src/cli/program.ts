@@ -1,10 +1,12 @@
 import { Command, CommanderError, Option } from 'commander'
+import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
+import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import { inspectCode } from '../host/inspect-code.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { cliError } from './errors.ts'
-import { parseCpu, parseEngine, parseEnvironment, parseHex, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseHex, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 /** What a command line asks for. */
 export type Request = RunRequest | PullRequest | { readonly kind: 'text', readonly text: string }
@@ -17,6 +19,8 @@ export interface RunRequest {
   readonly memoryBytes: number
   readonly cpu: CpuModel
   readonly engine: EngineName
+  /** Disks of the host, for the guest's NVMe controller. */
+  readonly disks: readonly DiskOrder[]
   /** Have the interpreter check the translator. */
   readonly lockstep: boolean
   /** Figures at the end, on stderr. */
@@ -38,6 +42,7 @@ export interface PullRequest {
 }
 
 const DEFAULT_IMAGE = 'busybox'
+const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
 const DESCRIPTION = `Boots unmodified 64-bit Linux in a virtual machine, anywhere Node.js runs.
 
@@ -50,6 +55,7 @@ Examples:
   echo 'hello' | tenon run -- sha256sum        with stdin
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
+  tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
@@ -98,6 +104,7 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
+    .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
     .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
@@ -106,8 +113,8 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .option('--initrd <file>', 'its initial RAM disk')
     .option('--append <text>', 'more for the kernel\'s command line (with --kernel: all of it; default console=ttyS0)')
     .addOption(mirror())
-    .addOption(new Option('--boot-timeout <seconds>', 'give up on a guest that takes longer to boot; 0 never does')
-      .argParser(text => parseSeconds('--boot-timeout', text)).default(300_000, '300'))
+    .addOption(new Option('--boot-timeout <seconds>', 'give up on a guest that takes longer to boot; 0 never does (default: 300; with --lockstep 0)')
+      .argParser(text => parseSeconds('--boot-timeout', text)))
     .option('-v, --verbose', 'show the kernel\'s log on stderr')
     .addHelpText('after', EXAMPLES)
     .action((image: string, options: RunOptions) => take(runRequest(image, options, command)))
@@ -134,14 +141,16 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
 }
 
 function checkImage(image: string): void {
-  if (IMAGE_NAMES.includes(image)) return
-  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${IMAGE_NAMES.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
+  const names = [...IMAGE_NAMES, ...DEBIAN_IMAGE_NAMES]
+  if (names.includes(image)) return
+  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${names.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
 }
 
 interface RunOptions {
   readonly memory: number
   readonly cpu: CpuModel
   readonly engine: EngineName
+  readonly disk?: readonly DiskOrder[]
   readonly lockstep?: boolean
   readonly stats?: boolean
   readonly tty?: boolean
@@ -150,13 +159,18 @@ interface RunOptions {
   readonly initrd?: string
   readonly append?: string
   readonly mirror?: string
-  readonly bootTimeout: number
+  readonly bootTimeout?: number
   readonly verbose?: boolean
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, cpu, engine, lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
+  const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   if (lockstep && engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
+  if (lockstep && disks.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a disk: leave out --disk')
+  if (command !== undefined && DEBIAN_IMAGE_NAMES.includes(image)) {
+    throw cliError('USAGE', `${image} runs with its console in this terminal, and takes no command: leave out what follows --`)
+  }
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')
@@ -164,5 +178,5 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
     throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
   }
-  return { kind: 'run', image, command, memoryBytes: memory, cpu, engine, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
+  return { kind: 'run', image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror, bootTimeoutMs: bootTimeout, verbose }
 }

@@ -26,8 +26,9 @@ export class ProgressDisplay {
 
   show(event: ProgressEvent): void {
     if (event.kind === 'stage') this.#line(event.text)
-    else if (this.#output.isTTY) this.#bar(event.name, event.received, event.total)
-    else if (event.name !== this.#name) this.#line(`fetching ${event.name} (${formatBytes(event.total)})`)
+    else if (event.kind === 'step') this.#step(event.name, event.done, event.total, event.what)
+    else if (this.#output.isTTY) this.#bar(event.name, event.received, event.total, `${formatBytes(event.received)} of ${formatBytes(event.total)}  ${event.name}`)
+    else if (event.name !== this.#name) this.#line(`${event.action ?? 'fetching'} ${event.name} (${formatBytes(event.total)})`)
     this.#name = event.kind === 'stage' ? '' : event.name
   }
 
@@ -42,18 +43,23 @@ export class ProgressDisplay {
     this.#output.write(`tenon: ${text}\n`)
   }
 
-  #bar(name: string, received: number, total: number): void {
+  #step(name: string, done: number, total: number, what: string): void {
+    if (this.#output.isTTY) this.#bar(name, done, total, `${done} of ${total}  ${name} ${what}`)
+    else if (name !== this.#name) this.#line(`${name} ${total} packages`)
+  }
+
+  #bar(name: string, done: number, total: number, text: string): void {
     if (name !== this.#name) this.finish()
-    if (received < total && name === this.#name && this.#now() - this.#drawnAt < REDRAW_MS) return
+    if (done < total && name === this.#name && this.#now() - this.#drawnAt < REDRAW_MS) return
     this.#drawnAt = this.#now()
     this.#isBarShown = true
-    this.#output.write(`\r\x1b[K${drawBar(name, received, total).slice(0, (this.#output.columns ?? 80) - 1)}`)
+    this.#output.write(`\r\x1b[K${drawBar(done, total, text).slice(0, (this.#output.columns ?? 80) - 1)}`)
   }
 }
 
-function drawBar(name: string, received: number, total: number): string {
-  const share = total === 0 ? 1 : received / total
+function drawBar(done: number, total: number, text: string): string {
+  const share = total === 0 ? 1 : done / total
   const filled = Math.round(share * BAR_WIDTH)
   const bar = '#'.repeat(filled).padEnd(BAR_WIDTH, '.')
-  return `[${bar}] ${Math.floor(share * 100).toString().padStart(3)} %  ${formatBytes(received)} of ${formatBytes(total)}  ${name}`
+  return `[${bar}] ${Math.floor(share * 100).toString().padStart(3)} %  ${text}`
 }

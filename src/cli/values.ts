@@ -1,5 +1,6 @@
 import { CPU_MODELS } from '../host/machine/cpu-models.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
+import type { DiskOrder } from '../host/disks/disk-order.ts'
 import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { cliError } from './errors.ts'
@@ -49,6 +50,14 @@ export function parseEnvironment(text: string, previous: Readonly<Record<string,
   const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=([^]*)$/.exec(text) ?? []
   if (name === undefined) throw cliError('USAGE', `--env ${JSON.stringify(text)} is no variable: write NAME=VALUE`)
   return { ...previous, [name]: value }
+}
+
+/** Adds a disk, `FILE`, `nbd://HOST/NAME` or one of these with `,readonly`, to those before. Throws TenonError USAGE. */
+export function parseDisk(text: string, previous: readonly DiskOrder[] = []): DiskOrder[] {
+  const [, path, options] = /^(.+?)(,readonly)?$/.exec(text) ?? []
+  if (path === undefined) throw cliError('USAGE', `--disk ${JSON.stringify(text)} is no disk: write FILE, or FILE,readonly`)
+  const place = /^nbd(\+unix)?:/.test(path) ? { kind: 'nbd', uri: path } : { kind: 'file', path }
+  return [...previous, { graph: { ...place, readOnly: options !== undefined } }]
 }
 
 /** Checks the URL of a mirror. Throws TenonError USAGE. */

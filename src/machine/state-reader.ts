@@ -75,6 +75,13 @@ export class StateReader {
     return this.list(name, length).map((value, index) => new StateReader(`${this.part}.${name}[${index}]`, value))
   }
 
+  /** As `children`, for a list of no fixed length. */
+  childrenAtMost(name: string, maximum: number): StateReader[] {
+    const value = this.field(name)
+    if (!Array.isArray(value) || value.length > maximum) throw this.invalid(name, `is not a list of at most ${maximum}`)
+    return this.children(name, value.length)
+  }
+
   /** The error for a field that is well-formed and still makes no sense. */
   invalid(name: string, problem: string): TenonError<'SNAPSHOT_INVALID'> {
     return new TenonError('SNAPSHOT_INVALID',

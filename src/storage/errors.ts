@@ -15,7 +15,7 @@ import { TenonError } from '../base/errors.ts'
 export type StorageErrorCode =
   | 'DISK_UNKNOWN_FORMAT' | 'DISK_CORRUPT' | 'DISK_UNSUPPORTED' | 'DISK_OUT_OF_RANGE' | 'DISK_READ_ONLY' | 'DISK_IN_USE'
   | 'DISK_NOT_FOUND' | 'DISK_BACKING_CHANGED' | 'DISK_READ_FAILED' | 'DISK_WRITE_FAILED' | 'DISK_FULL' | 'DISK_CLOSED'
-  | 'DISK_PEER_FAILED' | 'FILESYSTEM_TOO_SMALL' | 'FILE_UNFIT' | 'DISK_EXISTS' | 'DISK_DESCRIPTION_INVALID'
+  | 'DISK_PEER_FAILED' | 'DISK_EXISTS' | 'DISK_DESCRIPTION_INVALID' | 'FILESYSTEM_TOO_SMALL' | 'FILE_UNFIT'
 
 export function storageError(code: StorageErrorCode, message: string, cause?: unknown): TenonError<StorageErrorCode> {
   return new TenonError<StorageErrorCode>(code, message, cause === undefined ? undefined : { cause })

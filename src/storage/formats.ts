@@ -1,6 +1,8 @@
 import type { DiskFormat, Probe } from './format.ts'
 import { RawNode } from './nodes/raw.ts'
+import { QCOW2 } from './qcow2/format.ts'
 import type { StorageFile } from './storage-file.ts'
+import { VHD } from './vhd/open.ts'
 
 export const RAW: DiskFormat = {
   name: 'raw',
@@ -10,7 +12,7 @@ export const RAW: DiskFormat = {
 
 /** Every format that is known; one line each. */
 export const FORMATS: readonly DiskFormat[] = [
-  RAW,
+  RAW, QCOW2, VHD,
 ]
 
 const HEAD_BYTES = 4096

@@ -8,6 +8,7 @@
  */
 import type { EngineFigures } from '../cpu/interpreter/figures.ts'
 import type { RegionCompiler } from '../cpu/translator/compiler.ts'
+import type { BlockBackend } from '../machine/block.ts'
 import { FrameMap } from '../machine/frame-map.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
 import { MappedMemory } from '../machine/mapped-memory.ts'
@@ -48,6 +49,8 @@ export interface MachineConfig {
   readonly serial?: readonly SerialBackend[]
   /** Disks and other devices of paravirtualization; none if it is left out. */
   readonly virtio?: VirtioConfig
+  /** NVMe disks: namespaces of one controller, in order. */
+  readonly disks?: readonly BlockBackend[]
   /** Monotonic, nanoseconds. */
   readonly hostNow: () => number
   /** Milliseconds since 1970 now. */
@@ -109,7 +112,7 @@ export class Machine {
     const state = new VcpuState(pool.buffer, pool.allocateSlot(SLOT_SIZE) * SLOT_SIZE, pool.allocateRun(Math.ceil(BLOCK_SIZE / PAGE)))
     this.platform = new Platform({
       layout: this.layout, clock: this.clock, wallClock: config.wallClock, serial: config.serial ?? [],
-      memory: this.memory, virtio: config.virtio ?? {},
+      memory: this.memory, frames: this.frames, virtio: config.virtio ?? {}, disks: config.disks ?? [],
       pins: {
         interrupt: (pending) => this.vcpu.processor.interrupt(pending),
         nonMaskableInterrupt: () => this.vcpu.processor.nonMaskableInterrupt(),
@@ -168,13 +171,14 @@ export class Machine {
    */
   runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
 
-  /** As `runExactly`, but for some instructions as the engine likes: what a region does between its entry and its exit. */
-  runPiece(): RunOutcome { return this.slice(() => this.vcpu.runPiece()) }
+  /** As `runExactly`, but for some instructions as the engine likes, at least about `size`: what a region does up to its exit. */
+  runPiece(size: number): RunOutcome { return this.slice(() => this.vcpu.runPiece(size)) }
 
   private slice(runVcpu: () => SliceOutcome): RunOutcome {
     this.use()
     this.clock.start()
     this.clock.expire()
+    this.frames.reclaim()
     const outcome = this.standing.ended === undefined ? runVcpu() : 'running'
     if (this.standing.ended !== undefined) return { state: 'ended', reason: this.standing.ended }
     if (outcome === 'shutdown') {

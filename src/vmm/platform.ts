@@ -1,7 +1,9 @@
 /** The PC around the processor: every device, wired to its ports, its memory window and its interrupt lines as the layout says. */
+import type { BlockBackend } from '../machine/block.ts'
 import type { Clock } from '../machine/clock.ts'
 import type { InterruptLine, ProcessorPins } from '../machine/interrupts.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
+import type { ReleasableMemory } from '../machine/balloon.ts'
 import type { GuestMemory } from '../machine/memory.ts'
 import type { SerialBackend } from '../machine/serial.ts'
 import { AcpiFixedHardware } from '../devices/acpi/fixed-hardware.ts'
@@ -27,10 +29,12 @@ import { placePciResources } from './firmware/pci-resources.ts'
 import type { MachineLayout } from './layout.ts'
 import { VirtioDevices } from './virtio.ts'
 import type { VirtioConfig } from './virtio.ts'
+import { addNvme } from './nvme.ts'
 
 export interface PlatformParts {
   readonly layout: MachineLayout
   readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly clock: Clock
   readonly pins: ProcessorPins
   /** Guest TSC value to virtual time (ns). */
@@ -40,6 +44,8 @@ export interface PlatformParts {
   /** Back ends of COM1 to COM4. */
   readonly serial: readonly SerialBackend[]
   readonly virtio: VirtioConfig
+  /** Namespaces of the NVMe controller. */
+  readonly disks: readonly BlockBackend[]
   /** The guest asked for power-off, or for a reset. Called in the middle of an instruction. */
   readonly powerOff: () => void
   readonly resetMachine: () => void
@@ -67,6 +73,7 @@ export class Platform {
   private readonly sharedLines = new Map<number, SharedLine>()
   private readonly ioApic: IoApic
   private readonly pic: PicPair
+  private readonly pciInterrupts: PciInterruptRouter
 
   constructor(parts: PlatformParts) {
     const { layout, clock } = parts
@@ -78,6 +85,7 @@ export class Platform {
     })
     this.ioApic = new IoApic(bus, layout.ioApic.id)
     this.pic = new PicPair(this.apic.lint0)
+    this.pciInterrupts = this.routePciInterrupts(layout)
     this.acpi = new AcpiFixedHardware({ sci: this.irq(layout.acpi.sciIrq), clock, powerOff: parts.powerOff })
     this.coprocessor = new CoprocessorError(this.irq(layout.coprocessor.irq))
     this.serial = layout.serial.map((place, index) => this.addSerial(place, parts.serial[index] ?? SILENT_LINE))
@@ -88,6 +96,7 @@ export class Platform {
       'local-apic': this.apic, 'io-apic': this.ioApic, pic: this.pic, acpi: this.acpi,
       'coprocessor-error': this.coprocessor,
       ...this.addTimers(parts), ...this.addKeyboard(parts), ...this.addPci(parts),
+      ...addNvme(parts.disks, { memory: parts.memory, messages: bus, clock, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio }),
       ...Object.fromEntries(this.serial.map((uart, index) => [`com${index + 1}`, uart])),
       ...this.virtio.functions,
     }
@@ -104,6 +113,10 @@ export class Platform {
 
   /** An ISA interrupt reaches both the PIC and the I/O APIC; IRQ 0 is input 2 there. */
   private irq(number: number): InterruptLine { return fanOut(this.pic.irq(number), this.ioApic.pin(number === 0 ? 2 : number)) }
+
+  private routePciInterrupts({ pci }: MachineLayout): PciInterruptRouter {
+    return new PciInterruptRouter(Array.from({ length: pci.gsiCount }, (_, index) => this.ioApic.pin(pci.firstGsi + index)))
+  }
 
   private attachInterruptControllers(layout: MachineLayout): void {
     this.ports.attach(layout.pic.master, 2, this.pic.master)
@@ -159,9 +172,7 @@ export class Platform {
     return { pci: this.pci, 'host-bridge': bridge }
   }
 
-  private addVirtio({ layout, memory, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
-    const { firstGsi, gsiCount } = layout.pci
-    const router = new PciInterruptRouter(Array.from({ length: gsiCount }, (_, index) => this.ioApic.pin(firstGsi + index)))
-    return new VirtioDevices(virtio, { memory, messages, bus: this.pci, router, mmio: this.mmio })
+  private addVirtio({ memory, frames, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
+    return new VirtioDevices(virtio, { memory, frames, messages, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio })
   }
 }

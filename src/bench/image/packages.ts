@@ -89,5 +89,5 @@ function kernelOf(index: PackageIndex, metapackage: string): string {
 
 function showProgress(event: ProgressEvent): void {
   if (event.kind === 'stage') console.log(event.text)
-  else if (event.received === 0) console.log(`fetching ${event.name} (${(event.total / 1e6).toFixed(1)} MB)`)
+  else if (event.kind === 'transfer' && event.received === 0) console.log(`fetching ${event.name} (${(event.total / 1e6).toFixed(1)} MB)`)
 }

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
+import type { DiskOrder } from '../disks/disk-order.ts'
 import type { EngineName } from '../machine/engines.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
@@ -13,6 +14,7 @@ export interface GuestOptions {
   readonly cpu?: CpuModel
   readonly engine?: EngineName
   readonly lockstep?: boolean
+  readonly disks?: readonly DiskOrder[]
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal

@@ -12,8 +12,8 @@ import { SharedStatistics, STATISTICS_SIZE } from './statistics.ts'
  */
 export const LINES = 4
 
-/** What the main thread rings for: bits of the bell. */
-export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4 } as const
+/** What the bell is rung for, in bits: by the main thread, and (DISK) by the disk thread. */
+export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8 } as const
 
 export const OUTPUT_CAPACITY = 64 * 1024
 const INPUT_CAPACITY = 16 * 1024
@@ -62,6 +62,8 @@ export class MachineChannel {
   answer(): number {
     return Atomics.load(this.#words, Word.BELL) === 0 ? 0 : Atomics.exchange(this.#words, Word.BELL, 0)
   }
+
+  get isRung(): boolean { return Atomics.load(this.#words, Word.BELL) !== 0 }
 
   /** Blocks this thread until the bell is rung, at most so long. */
   sleep(milliseconds: number): void {

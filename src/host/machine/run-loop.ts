@@ -1,6 +1,8 @@
 import type { SerialPort } from '../../machine/serial.ts'
 import type { EngineFigures } from '../../cpu/interpreter/figures.ts'
 import type { RunOutcome } from '../../vmm/machine.ts'
+import type { DiskQueue } from '../disks/disk-queue.ts'
+import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import type { HostClock } from './host-clock.ts'
@@ -34,6 +36,8 @@ export interface RunLoopParts {
   readonly channel: MachineChannel
   /** By line; undefined where nobody listens. */
   readonly lines: readonly (LineBackend | undefined)[]
+  /** Undefined for a machine without disks. */
+  readonly disks?: DiskQueue
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -43,6 +47,7 @@ export interface RunLoopParts {
 export function runUntilEnd(parts: RunLoopParts): MachineExit {
   const { machine, channel, hostClock } = parts
   const started = performance.now()
+  const spin = new SpinPolicy()
   let slept = 0
   const tell = (): void => channel.statistics.write({ ...machine.figures, busyMilliseconds: performance.now() - started - slept })
   for (let slice = 0; ; slice++) {
@@ -55,14 +60,15 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
     if (exit !== undefined) return exit
     if (outcome.state === 'halted') {
       const before = performance.now()
-      sleep(outcome.wakeAt - machine.clock.now(), parts)
+      sleep(outcome.wakeAt - machine.clock.now(), parts, spin)
       slept += performance.now() - before
     } else if (slice % SLICES_BETWEEN_CLOCK_CHECKS === 0) hostClock.catchUp()
   }
 }
 
-function answer(bell: number, { machine, lines }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, disks }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
+  if (bell & Bell.DISK) disks?.settle()
   lines.forEach((line, index) => {
     if (bell & Bell.ROOM) line?.release(machine.serial[index])
     if (bell & Bell.INPUT && line !== undefined) machine.serial[index].receiveReady()
@@ -84,8 +90,19 @@ function exitOf(outcome: RunOutcome, machine: RunnableMachine): MachineExit | un
   return undefined
 }
 
-function sleep(nanoseconds: number, { channel, hostClock }: RunLoopParts): void {
+function sleep(nanoseconds: number, { channel, hostClock, disks }: RunLoopParts, spin: SpinPolicy): void {
   if (nanoseconds < SHORTEST_SLEEP_NS) return
+  if (disks?.busy && lookOn(channel, spin)) return
   channel.sleep(Math.min(nanoseconds / 1e6, LONGEST_SLEEP_MS))
   hostClock.catchUp()
+}
+
+/** A disk answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
+function lookOn(channel: MachineChannel, spin: SpinPolicy): boolean {
+  const milliseconds = spin.begin()
+  if (milliseconds === 0) return false
+  const deadline = performance.now() + milliseconds
+  while (!channel.isRung && performance.now() < deadline);
+  spin.ended(channel.isRung)
+  return channel.isRung
 }

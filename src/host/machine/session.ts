@@ -4,6 +4,7 @@
  */
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
+import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
@@ -41,6 +42,10 @@ export interface MachineOptions {
   readonly commandLine: string
   /** Owners of COM1 to COM4, in this order; a line without an owner drops what the guest sends. */
   readonly serial: readonly SerialOwner[]
+  /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
+  readonly disks?: readonly DiskOrder[]
+  /** Default: a warning of the process. */
+  readonly onDiskFailure?: DiskFailureListener
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal
 }
@@ -64,7 +69,7 @@ export interface MachineSession {
   readonly serial: readonly SerialLine[]
   /**
    * Never rejects. Resolves after the last byte was given to the serial lines' owners; if the machine was killed, at once, and bytes that
-   * an owner had no room for are dropped.
+   * an owner had no room for are dropped. Disks are flushed and closed by then, however it ended.
    */
   readonly exited: Promise<MachineExit>
   /** Guest instructions executed so far, where they are counted. */
@@ -78,7 +83,7 @@ export interface MachineSession {
 }
 
 /**
- * Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd or the memory size are unfit. The owners of the
- * serial lines hear nothing before it has resolved.
+ * Builds a machine and starts it. Rejects with a TenonError if the kernel, the initrd, the memory size or a disk is unfit. The owners
+ * of the serial lines hear nothing before it has resolved.
  */
 export type StartMachine = (options: MachineOptions) => Promise<MachineSession>

@@ -5,6 +5,7 @@ import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, LINES, MachineChannel } from './channel.ts'
 import { translates } from './engines.ts'
+import { DiskThread } from '../disks/disk-thread.ts'
 import { HostLine } from './host-line.ts'
 import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
 import type { MachineStatistics } from './statistics.ts'
@@ -22,11 +23,25 @@ export const startMachine: StartMachine = async options => {
   }
   const cpu = cpuModel(options.cpu)
   const channel = new MachineChannel()
+  const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
+  if (options.signal?.aborted) {
+    await disks?.close()
+    options.signal.throwIfAborted()
+  }
   const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const session = new WorkerSession(startWorker(options, channel, compiler?.port), compiler?.worker, channel, options)
-  await session.started
+  const worker = startWorker(options, channel, compiler?.port, disks)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, options)
+  try {
+    await session.started
+  } catch (error) {
+    // Its disks may be opened again then.
+    await session.exited
+    throw error
+  }
   return session
 }
+
+function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
 
 /** Starts the thread that translates hot code, and gives the port that leads there. */
 function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker, readonly port: MessagePort } {
@@ -40,15 +55,17 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
   return { worker, port: port2 }
 }
 
-function startWorker(options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined): Worker {
+function startWorker(
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true,
+    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
-  const transferList = compiler === undefined ? buffers : [...buffers, compiler]
+  const transferList = [...buffers, ...[compiler, disks?.forMachine.port].filter(port => port !== undefined)]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
 }
@@ -58,13 +75,18 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes)
 }
 
+interface Threads {
+  readonly worker: Worker
+  readonly compiler: Worker | undefined
+  readonly disks: DiskThread | undefined
+}
+
 class WorkerSession implements MachineSession {
   readonly serial: readonly HostLine[]
   readonly exited: Promise<MachineExit>
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
-  readonly #worker: Worker
-  readonly #compiler: Worker | undefined
+  readonly #threads: Threads
   readonly #channel: MachineChannel
   readonly #signal: AbortSignal | undefined
   #settleStart!: { resolve(): void, reject(error: unknown): void }
@@ -72,9 +94,9 @@ class WorkerSession implements MachineSession {
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(worker: Worker, compiler: Worker | undefined, channel: MachineChannel, { serial, signal }: MachineOptions) {
-    this.#worker = worker
-    this.#compiler = compiler
+  constructor(threads: Threads, channel: MachineChannel, { serial, signal }: MachineOptions) {
+    const { worker, compiler } = threads
+    this.#threads = threads
     // Without it the guest is interpreted, and goes on.
     compiler?.on('error', () => {})
     this.#channel = channel
@@ -144,7 +166,13 @@ class WorkerSession implements MachineSession {
     this.#end = exit
     this.#signal?.removeEventListener('abort', this.#kill)
     this.serial.forEach(line => line.end())
-    // Whether or not it still runs, and within one slice.
-    void Promise.all([this.#worker.terminate(), this.#compiler?.terminate()]).then(() => this.#resolveExit(exit))
+    void this.#endThreads().then(() => this.#resolveExit(exit))
+  }
+
+  /** The machine's thread ends within one slice, whether or not it still runs; the disks' when they are closed. */
+  async #endThreads(): Promise<void> {
+    const { worker, compiler, disks } = this.#threads
+    await Promise.all([worker.terminate(), compiler?.terminate()])
+    await disks?.close()
   }
 }

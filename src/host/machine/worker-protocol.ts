@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { CpuModel } from './cpu-models.ts'
+import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineExit } from './session.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
@@ -15,6 +16,7 @@ export interface WorkerOrder {
   readonly compiler: MessagePort | undefined
   /** Two machines, one that translates on this thread and one that interprets, in place of one. */
   readonly lockstep: boolean
+  readonly disks: MachineDisks | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }

@@ -7,6 +7,8 @@ import { ImmediateCompiler } from '../../cpu/translator/compiler.ts'
 import { openKernel } from '../../vmm/boot/kernel-image.ts'
 import { Lockstep } from '../../vmm/lockstep/lockstep.ts'
 import { Machine } from '../../vmm/machine.ts'
+import { DiskChannel } from '../disks/disk-channel.ts'
+import { DiskQueue } from '../disks/disk-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
 import { modelFeatures } from './cpu-models.ts'
@@ -34,6 +36,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const channel = new MachineChannel(order.channel)
   const lines = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
   const hostClock = new HostClock()
+  const disks = order.disks && new DiskQueue(new DiskChannel(order.disks.memory), order.disks.infos)
   const silent = { transmit: () => true, receive: () => -1 }
   const common = {
     memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent), hostNow: hostClock.now,
@@ -41,10 +44,11 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const machine = order.lockstep
     ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
     : new Machine({
-      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), wallClock: Date.now, random: randomWord,
+      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, wallClock: Date.now, random: randomWord,
     })
+  if (machine instanceof Machine) order.disks?.port.postMessage(machine.frames.pool.buffer, [])
   await boot(machine, order)
-  return { machine, channel, lines, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, disks, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {
@@ -60,7 +64,8 @@ function run(parts: RunLoopParts): MachineExit {
     return runUntilEnd(parts)
   } catch (error) {
     const { code, message } = explain(error)
-    return { reason: 'failed', code, detail: `${code}: ${message}; ${parts.machine.describe()}` }
+    const detail = code === 'LOCKSTEP_DIVERGED' ? message : `${code}: ${message}; ${parts.machine.describe()}`
+    return { reason: 'failed', code, detail }
   }
 }
 

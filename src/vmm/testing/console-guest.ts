@@ -5,6 +5,7 @@ import type { MachineConfig } from '../machine.ts'
 
 /** Instructions of a slice. */
 const SLICE = 200_000
+const SLICES_A_TURN = 500
 
 /**
  * A guest on the test's own thread that is talked to over COM1. What the host does between slices is the test's: `between` is called
@@ -27,21 +28,23 @@ export class ConsoleGuest {
     })
   }
 
-  /** Runs until the console satisfies `enough`. @throws if the guest ends before, or the time runs out. */
-  runUntil(enough: (console: string) => boolean, milliseconds = 120_000): void {
+  /** Runs until the console satisfies `enough`. Rejects if the guest ends before, or the time runs out. */
+  async runUntil(enough: (console: string) => boolean, milliseconds = 300_000): Promise<void> {
     const end = performance.now() + milliseconds
-    while (!enough(this.console)) {
+    for (let slice = 0; !enough(this.console); slice++) {
+      // The test's worker must come to speak with Vitest.
+      if (slice % SLICES_A_TURN === 0) await new Promise((resolve) => { setImmediate(resolve) })
       const outcome = this.machine.run(SLICE)
       this.between()
       if (outcome.state === 'ended' || performance.now() > end) throw new Error(`the guest stopped:\n${this.console.slice(-3000)}`)
     }
   }
 
-  /** Types a command at the shell and returns what it printed. @throws if it fails. */
-  command(text: string, milliseconds?: number): string {
+  /** Types a command at the shell and gives what it printed. Rejects if it fails. */
+  async command(text: string, milliseconds?: number): Promise<string> {
     const from = this.console.length
     this.type(`echo BEGIN""OF; ${text}; echo END""OF $?\n`)
-    this.runUntil((console) => /ENDOF \d+\r\n/.test(console.slice(from)), milliseconds)
+    await this.runUntil((console) => /ENDOF \d+\r\n/.test(console.slice(from)), milliseconds)
     const [, output, status] = /BEGINOF\r\n([^]*)ENDOF (\d+)/.exec(this.console.slice(from))!
     if (status !== '0') throw new Error(`'${text}' ended with status ${status}:\n${output}`)
     return output.replaceAll('\r', '')

@@ -40,39 +40,51 @@ const INDEX_FORMATS: readonly CompressedFormat[] = ['xz', 'gz']
 
 export class DebianArchive {
   readonly #options: ArchiveOptions
-  #mirror: string
+  readonly #release: Release
+  /** The mirror that has answered. */
+  readonly mirror: string
 
-  private constructor(options: ArchiveOptions, mirror: string) {
+  private constructor(options: ArchiveOptions, mirror: string, release: Release) {
     this.#options = options
-    this.#mirror = mirror
+    this.mirror = mirror
+    this.#release = release
+  }
+
+  /** Finds a mirror that answers with a valid release. Throws TenonError DOWNLOAD_*, SIGNATURE_* or ARCHIVE_FORMAT_INVALID. */
+  static async connect(options: ArchiveOptions): Promise<DebianArchive> {
+    await explained(options.folder, () => mkdir(options.folder, { recursive: true }))
+    const { mirror, text } = await fetchRelease(options)
+    return new DebianArchive(options, mirror, await readRelease(text, options.suite, options.trustedKeys))
   }
 
   /** Finds a mirror that answers, and gives the archive with its index of the packages that `wanted` names. */
   static async open(options: ArchiveOptions, wanted: (name: string) => boolean): Promise<{ archive: DebianArchive, index: PackageIndex }> {
-    await explained(options.folder, () => mkdir(options.folder, { recursive: true }))
-    const { mirror, text } = await fetchRelease(options)
-    const release = await readRelease(text, options.suite, options.trustedKeys)
-    const archive = new DebianArchive(options, mirror)
-    return { archive, index: await archive.#readIndex(release, wanted) }
+    const archive = await DebianArchive.connect(options)
+    return { archive, index: await archive.readIndex('main', chunks => PackageIndex.read(chunks, wanted)) }
   }
 
-  /** Fetches a package's file to the folder and gives its path. */
-  async fetchPackage({ name, version, filename, size, sha256 }: PackageRecord): Promise<string> {
+  /** Fetches a package's file to the folder and gives its path. `onProgress` is told the bytes that are there, instead of our listener. */
+  async fetchPackage({ name, version, filename, size, sha256 }: PackageRecord, onProgress?: (received: number) => void): Promise<string> {
     const path = join(this.#options.folder, sha256)
-    await download(this.#options.http, { url: `${this.#mirror}/${filename}`, size, sha256, path }, this.#downloadOptions(`${name} ${version}`, size))
+    const { signal, retryDelaysMs } = this.#options
+    const options = onProgress === undefined ? this.#downloadOptions(`${name} ${version}`, size) : { signal, retryDelaysMs, onProgress }
+    await download(this.#options.http, { url: `${this.mirror}/${filename}`, size, sha256, path }, options)
     return path
   }
 
-  async #readIndex(release: Release, wanted: (name: string) => boolean): Promise<PackageIndex> {
-    const index = `main/binary-${this.#options.architecture ?? 'amd64'}/Packages`
-    const { format, file, limit } = chooseIndex(release, index)
-    const path = join(this.#options.folder, file.sha256)
-    const suite = `${this.#mirror}/dists/${this.#options.suite}`
+  /** Fetches the list of a component's packages, verifies it, and gives its text to `read`. */
+  async readIndex<T>(component: string, read: (chunks: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T> {
+    const { suite, architecture = 'amd64', folder } = this.#options
+    const index = `${component}/binary-${architecture}/Packages`
+    const { format, file, limit } = chooseIndex(this.#release, index)
+    const path = join(folder, file.sha256)
+    const base = `${this.mirror}/dists/${suite}`
     const directory = index.slice(0, index.lastIndexOf('/'))
-    const url = release.acquireByHash ? `${suite}/${directory}/by-hash/SHA256/${file.sha256}` : `${suite}/${index}.${format}`
-    await download(this.#options.http, { url, ...file, path }, this.#downloadOptions('the list of packages', file.size))
+    const url = this.#release.acquireByHash ? `${base}/${directory}/by-hash/SHA256/${file.sha256}` : `${base}/${index}.${format}`
+    const what = suite.includes('-') ? `the list of packages of ${suite}` : 'the list of packages'
+    await download(this.#options.http, { url, ...file, path }, this.#downloadOptions(what, file.size))
     try {
-      return await PackageIndex.read(decompressStream(createReadStream(path), format, limit, 'the list of packages'), wanted)
+      return await read(decompressStream(createReadStream(path), format, limit, what))
     } finally {
       await rm(path, { force: true })
     }

@@ -13,13 +13,22 @@ const MAXIMUM_UNPACKED = 1024 ** 3
  * ARCHIVE_FORMAT_INVALID.
  */
 export function readDeb(deb: Uint8Array, name: string, wanted: (path: string) => boolean): AsyncGenerator<TarEntry> {
+  return readMember(deb, name, /^data\.tar(\.(gz|xz|zst))?$/, wanted)
+}
+
+/** Yields what a package tells about itself: `control`, `md5sums`, `postinst` and their like. Throws TenonError ARCHIVE_FORMAT_INVALID. */
+export function readDebControl(deb: Uint8Array, name: string): AsyncGenerator<TarEntry> {
+  return readMember(deb, name, /^control\.tar(\.(gz|xz|zst))?$/, () => true)
+}
+
+function readMember(deb: Uint8Array, name: string, pattern: RegExp, wanted: (path: string) => boolean): AsyncGenerator<TarEntry> {
   const members = readAr(deb, name)
   if (members[0]?.name !== 'debian-binary' || members[0].data[0] !== 0x32) {
     throw hostError('ARCHIVE_FORMAT_INVALID', `the package ${name} is not of format 2: it is damaged, fetch it again`)
   }
-  const data = members.find(member => /^data\.tar(\.(gz|xz|zst))?$/.test(member.name))
-  if (data === undefined) throw hostError('ARCHIVE_FORMAT_INVALID', `the package ${name} has no files: it is damaged, fetch it again`)
-  return readTar(unpack(data.data, data.name.split('.')[2] as CompressedFormat | undefined, name), name, wanted)
+  const found = members.find(member => pattern.test(member.name))
+  if (found === undefined) throw hostError('ARCHIVE_FORMAT_INVALID', `the package ${name} lacks a part: it is damaged, fetch it again`)
+  return readTar(unpack(found.data, found.name.split('.')[2] as CompressedFormat | undefined, name), name, wanted)
 }
 
 function unpack(data: Uint8Array, format: CompressedFormat | undefined, name: string): AsyncIterable<Uint8Array> {

@@ -3,13 +3,20 @@ import { hostError } from '../../errors.ts'
 /**
  * A reader of tar streams (POSIX.1-1988 ustar, with GNU's and POSIX.1-2001's long names), in blocks of 512 bytes.
  *
- * Left out on purpose: sparse files, and owners and times, which no image takes from a package.
+ * Left out on purpose: sparse files, and owners' names: Debian's packages have only owners whose numbers never change.
  */
 export interface TarEntry {
   /** As in the archive, without a leading `./` or `/` and without a trailing `/`; no component is `..`. */
   readonly path: string
-  readonly type: 'file' | 'directory' | 'symlink' | 'hardlink' | 'other'
+  readonly type: 'file' | 'directory' | 'symlink' | 'hardlink' | 'character-device' | 'block-device' | 'fifo' | 'other'
   readonly linkTarget: string
+  /** Permission bits, with set-user-ID, set-group-ID and sticky. */
+  readonly permissions: number
+  readonly uid: number
+  readonly gid: number
+  /** Seconds since 1970. */
+  readonly modified: number
+  readonly device: { readonly major: number, readonly minor: number }
   readonly data: Uint8Array
 }
 
@@ -17,7 +24,9 @@ const BLOCK = 512
 /** No file of a package that we unpack comes near it. */
 const MAXIMUM_FILE = 256 * 1024 * 1024
 
-const TYPES: Readonly<Record<string, TarEntry['type']>> = { '0': 'file', '\0': 'file', '7': 'file', '1': 'hardlink', '2': 'symlink', '5': 'directory' }
+const TYPES: Readonly<Record<string, TarEntry['type']>> = {
+  '0': 'file', '\0': 'file', '7': 'file', '1': 'hardlink', '2': 'symlink', '3': 'character-device', '4': 'block-device', '5': 'directory', '6': 'fifo',
+}
 
 /** Yields the entries that `wanted` names (by path); the others' data are skipped. Throws TenonError ARCHIVE_FORMAT_INVALID. */
 export async function* readTar(
@@ -39,15 +48,18 @@ async function* readEntries(reader: BlockReader, name: string, wanted: (path: st
       long = { ...long, ...parseExtension(header.type, await reader.data(header.size)) }
       continue
     }
-    const { path, linkTarget } = { ...header, ...long }
+    const { path, size, ...rest } = { ...header, ...long }
     long = {}
     const clean = cleanPath(path, name)
-    if (!wanted(clean)) await reader.skip(header.size)
-    else yield { path: clean, type: TYPES[header.type] ?? 'other', linkTarget, data: await reader.data(header.size) }
+    if (!wanted(clean)) await reader.skip(size)
+    else yield { ...rest, path: clean, type: TYPES[header.type] ?? 'other', data: await reader.data(size) }
   }
 }
 
-interface Header { readonly size: number, readonly type: string, readonly path: string, readonly linkTarget: string }
+interface Header extends Omit<TarEntry, 'type' | 'data'> {
+  readonly size: number
+  readonly type: string
+}
 
 function parseHeader(header: Uint8Array, name: string): Header {
   const view = new Uint8Array(header)
@@ -56,6 +68,13 @@ function parseHeader(header: Uint8Array, name: string): Header {
   const size = octal(view, 124, 12)
   if (view.reduce((sum, byte) => sum + byte, 0) !== expected) throw invalid(name, 'has a header with a wrong checksum')
   if (!(size <= MAXIMUM_FILE)) throw invalid(name, 'holds a file that is too large')
+  /** An empty field is 0. */
+  const numberAt = (at: number, length: number): number => {
+    const number = octal(view, at, length)
+    if (Number.isFinite(number)) return number
+    if (cString(view.subarray(at, at + length)).trim() === '') return 0
+    throw invalid(name, `has a header with a damaged number at byte ${at}`)
+  }
   const prefix = cString(view.subarray(345, 500))
   const isPosix = cString(view.subarray(257, 263)) === 'ustar'
   const path = cString(view.subarray(0, 100))
@@ -64,6 +83,11 @@ function parseHeader(header: Uint8Array, name: string): Header {
     type: String.fromCharCode(view[156]),
     path: isPosix && prefix !== '' ? `${prefix}/${path}` : path,
     linkTarget: cString(view.subarray(157, 257)),
+    permissions: numberAt(100, 8) & 0o7777,
+    uid: numberAt(108, 8),
+    gid: numberAt(116, 8),
+    modified: numberAt(136, 12),
+    device: isPosix ? { major: numberAt(329, 8), minor: numberAt(337, 8) } : { major: 0, minor: 0 },
   }
 }
 

@@ -1,0 +1,31 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { DiskInfo, DiskOrder } from './disk-order.ts'
+
+/** What a disk thread is started with. */
+export interface DiskThreadOrder {
+  readonly disks: readonly DiskOrder[]
+  /** Memory of the DiskChannel, and of the machine's MachineChannel for its bell. */
+  readonly disksMemory: SharedArrayBuffer
+  readonly machineMemory: SharedArrayBuffer
+  /** The machine's thread sends one message: the memory of its pool. */
+  readonly port: MessagePort
+}
+
+/** What the machine's thread is given of it. */
+export interface MachineDisks {
+  readonly infos: readonly DiskInfo[]
+  readonly memory: SharedArrayBuffer
+  readonly port: MessagePort
+}
+
+/** What a disk thread says. It is asked to end by the message `close`. */
+export type DiskThreadMessage =
+  | { readonly kind: 'opened', readonly infos: readonly DiskInfo[] }
+  /** The disks cannot be opened: a TenonError's code and message. Its last message. */
+  | { readonly kind: 'refused', readonly code: string, readonly message: string }
+  /** What a user should know, such as a mirror that goes on with one part less. */
+  | { readonly kind: 'notice', readonly message: string }
+  /** All is answered, flushed and closed; or, by disk, why not. Its last message. */
+  | { readonly kind: 'closed', readonly problems: readonly string[] }
+
+export const CLOSE = 'close'

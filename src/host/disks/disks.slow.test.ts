@@ -1,0 +1,179 @@
+/**
+ * Disks of the built machine: the stock Debian kernel of the image `busybox` finds the NVMe controller and its namespaces, and what it
+ * writes is in the host's file when the machine's end is reported. The build must be up to date: `npm test` sees to it.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { TenonError } from '../../base/errors.ts'
+import type { BlockStatus } from '../../machine/block.ts'
+import { startImageSession } from '../guest/image-session.ts'
+import { openImage } from '../images/open-image.ts'
+import { Bell, MachineChannel } from '../machine/channel.ts'
+import type { MachineExit, MachineSession, StartMachine } from '../machine/session.ts'
+import { imageUnavailable } from '../../../test/images.ts'
+import { DiskChannel } from './disk-channel.ts'
+import type { DiskOrder } from './disk-order.ts'
+import { DiskQueue } from './disk-queue.ts'
+import type { DiskThread } from './disk-thread.ts'
+
+const BOOT = 240_000
+const MEMORY = 256 * 1024 ** 2
+const unavailable = await imageUnavailable()
+const hasE2fsck = spawnSync('e2fsck', ['-V']).status === 0
+
+const compiled = (path: string): string => new URL(`../../../dist/host/${path}`, import.meta.url).href
+let startMachine: StartMachine
+let Thread: typeof DiskThread
+let folder: string
+beforeAll(async () => {
+  if (!existsSync(new URL(compiled('machine/start.js')))) throw new Error('there is no build in dist/: npm run build')
+  startMachine = (await import(compiled('machine/start.js')) as { startMachine: StartMachine }).startMachine
+  Thread = (await import(compiled('disks/disk-thread.js')) as { DiskThread: typeof DiskThread }).DiskThread
+  folder = mkdtempSync(join(tmpdir(), 'tenon-disks-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+interface Result { readonly status: number, readonly stdout: string, readonly stderr: string, readonly exit: MachineExit }
+
+/** Runs a script of the guest's shell with these disks. */
+async function runGuest(script: string, disks: readonly DiskOrder[], onMachine?: (machine: MachineSession) => void): Promise<Result> {
+  const output = ['', '']
+  const [stdout, stderr] = output.map((_, index) => new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      output[index] += chunk.toString()
+      done()
+    },
+  }))
+  let machine: MachineSession | undefined
+  const session = await startImageSession({
+    startMachine: async options => {
+      machine = await startMachine({ ...options, disks })
+      onMachine?.(machine)
+      return machine
+    },
+    memoryBytes: MEMORY, image: await openImage('busybox'), stdin: Readable.from([]), stdout, stderr, bootTimeoutMs: BOOT,
+    request: { mode: 'with_pipes', argv: ['sh', '-c', script], environment: {} },
+  })
+  const status = await session.status
+  return { status, stdout: output[0], stderr: output[1], exit: await machine!.exited }
+}
+
+const withCode = (code: string): Error => expect.objectContaining({ name: 'TenonError', code }) as Error
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+describe.skipIf(unavailable)('a guest with disks', () => {
+  test('reads what the host wrote, and the host what the guest wrote', async () => {
+    const [first, second, third] = ['first.img', 'second.img', 'third.img'].map(name => join(folder, name))
+    const content = randomBytes(24 << 20)
+    writeFileSync(first, content)
+    for (const [path, size] of [[second, 16 << 20], [third, 32 << 20]] as const) {
+      writeFileSync(path, '')
+      truncateSync(path, size)
+    }
+    const script = `set -e
+      grep nvme0n /proc/partitions | sed 's/  */ /g'
+      cat /sys/block/nvme0n1/ro /sys/block/nvme0n2/queue/logical_block_size /sys/block/nvme0n2/queue/write_cache
+      sha256sum </dev/nvme0n1
+      dd if=/dev/nvme0n1 of=/dev/nvme0n2 bs=64k count=100 skip=7 seek=3 status=none
+      dd if=/dev/nvme0n1 of=/dev/nvme0n2 bs=4k count=300 seek=2000 skip=11 oflag=direct status=none
+      ! dd if=/dev/zero of=/dev/nvme0n1 bs=4k count=1 2>/dev/null
+      mke2fs /dev/nvme0n3 >/dev/null 2>&1
+      mount -t ext4 /dev/nvme0n3 /mnt
+      for i in 1 2 3 4 5 6 7 8; do dd if=/dev/nvme0n1 of=/mnt/$i bs=100k count=20 skip=$i status=none; done
+      rm /mnt/3 /mnt/5
+      umount /mnt
+      dd if=/dev/nvme0n1 of=/dev/nvme0n4 bs=1M count=4 status=none
+      blkdiscard -o 1048576 -l 1048576 /dev/nvme0n4
+      sync; echo 3 >/proc/sys/vm/drop_caches
+      dd if=/dev/nvme0n4 bs=1M count=4 status=none | sha256sum
+      grep -c nvme0q /proc/interrupts`
+    const { status, stdout, stderr, exit } = await runGuest(script, [
+      { graph: { kind: 'file', path: first, readOnly: true } }, { graph: { kind: 'file', path: second }, blockSize: 4096 },
+      { graph: { kind: 'file', path: third } }, { graph: { kind: 'memory', size: 8 << 20 } },
+    ])
+    const discarded = Buffer.concat([content.subarray(0, 1 << 20), Buffer.alloc(1 << 20), content.subarray(2 << 20, 4 << 20)])
+    expect({ stdout, stderr }).toEqual({
+      stdout: [
+        ' 259 0 24576 nvme0n1', ' 259 1 16384 nvme0n2', ' 259 2 32768 nvme0n3', ' 259 3 8192 nvme0n4', '1', '4096', 'write back',
+        `${sha256(content)}  -`, `${sha256(discarded)}  -`, '2', '',
+      ].join('\n'),
+      stderr: '',
+    })
+    expect([status, exit.reason]).toEqual([0, 'power-off'])
+    const copy = Buffer.alloc(16 << 20)
+    content.copy(copy, 3 << 16, 7 << 16, 107 << 16)
+    content.copy(copy, 2000 << 12, 11 << 12, 311 << 12)
+    expect(readFileSync(second).equals(copy)).toBe(true)
+    expect(readFileSync(first).equals(content)).toBe(true)
+    if (!hasE2fsck) process.stderr.write('skipped: e2fsck is not there to check the guest\'s file system\n')
+    else expect(spawnSync('e2fsck', ['-fn', third], { encoding: 'utf8' })).toMatchObject({ status: 0 })
+  }, BOOT)
+})
+
+test('disks that cannot be opened refuse the machine', async () => {
+  const options = { memoryBytes: MEMORY, kernel: new Uint8Array(100), commandLine: '', serial: [] }
+  const none = { graph: { kind: 'file', path: join(folder, 'none') } } as const
+  await expect(startMachine({ ...options, disks: [none] })).rejects.toEqual(withCode('DISK_NOT_FOUND'))
+  // And a machine that is refused gives its disks back.
+  const memory = { graph: { kind: 'memory', size: 4096 } } as const
+  await expect(startMachine({ ...options, disks: [memory] })).rejects.toEqual(withCode('KERNEL_NOT_RECOGNISED'))
+})
+
+/** A machine's side of a disk thread of `dist/`. */
+async function fakeMachine(disks: readonly DiskOrder[], pool = new SharedArrayBuffer(1 << 20)): Promise<{
+  thread: DiskThread, queue: DiskQueue, memory: Uint8Array, failures: TenonError[], settle(): Promise<void>
+}> {
+  const failures: TenonError[] = []
+  const machine = new MachineChannel()
+  const thread = await Thread.start(disks, machine, error => failures.push(error))
+  const { port, memory, infos } = thread.forMachine
+  port.postMessage(pool, [])
+  const queue = new DiskQueue(new DiskChannel(memory), infos)
+  const settle = async (): Promise<void> => {
+    while (queue.busy) {
+      if (machine.answer() & Bell.DISK) queue.settle()
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  return { thread, queue, memory: new Uint8Array(pool), failures, settle }
+}
+
+test('a disk thread reads and writes where the machine says, and closes in order', async () => {
+  const path = join(folder, 'plain.img')
+  writeFileSync(path, new Uint8Array(1 << 20))
+  const { thread, queue, memory, failures, settle } = await fakeMachine([{ graph: { kind: 'file', path } }])
+  const statuses: BlockStatus[] = []
+  memory.fill(7, 4096, 8192)
+  const done = (status: BlockStatus): number => statuses.push(status)
+  const request = { offset: 512, length: 4096, segments: [memory.subarray(4096, 8192)], done }
+  queue.disks[0].submit({ ...request, operation: 'write' })
+  await settle()
+  queue.disks[0].submit({ ...request, operation: 'read', segments: [memory.subarray(20_480, 24_576)] })
+  await settle()
+  expect(memory.subarray(20_480, 24_576).every(byte => byte === 7)).toBe(true)
+  // What is under way at the end is done before the end.
+  for (let index = 0; index < 100; index++) queue.disks[0].submit({ ...request, operation: 'write', offset: 8192 * index })
+  await thread.close()
+  queue.settle()
+  expect([statuses.length, failures, readFileSync(path).filter(byte => byte === 7).length]).toEqual([102, [], 4096 * 100 + 512])
+})
+
+test('a disk thread that fails is told of, and its requests fail', async () => {
+  const { thread, queue, failures, settle } = await fakeMachine([{ graph: { kind: 'memory', size: 1 << 20 } }], new SharedArrayBuffer(4096))
+  const statuses: BlockStatus[] = []
+  // No machine asks for memory that its pool does not have.
+  const segments = [new Uint8Array(new SharedArrayBuffer(1 << 16), 1 << 15, 512)]
+  queue.disks[0].submit({ operation: 'read', offset: 0, length: 512, segments, done: status => statuses.push(status) })
+  await settle()
+  expect(statuses).toEqual(['io-error'])
+  queue.disks[0].submit({ operation: 'flush', offset: 0, length: 0, segments: [], done: status => statuses.push(status) })
+  expect(statuses).toEqual(['io-error', 'io-error'])
+  await thread.close()
+  expect(failures).toEqual([withCode('DISK_THREAD_FAILED')])
+  expect(failures[0].message).toMatch(/Invalid typed array length/)
+})
