@@ -2,9 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
 import type { BlockNode } from '../block-node.ts'
+import { MemoryNode } from '../nodes/memory.ts'
 import { workload } from '../testing/contract.ts'
 import { DiskModel, expectContent, readAll } from '../testing/disk-model.ts'
 import { MemoryStore } from '../testing/memory-file.ts'
+import { copyCompressed } from './compressed-copy.ts'
 import { createQcow2, type CreateOptions } from './create.ts'
 import { Qcow2Node } from './node.ts'
 import { compress, decompressors, hasQemu, QemuFolder } from './testing/qemu.ts'
@@ -141,6 +143,28 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
     await workload(node, model, new Random(3), 100)
     await node.close()
     await expectSound(store, 'z.qcow2', model.bytes)
+  })
+
+  test('converts to compressed clusters', async () => {
+    const source = new MemoryNode({ size: SIZE })
+    const model = new DiskModel(new Uint8Array(SIZE))
+    await workload(source, model, new Random(21), 150)
+    const text = new Uint8Array(2 << 20).map((_, index) => index % 251 * (index >>> 12))
+    await source.write(3 << 20, [text])
+    model.set(3 << 20, text)
+    const store = new MemoryStore()
+    await createQcow2(store.file('v.qcow2'), { size: SIZE + 1024 })
+    const node = await open(store, 'v.qcow2')
+    const seen: number[] = []
+    await copyCompressed(source, node, compress, { progress: done => seen.push(done) })
+    expect(seen.length).toBeGreaterThan(10)
+    expect((await node.check()).compressedClusters).toBeGreaterThan(10)
+    await node.close()
+    model.resize(SIZE + 1024)
+    await expectSound(store, 'v.qcow2', model.bytes)
+    const again = await open(store, 'v.qcow2')
+    await expect(copyCompressed(source, again, compress, { signal: { aborted: true, reason: new Error('stop') } })).rejects.toThrow('stop')
+    await again.close()
   })
 
   test('has internal snapshots that QEMU reads, and reads and deletes QEMU\'s', async () => {
