@@ -62,10 +62,8 @@ class CompressedCopy {
 
   private async copyCluster(offset: number, cluster: Uint8Array): Promise<void> {
     const known = await contentExtent(this.source, offset, this.source.size - offset)
-    if (known.state === 'zero' && offset + known.length >= this.next) {
-      // Nobody else has gone further: zeros are passed over at once.
-      this.next = Math.max(this.next, offset + known.length - known.length % this.clusterSize)
-    }
+    // Zeros are passed over at once.
+    if (known.state === 'zero') this.next = Math.max(this.next, offset + known.length - known.length % this.clusterSize)
     const length = Math.min(this.clusterSize, this.source.size - offset)
     if (known.state === 'zero' && known.length >= length) return
     cluster.fill(0, length)
