@@ -27,7 +27,7 @@ import type { Refcounts } from './refcounts.ts'
 
 interface Clusters {
   readonly cluster: number
-  readonly count: number
+  count: number
 }
 
 /** Clusters that nothing refers to any more, not even after a crash; a request of the epoch, or of one before, may still be at them. */
@@ -46,8 +46,11 @@ interface Taken {
 const COUNTS: readonly Order[] = ['counts']
 const WITHOUT_COUNTS: readonly Order[] = ['mappings']
 const ALL: readonly Order[] = ['counts', 'blocks', 'mappings']
-/** Changes that are collected before a commit is started unasked, and before writers wait for one. */
+/** Bytes of changes, and ranges to give back, at which writers wait for a commit. */
 const MAX_DIRTY = 2 << 20
+const MAX_FREED = 65536
+/** The part of that at which a commit is started unasked. */
+const START_AT = 0.5
 
 export class Committer {
   private readonly file: StorageFile
@@ -85,7 +88,7 @@ export class Committer {
   free(cluster: number, count: number): void {
     this.onFree(cluster, count)
     const last = this.freed.at(-1)
-    if (last !== undefined && last.cluster + last.count === cluster) this.freed[this.freed.length - 1] = { cluster: last.cluster, count: last.count + count }
+    if (last !== undefined && last.cluster + last.count === cluster) last.count += count
     else this.freed.push({ cluster, count })
   }
 
@@ -101,13 +104,12 @@ export class Committer {
 
   /** Before a change of metadata: starts a commit when much is to be written, and waits when it is too much. */
   async throttle(): Promise<void> {
-    if (this.pressure < 0.5) return
-    const commit = this.commit()
-    if (this.pressure >= 1) await commit
-    else commit.catch(() => {})
+    const { pressure } = this
+    if (pressure >= 1) await this.commit()
+    else if (pressure >= START_AT && this.running === null) this.commit().catch(() => {})
   }
 
-  private get pressure(): number { return Math.max(this.cache.dirtyBytes / this.maxDirty, this.freed.length / 65536) }
+  private get pressure(): number { return Math.max(this.cache.dirtyBytes / this.maxDirty, this.freed.length / MAX_FREED) }
 
   /** Makes everything durable and gives back all that is free. Nobody else may use the image meanwhile. */
   async settle(): Promise<void> {
@@ -143,7 +145,7 @@ export class Committer {
   }
 
   private take(all: boolean): Taken {
-    const lazy = this.headerFile.header.lazyRefcounts && !all && this.cache.dirtyBytes < this.maxDirty
+    const lazy = this.headerFile.header.lazyRefcounts && !all && this.pressure < START_AT
     const header = this.headerFile.takeChange()
     const taken = {
       sectors: this.cache.takeDirty(lazy && header === null ? WITHOUT_COUNTS : ALL), header, needsBarrier: this.needsBarrier,

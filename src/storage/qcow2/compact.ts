@@ -110,7 +110,8 @@ const ONES = Uint8Array.from({ length: 256 }, (_, value) => value.toString(2).re
 async function refcountClusters({ file, header, geometry }: Image): Promise<number[]> {
   const bytes = new Uint8Array(header.refcountTableClusters * geometry.clusterSize)
   await file.read(header.refcountTableOffset, [bytes])
-  const offsets = Array.from({ length: header.refcountTableClusters }, (_, index) => header.refcountTableOffset + index * geometry.clusterSize)
+  const offsets: number[] = []
+  for (let at = 0; at < bytes.length; at += geometry.clusterSize) offsets.push(header.refcountTableOffset + at)
   for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {
     const offset = readU64(viewOf(bytes), at)
     if (offset !== 0) offsets.push(offset)

@@ -50,7 +50,9 @@ export class CompressedClusters {
   forget(): void { this.kept.clear() }
 
   private async read(offset: number, length: number): Promise<Uint8Array> {
-    if (this.decompress === undefined) throw storageError('DISK_UNSUPPORTED', `${this.file.path} is compressed with ${this.type}, which cannot be read here`)
+    if (this.decompress === undefined) {
+      throw storageError('DISK_UNSUPPORTED', `${this.file.path} is compressed with ${this.type}, which cannot be read here`)
+    }
     const data = new Uint8Array(length)
     await this.file.read(offset, [data])
     const cluster = await this.inflate(this.decompress, data, offset)

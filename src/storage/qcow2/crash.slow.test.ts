@@ -166,7 +166,9 @@ describe.each(LAYOUTS)('qcow2, crashes with %s', (_, options) => {
       checked++
       for (let at = 0; at < SIZE; at += clusterSize) {
         const now = bytes.subarray(at, at + clusterSize)
-        if (at % (3 * clusterSize) !== 0 || now[0] !== (at / clusterSize + 1 & 0xff)) expectContent(now, model.bytes.subarray(at, at + clusterSize), at)
+        if (at % (3 * clusterSize) !== 0 || now[0] !== (at / clusterSize + 1 & 0xff)) {
+          expectContent(now, model.bytes.subarray(at, at + clusterSize), at)
+        }
       }
     })
     expect(checked).toBeGreaterThan(10)

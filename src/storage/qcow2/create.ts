@@ -69,7 +69,9 @@ function newHeader(path: string, options: CreateOptions): Header {
   if (version === 2 && (refcountBits !== 16 || lazyRefcounts || compression !== 'zlib')) {
     throw refuse('version 2 has refcounts of 16 bits, zlib and no lazy refcounts')
   }
-  if (options.backingFormat !== undefined && options.backingFile === undefined) throw refuse('a format is named for a backing file, but no file')
+  if (options.backingFormat !== undefined && options.backingFile === undefined) {
+    throw refuse('a format is named for a backing file, but no file')
+  }
   if (options.backingFile !== undefined && (options.preallocation ?? 'off') !== 'off') throw refuse('an image with a backing file is thin')
   return {
     version, clusterBits, refcountOrder, lazyRefcounts, compression, size: options.size,
@@ -116,7 +118,9 @@ class Layout {
     const { clusterSize, refcountOrder } = this.geometry
     const bytes = new Uint8Array((this.tableClusters + this.blocks) * clusterSize)
     const blocks = bytes.subarray(this.tableClusters * clusterSize)
-    for (let block = 0; block < this.blocks; block++) writeU64(viewOf(bytes), block * ENTRY_BYTES, (1 + this.tableClusters + block) * clusterSize)
+    for (let block = 0; block < this.blocks; block++) {
+      writeU64(viewOf(bytes), block * ENTRY_BYTES, (1 + this.tableClusters + block) * clusterSize)
+    }
     for (let cluster = 0; cluster < this.end; cluster++) writeCount({ bytes: blocks, view: viewOf(blocks) }, cluster, refcountOrder, 1)
     return bytes
   }

@@ -3,12 +3,14 @@ import type { StorageFile } from '../storage-file.ts'
 import { constantAreas, encodeTables, TABLES_AT, type Area, type Header } from './header.ts'
 import { corrupt, type Geometry } from './layout.ts'
 
-type Tables = Pick<Header, 'size' | 'l1Size' | 'l1TableOffset' | 'refcountTableOffset' | 'refcountTableClusters' | 'snapshotCount' | 'snapshotsOffset'>
+type Tables = Pick<
+  Header, 'size' | 'l1Size' | 'l1TableOffset' | 'refcountTableOffset' | 'refcountTableClusters' | 'snapshotCount' | 'snapshotsOffset'
+>
 
 export class HeaderFile {
   readonly header: Header
   /** Clusters of tables that the header on the file still points to, and the one in memory does not. */
-  readonly released: { readonly cluster: number, readonly count: number }[] = []
+  readonly released: { readonly cluster: number, count: number }[] = []
   private readonly file: StorageFile
   private readonly geometry: Geometry
   private changed = false
@@ -58,6 +60,7 @@ export class HeaderFile {
   async clearAutoclear(): Promise<void> {
     if (!this.header.hasAutoclear) return
     await this.file.write(88, [new Uint8Array(8)])
+    await this.file.flush()
     this.header.hasAutoclear = false
     this.header.bitmaps = null
   }

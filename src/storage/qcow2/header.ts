@@ -21,8 +21,8 @@ import { decodeUtf8, encodeUtf8 } from '../../base/utf8.ts'
 import { storageError } from '../errors.ts'
 import type { StorageFile } from '../storage-file.ts'
 import {
-  corrupt, ENTRY_BYTES, Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_OFFSET, MAX_REFCOUNT_ORDER, MAX_REFCOUNT_TABLE_BYTES, MIN_CLUSTER_BITS,
-  readU64, viewOf, writeU64,
+  corrupt, ENTRY_BYTES, Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_OFFSET, MAX_REFCOUNT_ORDER, MAX_REFCOUNT_TABLE_BYTES,
+  MIN_CLUSTER_BITS, readU64, viewOf, writeU64,
 } from './layout.ts'
 
 export const MAGIC = 0x514649fb
@@ -94,7 +94,9 @@ export function isQcow2(start: Uint8Array): boolean {
 export async function readHeader(file: StorageFile): Promise<Header> {
   const start = new Uint8Array(WHOLE_LENGTH)
   await file.read(0, [start])
-  if (viewOf(start).getUint32(0) !== MAGIC) throw storageError('DISK_UNKNOWN_FORMAT', `${file.path} is not a qcow2 image: it has no such magic`)
+  if (viewOf(start).getUint32(0) !== MAGIC) {
+    throw storageError('DISK_UNKNOWN_FORMAT', `${file.path} is not a qcow2 image: it has no such magic`)
+  }
   const version = viewOf(start).getUint32(4)
   if (version !== 2 && version !== 3) throw unsupported(file.path, `qcow2 of version ${version}; 2 and 3 are known`)
   const clusterBits = viewOf(start).getUint32(20)
@@ -133,7 +135,9 @@ function parse(path: string, cluster: Uint8Array, version: 2 | 3, clusterBits: n
 
 function headerLength(path: string, view: DataView, clusterSize: number): number {
   const length = view.getUint32(100)
-  if (length < V3_LENGTH || length % 8 !== 0 || length > clusterSize) throw corrupt(path, `its header cannot have a length of ${length} bytes`)
+  if (length < V3_LENGTH || length % 8 !== 0 || length > clusterSize) {
+    throw corrupt(path, `its header cannot have a length of ${length} bytes`)
+  }
   return length
 }
 
@@ -164,7 +168,9 @@ function readFeatures(path: string, view: DataView, length: number, extensions: 
 }
 
 function compressionType(path: string, incompatible: number, type: number): CompressionType {
-  if (((incompatible & COMPRESSION_TYPE) !== 0) !== (type !== 0)) throw corrupt(path, `its compression type ${type} contradicts its feature bit`)
+  if (((incompatible & COMPRESSION_TYPE) !== 0) !== (type !== 0)) {
+    throw corrupt(path, `its compression type ${type} contradicts its feature bit`)
+  }
   if (type > 1) throw unsupported(path, `compression of type ${type}; 0 (zlib) and 1 (zstd) are known`)
   return type === 0 ? 'zlib' : 'zstd'
 }
@@ -173,14 +179,17 @@ function compressionType(path: string, incompatible: number, type: number): Comp
 function unknownFeatures(high: number, low: number, table: Uint8Array | undefined): string {
   const names: string[] = []
   for (let bit = 0; bit < 64; bit++) {
-    if (((bit < 32 ? low >>> bit : high >>> (bit - 32)) & 1) !== 0) names.push(featureName(table, bit) ?? FEATURES[bit] ?? `feature bit ${bit}`)
+    if (((bit < 32 ? low >>> bit : high >>> (bit - 32)) & 1) !== 0) {
+      names.push(featureName(table, bit) ?? FEATURES[bit] ?? `feature bit ${bit}`)
+    }
   }
   return names.join(', ')
 }
 
 const INCOMPATIBLE_TYPE = 0
 const FEATURE_ENTRY = 48
-const FEATURES: Readonly<Record<number, string>> = { 0: 'dirty bit', 1: 'corrupt bit', 2: 'external data file', 3: 'compression type', 4: 'extended L2 entries' }
+/** Names of incompatible features, by their bits. */
+const FEATURES: readonly string[] = ['dirty bit', 'corrupt bit', 'external data file', 'compression type', 'extended L2 entries']
 
 function featureName(table: Uint8Array | undefined, bit: number): string | null {
   if (table === undefined) return null
@@ -191,7 +200,7 @@ function featureName(table: Uint8Array | undefined, bit: number): string | null 
 }
 
 /** What a file says of itself goes into messages without control characters. */
-function printable(name: string): string { return name.replaceAll(/[^\x20-\x7e]/g, '').trim() }
+export function printable(name: string): string { return name.replaceAll(/[^\x20-\x7e]/g, '').trim() }
 
 function readExtensions(path: string, cluster: Uint8Array, start: number): Map<number, Uint8Array> {
   const view = viewOf(cluster)
@@ -200,7 +209,9 @@ function readExtensions(path: string, cluster: Uint8Array, start: number): Map<n
     const type = view.getUint32(at)
     const length = view.getUint32(at + 4)
     if (type === 0) break
-    if (length > cluster.length - at - 8) throw corrupt(path, `its header extension 0x${type.toString(16)} is longer than its first cluster`)
+    if (length > cluster.length - at - 8) {
+      throw corrupt(path, `its header extension 0x${type.toString(16)} is longer than its first cluster`)
+    }
     if (!extensions.has(type)) extensions.set(type, cluster.subarray(at + 8, at + 8 + length))
     at += 8 + Math.ceil(length / 8) * 8
   }
@@ -211,7 +222,9 @@ function readBackingFile(path: string, cluster: Uint8Array): string | null {
   const offset = readU64(viewOf(cluster), 8)
   const length = viewOf(cluster).getUint32(16)
   if (offset === 0) return null
-  if (length > MAX_BACKING_NAME || offset + length > cluster.length) throw corrupt(path, 'the name of its backing file is not in its first cluster')
+  if (length > MAX_BACKING_NAME || offset + length > cluster.length) {
+    throw corrupt(path, 'the name of its backing file is not in its first cluster')
+  }
   return text(cluster.subarray(offset, offset + length))
 }
 
@@ -237,11 +250,17 @@ function checkTables(file: StorageFile, header: Header): void {
   const limit = geometry.roundUp(file.size)
   const inside = (name: string, offset: number, bytes: number): void => {
     if (!geometry.isAligned(offset)) throw corrupt(file.path, `its ${name} is at ${offset}, which is not the start of a cluster`)
-    if (bytes > 0 && (offset === 0 || offset + bytes > limit)) throw corrupt(file.path, `its ${name} at ${offset} is not inside the file: is it cut off?`)
+    if (bytes > 0 && (offset === 0 || offset + bytes > limit)) {
+      throw corrupt(file.path, `its ${name} at ${offset} is not inside the file: is it cut off?`)
+    }
   }
   if (header.size >= MAX_OFFSET) throw unsupported(file.path, `a disk of ${header.size} bytes; 8 PiB are the most`)
-  if (header.l1Size * ENTRY_BYTES > MAX_L1_BYTES) throw unsupported(file.path, `an L1 table of ${header.l1Size} entries; 32 MiB are the most`)
-  if (header.l1Size < geometry.l1EntriesFor(header.size)) throw corrupt(file.path, `its L1 table of ${header.l1Size} entries is too small for its size`)
+  if (header.l1Size * ENTRY_BYTES > MAX_L1_BYTES) {
+    throw unsupported(file.path, `an L1 table of ${header.l1Size} entries; 32 MiB are the most`)
+  }
+  if (header.l1Size < geometry.l1EntriesFor(header.size)) {
+    throw corrupt(file.path, `its L1 table of ${header.l1Size} entries is too small for its size`)
+  }
   if (header.refcountTableClusters * geometry.clusterSize > Math.max(MAX_REFCOUNT_TABLE_BYTES, geometry.clusterSize)) {
     throw unsupported(file.path, `a refcount table of ${header.refcountTableClusters} clusters; 8 MiB are the most`)
   }
@@ -334,7 +353,7 @@ function encodeExtensions(cluster: Uint8Array, start: number, header: Header): n
 }
 
 const NAMED_FEATURES: readonly (readonly [type: number, bit: number, name: string])[] = [
-  ...Object.entries(FEATURES).map(([bit, name]) => [INCOMPATIBLE_TYPE, Number(bit), name] as const),
+  ...FEATURES.map((name, bit) => [INCOMPATIBLE_TYPE, bit, name] as const),
   [1, 0, 'lazy refcounts'],
   [2, 0, 'bitmaps'],
 ]

@@ -13,14 +13,14 @@ import { Operations } from './operations.ts'
 import { Refcounts } from './refcounts.ts'
 
 export interface ImageOptions {
-  /** The node of the backing file; null if the image has none, or it is not needed. */
+  /** The node of the backing file. Null opens an image without it: what would be read from it cannot be read. */
   readonly backing?: BlockNode | null
   readonly decompressors?: Decompressors
-  /** Bytes of tables in memory, at most. Default 14 MiB; with copies of what is being written it stays below 16 MiB. */
+  /** Bytes of tables in memory, at most. Default 12 MiB; with copies of what is being written it stays below 16 MiB. */
   readonly cacheBytes?: number
 }
 
-const DEFAULT_CACHE = 14 << 20
+const DEFAULT_CACHE = 12 << 20
 
 export class Image {
   readonly file: StorageFile
@@ -35,6 +35,7 @@ export class Image {
   readonly inFlight = new InFlight()
   readonly compressed: CompressedClusters
   readonly backing: BlockNode | null
+  private readonly hasBacking: boolean
   /** The cluster of the file that compressed data is added to, and the bytes of it that are used. */
   packing: { readonly cluster: number, readonly used: number } | null = null
   /** Adds to `packing` one after another. */
@@ -52,10 +53,17 @@ export class Image {
     this.operations = new Operations(file.path)
     this.refcounts = new Refcounts(file, this.geometry, this.cache, this.headerFile)
     this.committer = new Committer(file, this.geometry, this.cache, this.headerFile, this.refcounts, this.operations)
-    this.mapping = new Mapping(file, this.geometry, this.cache, this.headerFile, this.refcounts, this.committer, this.backing !== null)
     this.compressed = new CompressedClusters(file, this.geometry.clusterSize, header.compression, options.decompressors ?? {})
+    this.hasBacking = header.backingFile !== null || this.backing !== null
+    this.mapping = new Mapping(file, this.geometry, this.cache, this.headerFile, this.refcounts, this.committer, this.hasBacking)
     this.committer.onFree = (cluster, count) => {
       if (this.packing !== null && this.packing.cluster >= cluster && this.packing.cluster < cluster + count) this.packing = null
     }
+  }
+
+  /** Bytes of the disk, from its start, that may show what the backing file has. */
+  get backingSize(): number {
+    if (this.backing !== null) return this.backing.size
+    return this.hasBacking ? Infinity : 0
   }
 }

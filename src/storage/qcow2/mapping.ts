@@ -114,7 +114,9 @@ export class Mapping {
     const high = page.view.getUint32(at)
     const low = page.view.getUint32(at + 4)
     const offset = entryOffset(high, low)
-    if ((high & L1_RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0) throw corrupt(this.file.path, `the L1 entry at ${page.offset + at} has bits that are none`)
+    if ((high & L1_RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0) {
+      throw corrupt(this.file.path, `the L1 entry at ${page.offset + at} has bits that are none`)
+    }
     if (offset !== 0) this.checkPlace(offset, this.geometry.clusterSize)
     return offset
   }
@@ -123,7 +125,9 @@ export class Mapping {
   private checkPlace(offset: number, length: number): void {
     const { clusterSize } = this.geometry
     if (offset % clusterSize !== 0) throw corrupt(this.file.path, `a cluster is said to be at ${offset}, between two`)
-    if (offset + length > this.refcounts.end * clusterSize) throw corrupt(this.file.path, `a cluster is said to be at ${offset}, behind the file's end`)
+    if (offset + length > this.refcounts.end * clusterSize) {
+      throw corrupt(this.file.path, `a cluster is said to be at ${offset}, behind the file's end`)
+    }
     this.headerFile.checkApart(offset, length)
   }
 
@@ -165,7 +169,9 @@ export class Mapping {
   private compressedRun(high: number, low: number, within: number): void {
     const { run } = this
     const { offset, length } = compressedPlace(this.geometry, high, low)
-    if (offset >= this.refcounts.end * this.geometry.clusterSize) throw corrupt(this.file.path, `compressed data is said to be at ${offset}, behind the file's end`)
+    if (offset >= this.refcounts.end * this.geometry.clusterSize) {
+      throw corrupt(this.file.path, `compressed data is said to be at ${offset}, behind the file's end`)
+    }
     run.host = offset
     run.compressedLength = length
     run.copied = false
@@ -300,7 +306,9 @@ export class Mapping {
     const run = this.run
     const clusters = Math.ceil(run.length / clusterSize)
     if (this.staysAsItIs(run, clearing)) return clusters
-    if (!this.hasZeroFlag && (this.hasBacking || (clearing === 'zero-keep' && run.kind === 'data'))) return clearing === 'discard' ? clusters : -clusters
+    if (!this.hasZeroFlag && (this.hasBacking || (clearing === 'zero-keep' && run.kind === 'data'))) {
+      return clearing === 'discard' ? clusters : -clusters
+    }
     let page
     while (!isPage(page = this.findWritable(cluster))) await this.makeWritable(page, cluster)
     const at = this.entryAt

@@ -12,7 +12,7 @@ import type { StorageFile } from '../storage-file.ts'
 import { checkImage, repairRefcounts, type CheckReport, type Repair } from './check.ts'
 import { compactInto } from './compact.ts'
 import type { Compress } from './compressed.ts'
-import { CORRUPT, DIRTY, readHeader, type Header } from './header.ts'
+import { CORRUPT, DIRTY, printable, readHeader, type Header } from './header.ts'
 import { Image, type ImageOptions } from './image.ts'
 import { describeImage, type Qcow2Info } from './info.ts'
 import { readRange } from './reader.ts'
@@ -50,7 +50,11 @@ export class Qcow2Node implements BlockNode {
    */
   static async open(file: StorageFile, options: OpenOptions = {}, header?: Header): Promise<Qcow2Node> {
     const readOnly = options.readOnly === true || file.readOnly
-    const image = new Image(file, header ?? await readHeader(file), options)
+    const known = header ?? await readHeader(file)
+    if (known.backingFile !== null && options.backing === undefined) {
+      throw storageError('DISK_NOT_FOUND', `${file.path} needs its backing file ${printable(known.backingFile)}, which was not opened`)
+    }
+    const image = new Image(file, known, options)
     if (!readOnly) await prepareForWriting(image)
     return new Qcow2Node(image, readOnly)
   }
@@ -59,9 +63,7 @@ export class Qcow2Node implements BlockNode {
 
   async read(offset: number, into: Buffers): Promise<void> {
     const { operations } = this.image
-    if (operations.mustWait) await operations.whenFree()
-    else operations.checkOpen()
-    const epoch = operations.enter()
+    const epoch = operations.mustWait ? await operations.enterLater() : operations.enter()
     try {
       checkRange(this.image.file.path, this.size, offset, byteLength(into))
       await readRange(this.image, offset, into)
@@ -89,9 +91,7 @@ export class Qcow2Node implements BlockNode {
 
   private async change(offset: number, length: number, work: () => Promise<void>): Promise<void> {
     const { operations, file } = this.image
-    if (operations.mustWait) await operations.whenFree()
-    else operations.checkOpen()
-    const epoch = operations.enter()
+    const epoch = operations.mustWait ? await operations.enterLater() : operations.enter()
     try {
       this.checkWritable()
       checkRange(file.path, this.size, offset, length)
@@ -104,18 +104,17 @@ export class Qcow2Node implements BlockNode {
   private checkWritable(): void {
     checkWritable(this.image.file.path, this)
     if (this.broken !== null) {
-      throw storageError('DISK_WRITE_FAILED', `${this.image.file.path} cannot be written any more, since a change of its tables failed: open it again`, this.broken)
+      const why = 'cannot be written any more, since a change of its tables failed: open it again'
+      throw storageError('DISK_WRITE_FAILED', `${this.image.file.path} ${why}`, this.broken)
     }
   }
 
   async flush(): Promise<void> {
     const { operations, committer } = this.image
-    if (operations.mustWait) await operations.whenFree()
-    else operations.checkOpen()
-    if (this.readOnly) return
-    this.checkWritable()
-    const epoch = operations.enterApart()
+    const epoch = await operations.enterApart()
     try {
+      if (this.readOnly) return
+      this.checkWritable()
       await committer.commit()
     } finally {
       operations.leave(epoch)
@@ -124,9 +123,7 @@ export class Qcow2Node implements BlockNode {
 
   async extent(offset: number, length: number): Promise<Extent> {
     const { operations, mapping } = this.image
-    if (operations.mustWait) await operations.whenFree()
-    else operations.checkOpen()
-    const epoch = operations.enter()
+    const epoch = operations.mustWait ? await operations.enterLater() : operations.enter()
     try {
       checkRange(this.image.file.path, this.size, offset, length)
       while (!mapping.find(offset, Math.max(length, 1))) await mapping.load()
@@ -238,7 +235,9 @@ export class Qcow2Node implements BlockNode {
 
 async function prepareForWriting(image: Image): Promise<void> {
   const { header, headerFile, file } = image
-  if ((header.incompatible & CORRUPT) !== 0) throw storageError('DISK_CORRUPT', `${file.path} is marked as corrupt and can only be read: copy it to a new image`)
+  if ((header.incompatible & CORRUPT) !== 0) {
+    throw storageError('DISK_CORRUPT', `${file.path} is marked as corrupt and can only be read: copy it to a new image`)
+  }
   await headerFile.clearAutoclear()
   if ((header.incompatible & DIRTY) === 0) return
   await repairRefcounts(image)

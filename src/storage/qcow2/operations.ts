@@ -25,26 +25,36 @@ export class Operations {
 
   constructor(name: string) { this.name = name }
 
-  /** Whether a request has to wait, with `whenFree`, before it enters. */
+  /** Whether a request has to `enterLater`, and not `enter`. */
   get mustWait(): boolean { return this.exclusive !== null }
 
-  /** Waits for exclusive operations to end. Rejects with DISK_CLOSED as `enter` throws it. */
-  async whenFree(): Promise<void> {
+  /** Begins a request, which has to `leave`. Throws DISK_CLOSED once `close` was called. */
+  enter(): Epoch {
+    this.checkOpen()
+    return this.count(this.epochs[this.epochs.length - 1])
+  }
+
+  /** As `enter`, when exclusive operations have ended. */
+  async enterLater(): Promise<Epoch> {
     this.checkOpen()
     this.waiting++
     while (this.exclusive !== null) await this.exclusive
     this.waiting--
+    return this.count(this.epochs[this.epochs.length - 1])
   }
 
-  /** Throws DISK_CLOSED once `close` was called. */
-  checkOpen(): void {
+  /** As `enterLater`, for an operation that touches no cluster of data. */
+  async enterApart(): Promise<Epoch> {
+    this.checkOpen()
+    this.waiting++
+    while (this.exclusive !== null) await this.exclusive
+    this.waiting--
+    return this.count(this.apart)
+  }
+
+  private checkOpen(): void {
     if (this.closing) throw storageError('DISK_CLOSED', `${this.name} is closed: open it again to use it`)
   }
-
-  enter(): Epoch { return this.count(this.epochs[this.epochs.length - 1]) }
-
-  /** As `enter`, for an operation that touches no cluster of data. */
-  enterApart(): Epoch { return this.count(this.apart) }
 
   private count(epoch: Epoch): Epoch {
     epoch.active++
@@ -72,9 +82,11 @@ export class Operations {
   /** Runs `work` when nobody else uses the image. */
   async alone<Result>(work: () => Promise<Result>): Promise<Result> {
     this.checkOpen()
-    await this.whenFree()
+    this.waiting++
+    while (this.exclusive !== null) await this.exclusive
+    this.waiting--
     const running = this.runAlone(work)
-    this.exclusive = running.then(() => undefined, () => undefined).finally(() => { this.exclusive = null })
+    this.exclusive = ended(running).finally(() => { this.exclusive = null })
     return running
   }
 
@@ -95,4 +107,9 @@ export class Operations {
       await (this.exclusive ?? null)
     }
   }
+}
+
+/** Waits for an operation, however it ends. */
+async function ended(operation: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([operation])
 }

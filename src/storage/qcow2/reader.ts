@@ -1,24 +1,31 @@
 /** Reading the disk: runs of clusters from the file, from compressed data, from the backing node, or zeros. */
 import { byteLength, fillZeroes, scatter, sliceBuffers, type Buffers } from '../buffers.ts'
+import { storageError } from '../errors.ts'
 import type { Image } from './image.ts'
 import { Pending } from './pending.ts'
 
 /** Reads a range, which may go past the disk's end as far as there are tables. */
-export async function readRange(image: Image, offset: number, into: Buffers): Promise<void> {
+export function readRange(image: Image, offset: number, into: Buffers): Promise<void> {
   const length = byteLength(into)
-  let pending: Pending | null = null
-  for (let done = 0; done < length;) {
-    if (!image.mapping.find(offset + done, length - done)) await image.mapping.load()
-    else if (done === 0 && image.mapping.run.length === length) return readRun(image, offset, into)
-    else {
-      const run = wholeRun(image, offset + done, length - done)
-      pending ??= new Pending()
-      pending.add(readRun(image, offset + done, sliceBuffers(into, done, run)))
-      done += run
-      await pending.room()
+  if (length > 0 && image.mapping.find(offset, length) && image.mapping.run.length === length) return readRun(image, offset, into)
+  return readRuns(image, offset, length, into)
+}
+
+async function readRuns(image: Image, offset: number, length: number, into: Buffers): Promise<void> {
+  const pending = new Pending()
+  try {
+    for (let done = 0; done < length;) {
+      if (!image.mapping.find(offset + done, length - done)) await image.mapping.load()
+      else {
+        const run = wholeRun(image, offset + done, length - done)
+        pending.add(readRun(image, offset + done, sliceBuffers(into, done, run)))
+        done += run
+        await pending.room()
+      }
     }
+  } finally {
+    await pending.done()
   }
-  await pending?.done()
 }
 
 /**
@@ -43,7 +50,7 @@ function readRun(image: Image, offset: number, into: Buffers): Promise<void> {
   switch (kind) {
     case 'data': return image.file.read(host, into)
     case 'compressed': return readCompressed(image, offset, host, compressedLength, into)
-    case 'unallocated': if (image.backing !== null) return readBacking(image, offset, into)
+    case 'unallocated': if (offset < image.backingSize) return readBacking(image, offset, into)
   }
   fillZeroes(into)
   return Promise.resolve()
@@ -56,9 +63,10 @@ async function readCompressed(image: Image, offset: number, host: number, compre
 }
 
 /** A backing node may be smaller: zeros follow. */
-async function readBacking({ backing }: Image, offset: number, into: Buffers): Promise<void> {
+async function readBacking({ backing, backingSize, file }: Image, offset: number, into: Buffers): Promise<void> {
+  if (backing === null) throw storageError('DISK_NOT_FOUND', `${file.path} needs its backing file, and was opened without it`)
   const length = byteLength(into)
-  const there = Math.max(0, Math.min(length, (backing?.size ?? 0) - offset))
+  const there = Math.min(length, backingSize - offset)
   if (there < length) fillZeroes(sliceBuffers(into, there, length - there))
-  if (there > 0) await backing?.read(offset, sliceBuffers(into, 0, there))
+  await backing.read(offset, sliceBuffers(into, 0, there))
 }

@@ -145,7 +145,9 @@ export class Rebuild {
     const { geometry, file, refcounts } = this.image
     const bytes = new Uint8Array(geometry.clusterSize)
     const offset = this.table[index]
-    if (!geometry.isAligned(offset) || (!this.isNew(offset) && offset >= refcounts.end * geometry.clusterSize)) throw corrupt(file.path, `a refcount block is said to be at ${offset}`)
+    if (!geometry.isAligned(offset) || (!this.isNew(offset) && offset >= refcounts.end * geometry.clusterSize)) {
+      throw corrupt(file.path, `a refcount block is said to be at ${offset}`)
+    }
     await this.makeRoom()
     if (offset !== 0) await file.read(offset, [bytes])
     const block = { bytes, view: viewOf(bytes), changed: false }
@@ -174,12 +176,14 @@ export class Rebuild {
     for (const [index, block] of this.blocks) await this.writeBlock(index, block)
     await this.writeTable()
     await file.flush()
-    const next = { ...header, ...tables, refcountTableOffset: this.tableOffset, refcountTableClusters: geometry.clusters(this.table.length * ENTRY_BYTES) }
+    const refcountTableClusters = geometry.clusters(this.table.length * ENTRY_BYTES)
+    const next = { ...header, ...tables, refcountTableOffset: this.tableOffset, refcountTableClusters }
     this.image.isUncertain = true
     await file.write(TABLES_AT, [encodeTables(next)])
     await file.flush()
     this.image.isUncertain = false
     cache.clear()
+    this.image.packing = null
     this.image.headerFile.adopt(next)
     refcounts.end = this.next
     refcounts.restart()

@@ -32,7 +32,7 @@ export class Refcounts {
   private readonly headerFile: HeaderFile
   /** No cluster below is free. */
   private lowest = 1
-  private changing: Promise<void> = Promise.resolve()
+  private changing: Promise<unknown> = Promise.resolve()
   /** Results of `find`: valid at once after it. */
   private page!: Page
   private missing = 0
@@ -103,11 +103,13 @@ export class Refcounts {
     let place
     while ((place = this.find(cluster)) !== 'here') {
       if (place === 'not-loaded') await this.cache.load(this.missing)
-      else if (difference < 0) throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} is in use and not counted`)
-      else await this.cover(cluster)
+      else if (difference >= 0) await this.cover(cluster)
+      else throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} is in use and not counted`)
     }
     const count = readCount(this.page, cluster, this.geometry.refcountOrder) + difference
-    if (count < 0) throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} has more references than are counted`)
+    if (count < 0) {
+      throw corrupt(this.file.path, `the cluster at ${cluster * this.geometry.clusterSize} has more references than are counted`)
+    }
     if (count > this.geometry.maxRefcount) throw this.tooMany()
     this.set(this.page, cluster, count)
     if (count === 0) this.lowest = Math.min(this.lowest, cluster)
@@ -115,7 +117,8 @@ export class Refcounts {
   }
 
   private tooMany(): Error {
-    return storageError('DISK_UNSUPPORTED', `${this.file.path} has refcounts of ${this.geometry.refcountBits} bits, too few for another reference to a cluster`)
+    const bits = this.geometry.refcountBits
+    return storageError('DISK_UNSUPPORTED', `${this.file.path} has refcounts of ${bits} bits, too few for another reference to a cluster`)
   }
 
   private set(page: Page, cluster: number, count: number): void {
@@ -230,7 +233,7 @@ export class Refcounts {
   /** One change of the refcount table at a time. */
   private exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.changing.then(work)
-    this.changing = result.then(() => undefined, () => undefined)
+    this.changing = Promise.allSettled([result])
     return result
   }
 

@@ -6,14 +6,15 @@ import { clearRange } from './writer.ts'
 
 /** What lies behind the old end is cleared first: a larger backing file, or what a larger disk has once had there, must not show. */
 export async function growImage(image: Image, size: number): Promise<void> {
-  const { header, headerFile, geometry, committer, backing } = image
+  const { header, headerFile, geometry, committer } = image
   const entries = geometry.l1EntriesFor(size)
   if (entries * ENTRY_BYTES > MAX_L1_BYTES) {
-    throw storageError('DISK_UNSUPPORTED', `${image.file.path} cannot have ${size} bytes with clusters of ${geometry.clusterSize} bytes: its L1 table would be above 32 MiB`)
+    const why = `with clusters of ${geometry.clusterSize} bytes: its L1 table would be above 32 MiB`
+    throw storageError('DISK_UNSUPPORTED', `${image.file.path} cannot have ${size} bytes ${why}`)
   }
   const oldSize = header.size
   if (entries > header.l1Size) await growL1(image, entries)
-  const hidden = Math.max(geometry.roundUp(oldSize), await mappedEnd(image, oldSize), Math.min(size, backing?.size ?? 0))
+  const hidden = Math.max(geometry.roundUp(oldSize), await mappedEnd(image, oldSize), Math.min(size, image.backingSize))
   const end = Math.min(geometry.roundUp(size), hidden)
   await clearRange(image, oldSize, end - oldSize, 'zero', end)
   await committer.commit()

@@ -10,7 +10,9 @@ import type { Header } from './header.ts'
 import type { Image } from './image.ts'
 import { COMPRESSED, compressedPlace, COPIED, corrupt, ENTRY_BYTES, entryOffset, offsetHigh, offsetLow, viewOf } from './layout.ts'
 import { Rebuild } from './rebuild.ts'
-import { encodeSnapshots, findSnapshot, freeId, MAX_TABLE_BYTES, readSnapshots, type NewSnapshot, type Snapshot, type SnapshotTable } from './snapshot-table.ts'
+import {
+  encodeSnapshots, findSnapshot, freeId, MAX_TABLE_BYTES, readSnapshots, type NewSnapshot, type Snapshot, type SnapshotTable,
+} from './snapshot-table.ts'
 
 /** An L1 table in memory. */
 type L1 = Uint8Array
@@ -28,8 +30,8 @@ export async function createSnapshot(image: Image, { name, id, seconds, nanoseco
     await addTree(image, rebuild, l1, 1)
     await rebuild.addAll(header.l1TableOffset, l1.length, -1)
     const snapshot: Snapshot = {
-      id: newId, name, seconds, nanoseconds, guestTime, size: header.size, vmStateSize: 0, l1Size: header.l1Size, unknown: new Uint8Array(0),
-      l1TableOffset: await rebuild.write(l1),
+      id: newId, name, seconds, nanoseconds, guestTime, size: header.size, vmStateSize: 0, unknown: new Uint8Array(0),
+      l1Size: header.l1Size, l1TableOffset: await rebuild.write(l1),
     }
     await finish(image, rebuild, table, [...snapshots, snapshot], { l1TableOffset })
     return snapshot
@@ -101,12 +103,16 @@ async function readL1(image: Image, offset: number, entries: number): Promise<L1
 function checkTables({ geometry, file, refcounts }: Image, l1: L1): void {
   const view = viewOf(l1)
   const offsets = new Float64Array(l1.length / ENTRY_BYTES)
-  for (let index = 0; index < offsets.length; index++) offsets[index] = entryOffset(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4))
+  for (let index = 0; index < offsets.length; index++) {
+    offsets[index] = entryOffset(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4))
+  }
   offsets.sort()
   for (const [index, offset] of offsets.entries()) {
     if (offset === 0) continue
     if (offset === offsets[index - 1]) throw corrupt(file.path, `the L2 table at ${offset} is used for two parts of the disk`)
-    if (!geometry.isAligned(offset) || offset >= refcounts.end * geometry.clusterSize) throw corrupt(file.path, `an L2 table is said to be at ${offset}`)
+    if (!geometry.isAligned(offset) || offset >= refcounts.end * geometry.clusterSize) {
+      throw corrupt(file.path, `an L2 table is said to be at ${offset}`)
+    }
   }
 }
 

@@ -65,7 +65,9 @@ export async function readSnapshots(file: StorageFile, header: Header): Promise<
     const fixed = new Uint8Array(FIXED_BYTES)
     await file.read(at, [fixed])
     const { extra, id, name, whole } = entryLengths(file.path, viewOf(fixed))
-    if (at + whole - header.snapshotsOffset > MAX_TABLE_BYTES || at + whole - 8 > file.size) throw corrupt(file.path, 'its snapshot table is cut off or too large')
+    if (at + whole - header.snapshotsOffset > MAX_TABLE_BYTES || at + whole - 8 > file.size) {
+      throw corrupt(file.path, 'its snapshot table is cut off or too large')
+    }
     const rest = new Uint8Array(extra + id + name)
     await file.read(at + FIXED_BYTES, [rest])
     snapshots.push(checked(file, header, decode(header, viewOf(fixed), rest, extra, id)))
@@ -106,14 +108,18 @@ function checked(file: StorageFile, header: Header, snapshot: Snapshot): Snapsho
   if (!geometry.isAligned(l1TableOffset) || bytes > MAX_L1_BYTES || l1TableOffset + bytes > geometry.roundUp(file.size)) {
     throw corrupt(file.path, `the L1 table of the snapshot ${id} is not inside the file`)
   }
-  if (size >= MAX_OFFSET || l1Size < geometry.l1EntriesFor(size)) throw corrupt(file.path, `the L1 table of the snapshot ${id} is too small for its size`)
+  if (size >= MAX_OFFSET || l1Size < geometry.l1EntriesFor(size)) {
+    throw corrupt(file.path, `the L1 table of the snapshot ${id} is too small for its size`)
+  }
   return snapshot
 }
 
 export function encodeSnapshots(path: string, snapshots: readonly Snapshot[]): Uint8Array {
   const entries = snapshots.map(encode)
   const table = new Uint8Array(entries.reduce((sum, entry) => sum + entry.length, 0))
-  if (snapshots.length > MAX_SNAPSHOTS || table.length > MAX_TABLE_BYTES) throw storageError('DISK_UNSUPPORTED', `${path} cannot have more snapshots: delete some`)
+  if (snapshots.length > MAX_SNAPSHOTS || table.length > MAX_TABLE_BYTES) {
+    throw storageError('DISK_UNSUPPORTED', `${path} cannot have more snapshots: delete some`)
+  }
   let at = 0
   for (const entry of entries) {
     table.set(entry, at)

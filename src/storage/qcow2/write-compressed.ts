@@ -10,9 +10,9 @@ const SECTOR = 512
 
 /** Writes one cluster compressed; as it is if that takes no more room, and as zeros if it is zeros. */
 export async function writeCompressed(image: Image, offset: number, bytes: Uint8Array, compress: Compress): Promise<void> {
-  const { geometry, header } = image
-  if (!geometry.isAligned(offset) || bytes.length > geometry.clusterSize || (bytes.length < geometry.clusterSize && offset + bytes.length !== header.size)) {
-    throw storageError('DISK_OUT_OF_RANGE', `${image.file.path} is compressed by whole clusters: ${bytes.length} bytes at ${offset} are none`)
+  const { geometry, header, file } = image
+  if (!geometry.isAligned(offset) || bytes.length !== Math.min(geometry.clusterSize, header.size - offset)) {
+    throw storageError('DISK_OUT_OF_RANGE', `${file.path} is compressed by whole clusters: ${bytes.length} bytes at ${offset} are none`)
   }
   if (isZero(bytes)) return clearRange(image, offset, bytes.length, 'zero', header.size)
   const data = await compress(whole(bytes, geometry.clusterSize))
@@ -40,7 +40,9 @@ async function store(image: Image, cluster: number, data: Uint8Array): Promise<v
   const { geometry, mapping, refcounts, file, compressed } = image
   const host = await reserve(image, data.length)
   try {
-    if (host + data.length > compressedLimit(geometry)) throw storageError('DISK_FULL', `${file.path} is too large for more compressed data`)
+    if (host + data.length > compressedLimit(geometry)) {
+      throw storageError('DISK_FULL', `${file.path} is too large for more compressed data`)
+    }
     await file.write(host, [data])
     compressed.forget()
     await mapping.linkCompressed(cluster, compressedHigh(geometry, host, data.length), offsetLow(host))
@@ -62,11 +64,12 @@ function reserve(image: Image, length: number): Promise<number> {
 async function reserveNow(image: Image, length: number): Promise<number> {
   const { geometry: { clusterSize, maxRefcount }, refcounts } = image
   const { packing } = image
-  const fits = packing !== null && packing.used + length <= clusterSize
-  const canShare = packing !== null && packing.used < clusterSize && await refcounts.get(packing.cluster) < maxRefcount && image.packing === packing
-  if (canShare && fits) return await share(image, packing, { cluster: packing.cluster, used: packing.used + length }) ?? reserveNow(image, length)
+  const hasRoom = packing !== null && packing.used < clusterSize && await refcounts.get(packing.cluster) < maxRefcount
+  if (hasRoom && packing.used + length <= clusterSize) {
+    return await share(image, packing, { cluster: packing.cluster, used: packing.used + length }) ?? reserveNow(image, length)
+  }
   const next = await nextCluster(image)
-  if (canShare && next === packing.cluster + 1) {
+  if (hasRoom && next === packing.cluster + 1) {
     const place = await share(image, packing, { cluster: next, used: packing.used + length - clusterSize })
     if (place !== null) return place
   }

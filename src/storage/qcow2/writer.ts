@@ -11,9 +11,15 @@ import { readRange } from './reader.ts'
 import type { Clearing } from './mapping.ts'
 
 /** Writes a range, which may go past the disk's end as far as there are tables. */
-export async function writeRange(image: Image, offset: number, from: Buffers): Promise<void> {
-  const { mapping, inFlight, geometry } = image
+export function writeRange(image: Image, offset: number, from: Buffers): Promise<void> {
+  const { mapping } = image
   const length = byteLength(from)
+  if (mapping.find(offset, length) && mapping.run.length === length && isInPlace(image)) return image.file.write(mapping.run.host, from)
+  return writeRuns(image, offset, length, from)
+}
+
+async function writeRuns(image: Image, offset: number, length: number, from: Buffers): Promise<void> {
+  const { mapping, inFlight, geometry } = image
   const pending = new Pending()
   try {
     for (let done = 0; done < length;) {
@@ -51,7 +57,7 @@ function writeRun(image: Image, offset: number, from: Buffers): Promise<void> {
   const first = geometry.cluster(offset)
   const count = geometry.clusters(offset + byteLength(from)) - first
   const end = image.inFlight.begin(first, count)
-  const isBacked = first * geometry.clusterSize < (image.backing?.size ?? 0)
+  const isBacked = first * geometry.clusterSize < image.backingSize
   const readsZero = kind === 'zero' || kind === 'zero-allocated' || (kind === 'unallocated' && !isBacked)
   const own = kind === 'zero-allocated' && copied ? geometry.cluster(host) : null
   return new Allocating(image, offset, from, readsZero).run(own).finally(end)
@@ -164,7 +170,7 @@ async function zeroPart(image: Image, offset: number, length: number, clearing: 
   }
 }
 
-async function needsZeroes({ mapping, inFlight, geometry, backing }: Image, offset: number, length: number): Promise<boolean> {
+async function needsZeroes({ mapping, inFlight, geometry, backingSize }: Image, offset: number, length: number): Promise<boolean> {
   for (;;) {
     const blocked = inFlight.waitFor(geometry.cluster(offset))
     if (blocked !== null) await blocked
@@ -172,7 +178,7 @@ async function needsZeroes({ mapping, inFlight, geometry, backing }: Image, offs
     else break
   }
   const { kind } = mapping.run
-  return kind === 'data' || kind === 'compressed' || (kind === 'unallocated' && offset < (backing?.size ?? 0))
+  return kind === 'data' || kind === 'compressed' || (kind === 'unallocated' && offset < backingSize)
 }
 
 const ZEROES_AT_ONCE = 4 << 20

@@ -14,7 +14,8 @@ export function zstdFrame(bytes: Uint8Array): Uint8Array | null {
   const descriptor = bytes[4]
   const singleSegment = (descriptor & 0x20) !== 0
   const contentSize = descriptor >>> 6
-  const header = 5 + (singleSegment ? 0 : 1) + DICTIONARY_ID_BYTES[descriptor & 3] + (singleSegment && contentSize === 0 ? 1 : CONTENT_SIZE_BYTES[contentSize])
+  const contentSizeBytes = singleSegment && contentSize === 0 ? 1 : CONTENT_SIZE_BYTES[contentSize]
+  const header = 5 + (singleSegment ? 0 : 1) + DICTIONARY_ID_BYTES[descriptor & 3] + contentSizeBytes
   const end = blocksEnd(bytes, header)
   if (end === null) return null
   const whole = end + ((descriptor & 4) !== 0 ? 4 : 0)

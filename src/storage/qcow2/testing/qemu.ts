@@ -27,11 +27,14 @@ export class QemuFolder {
 
   remove(): void { rmSync(this.path, { recursive: true }) }
 
-  img(...options: readonly string[]): string { return execFileSync('qemu-img', options, { cwd: this.path, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }) }
+  img(...options: readonly string[]): string {
+    return execFileSync('qemu-img', options, { cwd: this.path, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  }
 
   /** Commands of qemu-io on an image. */
   io(image: string, ...commands: readonly string[]): void {
-    execFileSync('qemu-io', [...commands.flatMap(command => ['-c', command]), image], { cwd: this.path, stdio: ['ignore', 'ignore', 'pipe'] })
+    const options = [...commands.flatMap(command => ['-c', command]), image]
+    execFileSync('qemu-io', options, { cwd: this.path, stdio: ['ignore', 'ignore', 'pipe'] })
   }
 
   /** Exit status of `qemu-img check`: 0 sound, 2 errors, 3 leaks only; with what it said. */

@@ -2,9 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
 import type { BlockNode } from '../block-node.ts'
+import { MemoryNode } from '../nodes/memory.ts'
 import { workload } from '../testing/contract.ts'
 import { DiskModel, expectContent, readAll } from '../testing/disk-model.ts'
 import { MemoryStore } from '../testing/memory-file.ts'
+import { copyCompressed } from './compressed-copy.ts'
 import { createQcow2, type CreateOptions } from './create.ts'
 import { Qcow2Node } from './node.ts'
 import { compress, decompressors, hasQemu, QemuFolder } from './testing/qemu.ts'
@@ -42,7 +44,8 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
 
   const layouts = [
     'compat=1.1', 'compat=0.10', 'compat=1.1,lazy_refcounts=on', 'compat=1.1,cluster_size=512', 'compat=1.1,cluster_size=2M',
-    ...[1, 2, 4, 8, 32, 64].map(bits => `compat=1.1,refcount_bits=${bits},cluster_size=4k`), 'preallocation=metadata', 'preallocation=full,cluster_size=8k',
+    ...[1, 2, 4, 8, 32, 64].map(bits => `compat=1.1,refcount_bits=${bits},cluster_size=4k`),
+    'preallocation=metadata', 'preallocation=full,cluster_size=8k',
   ]
 
   test.each(layouts)('reads and goes on writing what QEMU has made with %s', async (layout) => {
@@ -101,7 +104,8 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
   })
 
   const ours: readonly (readonly [string, Omit<CreateOptions, 'size'>])[] = [
-    ['defaults', {}], ['version 2', { version: 2 }], ['512-byte clusters', { clusterSize: 512 }], ['2 MiB clusters', { clusterSize: 2 << 20 }],
+    ['defaults', {}], ['version 2', { version: 2 }], ['512-byte clusters', { clusterSize: 512 }],
+    ['2 MiB clusters', { clusterSize: 2 << 20 }],
     ['lazy refcounts', { lazyRefcounts: true, clusterSize: 4096 }], ['refcounts of 1 bit', { refcountBits: 1, clusterSize: 1024 }],
     ['refcounts of 64 bits', { refcountBits: 64, clusterSize: 512 }],
   ]
@@ -139,6 +143,28 @@ describe.skipIf(!hasQemu)('qcow2, with QEMU', () => {
     await workload(node, model, new Random(3), 100)
     await node.close()
     await expectSound(store, 'z.qcow2', model.bytes)
+  })
+
+  test('converts to compressed clusters', async () => {
+    const source = new MemoryNode({ size: SIZE })
+    const model = new DiskModel(new Uint8Array(SIZE))
+    await workload(source, model, new Random(21), 150)
+    const text = new Uint8Array(2 << 20).map((_, index) => index % 251 * (index >>> 12))
+    await source.write(3 << 20, [text])
+    model.set(3 << 20, text)
+    const store = new MemoryStore()
+    await createQcow2(store.file('v.qcow2'), { size: SIZE + 1024 })
+    const node = await open(store, 'v.qcow2')
+    const seen: number[] = []
+    await copyCompressed(source, node, compress, { progress: done => seen.push(done) })
+    expect(seen.length).toBeGreaterThan(10)
+    expect((await node.check()).compressedClusters).toBeGreaterThan(10)
+    await node.close()
+    model.resize(SIZE + 1024)
+    await expectSound(store, 'v.qcow2', model.bytes)
+    const again = await open(store, 'v.qcow2')
+    await expect(copyCompressed(source, again, compress, { signal: { aborted: true, reason: new Error('stop') } })).rejects.toThrow('stop')
+    await again.close()
   })
 
   test('has internal snapshots that QEMU reads, and reads and deletes QEMU\'s', async () => {
