@@ -1,5 +1,6 @@
 import type { BlockBackend } from '../../../machine/block.ts'
 import type { DescriptorChain } from '../descriptor-chain.ts'
+import type { DiskRange } from '../disk-transfer.ts'
 
 /**
  * A block device's requests. Source: VIRTIO 1.2, §5.2.6.
@@ -28,13 +29,6 @@ export const LIMITS = {
   /** Bytes in which guests should think: a page. */
   GOOD_TRANSFER: 4096,
 } as const
-
-export interface DiskRange {
-  /** Bytes. */
-  readonly offset: number
-  readonly length: number
-  readonly mayUnmap: boolean
-}
 
 /** The ranges that a discard or write-zeroes names, or the status that refuses them. §5.2.6.2. */
 export function readSegments(chain: DescriptorChain, backend: BlockBackend, operation: 'discard' | 'write-zeroes'): DiskRange[] | number {

@@ -1,4 +1,4 @@
-import type { BlockBackend } from '../../../machine/block.ts'
+import type { BlockBackend, BlockStatus } from '../../../machine/block.ts'
 import type { PortSize } from '../../../machine/io.ts'
 import type { PlainData } from '../../../machine/lifecycle.ts'
 import { StateReader } from '../../../machine/state-reader.ts'
@@ -114,7 +114,7 @@ export class VirtioBlock implements VirtioDevice {
     switch (chain.readU32(0)) {
       case RequestType.IN: return this.transfer(queue, 'read', offset, chain.writableLength - 1)
       case RequestType.OUT: return this.transfer(queue, 'write', offset, chain.readableLength - HEADER_SIZE)
-      case RequestType.FLUSH: return this.begin(queue).flush(this.backend)
+      case RequestType.FLUSH: return this.begin(queue).submit(this.backend, 'flush', 0, 0)
       case RequestType.DISCARD: return this.transferSegments(queue, 'discard')
       case RequestType.WRITE_ZEROES: return this.transferSegments(queue, 'write-zeroes')
       case RequestType.GET_ID: return this.giveId(queue)
@@ -127,18 +127,18 @@ export class VirtioBlock implements VirtioDevice {
     const impossible = offset % blockSize !== 0 || length % blockSize !== 0 || length > LIMITS.TRANSFER || offset + length > size
     if (impossible || operation === 'write' && readOnly) return this.answer(queue, RequestStatus.IOERR)
     const transfer = this.begin(queue)
-    const collected = operation === 'read' ? transfer.collectRead(this.chain, length) : transfer.collectWrite(this.chain, length)
-    if (!collected) {
-      transfer.fail()
+    if (!transfer.collect(this.chain, operation, operation === 'read' ? 0 : HEADER_SIZE, length)) {
+      this.ended(transfer, 'io-error')
       return this.transport.needsReset()
     }
-    transfer.transfer(this.backend, operation, offset, length, this.writesThrough)
+    transfer.forceUnitAccess = operation === 'write' && this.writesThrough
+    transfer.submit(this.backend, operation, offset, length)
   }
 
   private transferSegments(queue: Virtqueue, operation: 'discard' | 'write-zeroes'): void {
     const segments = readSegments(this.chain, this.backend, operation)
     if (typeof segments === 'number') return this.answer(queue, segments)
-    this.begin(queue).transferSegments(this.backend, operation, segments)
+    this.begin(queue).submitRanges(this.backend, operation, segments)
   }
 
   private giveId(queue: Virtqueue): void {
@@ -156,12 +156,12 @@ export class VirtioBlock implements VirtioDevice {
   }
 
   private begin(queue: Virtqueue): BlockTransfer {
-    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, (done, status) => this.ended(done, status))
+    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, (done, status) => this.ended(done as BlockTransfer, status))
     transfer.begin(queue, this.chain, this.life)
     return transfer
   }
 
-  private ended(transfer: BlockTransfer, status: number): void {
+  private ended(transfer: BlockTransfer, status: BlockStatus): void {
     if (transfer.life !== this.life) return
     const { queue } = transfer
     this.idle.push(transfer)
