@@ -5,10 +5,11 @@ import { StateReader } from '../../../machine/state-reader.ts'
 import { DeviceId } from '../bits.ts'
 import { ConfigBytes } from '../config-bytes.ts'
 import { DescriptorChain } from '../descriptor-chain.ts'
+import { DISK_LIMITS } from '../disk-limits.ts'
 import type { VirtioDevice, VirtioTransport } from '../device.ts'
 import type { Virtqueue } from '../virtqueue.ts'
 import { BlockTransfer } from './block-transfer.ts'
-import { HEADER_SIZE, LIMITS, RequestStatus, RequestType, SECTOR, readSegments } from './block-request.ts'
+import { HEADER_SIZE, RequestStatus, RequestType, SECTOR, readSegments } from './block-request.ts'
 
 /**
  * Block device. Source: VIRTIO 1.2, §5.2.
@@ -124,7 +125,7 @@ export class VirtioBlock implements VirtioDevice {
 
   private transfer(queue: Virtqueue, operation: 'read' | 'write', offset: number, length: number): void {
     const { size, blockSize, readOnly } = this.backend
-    const impossible = offset % blockSize !== 0 || length % blockSize !== 0 || length > LIMITS.TRANSFER || offset + length > size
+    const impossible = offset % blockSize !== 0 || length % blockSize !== 0 || length > DISK_LIMITS.TRANSFER || offset + length > size
     if (impossible || operation === 'write' && readOnly) return this.answer(queue, RequestStatus.IOERR)
     const transfer = this.begin(queue)
     if (!transfer.collect(this.chain, operation, operation === 'read' ? 0 : HEADER_SIZE, length)) {
@@ -178,18 +179,18 @@ export class VirtioBlock implements VirtioDevice {
 function blockConfiguration({ size, blockSize }: BlockBackend, queues: number): ConfigBytes {
   const config = new ConfigBytes(CONFIGURATION_SIZE)
   config.u64(0x00, size / SECTOR)
-  config.u32(0x08, LIMITS.SEGMENT)
-  config.u32(0x0c, LIMITS.SEGMENTS)
+  config.u32(0x08, DISK_LIMITS.SEGMENT)
+  config.u32(0x0c, DISK_LIMITS.SEGMENTS)
   config.u32(0x14, blockSize)
-  config.u8(0x18, Math.log2(LIMITS.GOOD_TRANSFER / blockSize))
-  config.u16(0x1a, LIMITS.GOOD_TRANSFER / blockSize)
+  config.u8(0x18, Math.log2(DISK_LIMITS.GOOD_TRANSFER / blockSize))
+  config.u16(0x1a, DISK_LIMITS.GOOD_TRANSFER / blockSize)
   config.u8(WRITEBACK, 1)
   config.u16(0x22, queues)
   for (const at of [0x24, 0x30]) {
-    config.u32(at, LIMITS.DISCARD / SECTOR)
-    config.u32(at + 4, LIMITS.DISCARD_SEGMENTS)
+    config.u32(at, DISK_LIMITS.DISCARD / SECTOR)
+    config.u32(at + 4, DISK_LIMITS.DISCARD_SEGMENTS)
   }
-  config.u32(0x2c, LIMITS.GOOD_TRANSFER / SECTOR)
+  config.u32(0x2c, DISK_LIMITS.GOOD_TRANSFER / SECTOR)
   config.u8(0x38, 1)
   return config
 }

@@ -13,7 +13,7 @@ import type { Virtqueue } from '../virtqueue.ts'
 import { Command, CommandBlock } from './command-block.ts'
 import { standardInquiry } from './inquiry.ts'
 import { LogicalUnit, dataOf } from './logical-unit.ts'
-import type { Outcome } from './logical-unit.ts'
+import type { Outcome, PatternOutcome, TransferOutcome } from './logical-unit.ts'
 import { COMMAND_HEADER, RESPONSE_HEADER, Response, ScsiStatus, readAddress } from './request.ts'
 import { Senses, senseData, senseOf } from './sense.ts'
 import type { Sense } from './sense.ts'
@@ -194,7 +194,7 @@ export class VirtioScsi implements VirtioDevice {
     this.answer(queue, written < bytes.length ? Response.OVERRUN : Response.OK, Senses.NONE, area - written, written)
   }
 
-  private transfer(queue: Virtqueue, unit: number, { operation, offset, length, forceUnitAccess }: Outcome & { kind: 'transfer' }): void {
+  private transfer(queue: Virtqueue, unit: number, { operation, offset, length, forceUnitAccess }: TransferOutcome): void {
     const { chain, requestLength, responseLength } = this
     const area = operation === 'read' ? chain.writableLength - responseLength : chain.readableLength - requestLength
     if (length > area) return this.answer(queue, Response.OVERRUN)
@@ -207,7 +207,7 @@ export class VirtioScsi implements VirtioDevice {
     transfer.submit(this.units[unit].disk, operation, offset, length)
   }
 
-  private writePattern(queue: Virtqueue, unit: number, { offset, length, block }: Outcome & { kind: 'pattern' }): void {
+  private writePattern(queue: Virtqueue, unit: number, { offset, length, block }: PatternOutcome): void {
     const transfer = this.begin(queue, unit, block.length)
     for (let done = 0; done < length; done += block.length) transfer.segments.push(block)
     transfer.submit(this.units[unit].disk, 'write', offset, length)
