@@ -18,7 +18,7 @@ test.each(['256', '', 'M', '-1M', '1.5G', '1K', 1000, 0, -(2 ** 20), NaN, 2 ** 2
 test.each([
   [{ image: 'nope' }, 'IMAGE_UNKNOWN'], [{ initrd: '/initrd' }, 'OPTIONS_CONFLICT'], [{ image: 'busybox', kernel: '/vmlinuz' }, 'OPTIONS_CONFLICT'],
   [{ kernel: '/no/such/file' }, 'FILE_UNREADABLE'], [{ memory: 'much' }, 'MEMORY_SIZE_INVALID'], [{ cpu: 'i386' as 'max' }, 'CPU_UNKNOWN'],
-  [{ engine: 'steam' as 'auto' }, 'ENGINE_UNKNOWN'],
+  [{ engine: 'steam' as 'auto' }, 'ENGINE_UNKNOWN'], [{ engine: 'interpret' as const, lockstep: true }, 'OPTIONS_CONFLICT'],
   [{ cpu: 'i386' as 'max', kernel: '/no/such/file' }, 'CPU_UNKNOWN'],
 ])('%j cannot be started: %s', async (options, code) => {
   await expect(Machine.start(options)).rejects.toEqual(withCode(code))

@@ -5,6 +5,7 @@ import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
 import { cpuModel } from '../host/machine/cpu-models.ts'
 import { translates } from '../host/machine/engines.ts'
+import type { EngineName } from '../host/machine/engines.ts'
 import type { MachineExit, MachineSession } from '../host/machine/session.ts'
 import { startMachine } from '../host/machine/start.ts'
 import { Command } from './command.ts'
@@ -59,15 +60,15 @@ export class Machine {
 
   static async #startImage(options: MachineOptions): Promise<Machine> {
     if (options.initrd !== undefined) throw apiError('OPTIONS_CONFLICT', 'initrd is for a kernel of your own: give that as kernel')
-    const { image: name = 'busybox', cache, mirror, onProgress, signal, append, verbose = false, bootTimeoutMs = DEFAULT_BOOT_TIMEOUT_MS } = options
+    const { image: name = 'busybox', cache, mirror, onProgress, signal, append, verbose = false } = options
+    const { lockstep = false, bootTimeoutMs = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
     const bytes = memoryBytes(options.memory ?? DEFAULT_MEMORY)
     const cpu = cpuModel(options.cpu)
-    const { engine } = options
-    translates(engine)
+    const engine = engineOf(options)
     const image = await openImage(name, { cache, mirror, signal, progress: onProgress })
     const pipe = new ConsolePipe()
     const guest = await startImageGuest({
-      startMachine, image, memoryBytes: bytes, cpu, engine, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
+      startMachine, image, memoryBytes: bytes, cpu, engine, lockstep, signal, append, bootTimeoutMs, kernelLog: pipe.output, quiet: !verbose,
     })
     const machine = new Machine(guest.machine, pipe, guest)
     await guest.booted
@@ -77,15 +78,14 @@ export class Machine {
   static async #startKernel(options: MachineOptions, kernel: string | Uint8Array): Promise<Machine> {
     if (options.image !== undefined) throw apiError('OPTIONS_CONFLICT', 'image and kernel are two ways to boot: give one of them')
     const cpu = cpuModel(options.cpu)
-    const { engine } = options
-    translates(engine)
+    const engine = engineOf(options)
     const files = {
       kernel: await contents(kernel, 'the kernel'),
       initrd: options.initrd === undefined ? undefined : await contents(options.initrd, 'the initrd'),
     }
     const pipe = new ConsolePipe()
     const session = await startMachine({
-      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), cpu, engine, signal: options.signal,
+      ...files, memoryBytes: memoryBytes(options.memory ?? DEFAULT_MEMORY), cpu, engine, lockstep: options.lockstep, signal: options.signal,
       commandLine: options.append ?? 'console=ttyS0', serial: [new StreamOwner(pipe.output, () => session.serial[0])],
     })
     return new Machine(session, pipe)
@@ -131,6 +131,11 @@ export class Machine {
   powerButton(): void {
     this.#session.powerButton()
   }
+}
+
+function engineOf({ engine, lockstep }: MachineOptions): EngineName | undefined {
+  if (!translates(engine) && lockstep === true) throw apiError('OPTIONS_CONFLICT', 'lockstep checks the translator: leave out the engine interpret')
+  return engine
 }
 
 /** A file's bytes, which the machine may take for itself. */

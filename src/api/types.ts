@@ -19,9 +19,14 @@ export interface MachineOptions {
   readonly cpu?: CpuModel
   /** How guest code is run: `interpret`, `translate` (what is hot becomes WebAssembly), or `auto`, the default, which translates. */
   readonly engine?: EngineName
+  /**
+   * Have the interpreter check all that translated code does, many times slower. At the first difference the machine ends with the reason
+   * `failed`, the code LOCKSTEP_DIVERGED and a report. Not with the engine `interpret`. Default false.
+   */
+  readonly lockstep?: boolean
   /** Whether an image's kernel tells its log on the console. Default false. */
   readonly verbose?: boolean
-  /** How long an image may take to boot, in milliseconds; 0 for no limit. Default 300,000. */
+  /** How long an image may take to boot, in milliseconds; 0 for no limit. Default 300,000; with `lockstep` 0. */
   readonly bootTimeoutMs?: number
   /** Where images are kept. Default: TENON_CACHE, or the user's cache folder. */
   readonly cache?: string

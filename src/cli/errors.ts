@@ -20,9 +20,15 @@ export class Quit extends Error {
   }
 }
 
-/** The one line that an error is to its user. */
+/** Errors whose message has a report behind its first line. */
+const REPORTS = new Set(['LOCKSTEP_DIVERGED'])
+
+/** The one line that an error is to its user; of some, a report follows it. */
 export function describeError(error: unknown): string {
-  if (error instanceof TenonError) return `tenon: ${oneLine(error.message)} (${error.code})`
+  if (error instanceof TenonError) {
+    const [first, ...report] = REPORTS.has(error.code) ? error.message.split('\n') : [error.message]
+    return [`tenon: ${oneLine(first)} (${error.code})`, ...report].join('\n')
+  }
   const message = error instanceof Error ? error.message : String(error)
   return `tenon: internal error: ${oneLine(message)}: please report it (INTERNAL)`
 }

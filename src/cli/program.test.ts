@@ -31,6 +31,12 @@ test('options are read', () => {
   expect(parse('run', '--kernel', 'k', '--initrd=i', '--append=console=ttyS0')).toEqual({ ...shell, kernel: 'k', initrd: 'i', append: 'console=ttyS0' })
 })
 
+test('the interpreter has time to check the translator, if there is one', () => {
+  expect(parse('run', '--lockstep')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 0 })
+  expect(parse('run', '--lockstep', '--boot-timeout', '5')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 5000 })
+  expect(() => parse('run', '--lockstep', '--engine', 'interpret')).toThrow(usage)
+})
+
 test('the mirror may come from the environment', () => {
   vi.stubEnv('TENON_MIRROR', 'http://near/')
   expect(parse('pull')).toEqual({ kind: 'pull', image: 'busybox', mirror: 'http://near/' })

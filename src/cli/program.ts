@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander'
+import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
@@ -41,6 +42,7 @@ export interface PullRequest {
 }
 
 const DEFAULT_IMAGE = 'busybox'
+const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
 const DESCRIPTION = `Boots unmodified 64-bit Linux in a virtual machine, anywhere Node.js runs.
 
@@ -111,8 +113,8 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
     .option('--initrd <file>', 'its initial RAM disk')
     .option('--append <text>', 'more for the kernel\'s command line (with --kernel: all of it; default console=ttyS0)')
     .addOption(mirror())
-    .addOption(new Option('--boot-timeout <seconds>', 'give up on a guest that takes longer to boot; 0 never does')
-      .argParser(text => parseSeconds('--boot-timeout', text)).default(300_000, '300'))
+    .addOption(new Option('--boot-timeout <seconds>', 'give up on a guest that takes longer to boot; 0 never does (default: 300; with --lockstep 0)')
+      .argParser(text => parseSeconds('--boot-timeout', text)))
     .option('-v, --verbose', 'show the kernel\'s log on stderr')
     .addHelpText('after', EXAMPLES)
     .action((image: string, options: RunOptions) => take(runRequest(image, options, command)))
@@ -139,8 +141,9 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
 }
 
 function checkImage(image: string): void {
-  if (IMAGE_NAMES.includes(image)) return
-  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${IMAGE_NAMES.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
+  const names = [...IMAGE_NAMES, ...DEBIAN_IMAGE_NAMES]
+  if (names.includes(image)) return
+  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${names.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
 }
 
 interface RunOptions {
@@ -156,14 +159,18 @@ interface RunOptions {
   readonly initrd?: string
   readonly append?: string
   readonly mirror?: string
-  readonly bootTimeout: number
+  readonly bootTimeout?: number
   readonly verbose?: boolean
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, bootTimeout, verbose = false } = options
+  const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
+  const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   if (lockstep && engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
   if (lockstep && disks.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a disk: leave out --disk')
+  if (command !== undefined && DEBIAN_IMAGE_NAMES.includes(image)) {
+    throw cliError('USAGE', `${image} runs with its console in this terminal, and takes no command: leave out what follows --`)
+  }
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { describeError } from './errors.ts'
 import { TenonError } from '../base/errors.ts'
-import { formatBytes, parseCpu, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { formatBytes, parseCpu, parseDisk, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 const usage = expect.objectContaining({ code: 'USAGE' })
 const MIB = 1024 ** 2
@@ -27,6 +27,14 @@ test('variables have a name', () => {
   for (const text of ['', 'A', '=x', '1A=x', 'A B=x', '$(x)=y']) expect(() => parseEnvironment(text), text).toThrow(usage)
 })
 
+test('disks are files or NBD exports', () => {
+  expect(parseDisk('a.img')).toEqual([{ graph: { kind: 'file', path: 'a.img', readOnly: false } }])
+  expect(parseDisk('a,b.qcow2,readonly', parseDisk('nbd://host/x'))).toEqual([
+    { graph: { kind: 'nbd', uri: 'nbd://host/x', readOnly: false } }, { graph: { kind: 'file', path: 'a,b.qcow2', readOnly: true } },
+  ])
+  expect(() => parseDisk('')).toThrow(usage)
+})
+
 test('mirrors are URLs', () => {
   expect(parseMirror('http://mirror/debian')).toBe('http://mirror/debian')
   for (const text of ['', 'mirror', 'ftp://mirror/', 'file:///x']) expect(() => parseMirror(text), text).toThrow(usage)
@@ -38,5 +46,6 @@ test('sizes are short', () => {
 
 test('an error is one line with its code', () => {
   expect(describeError(new TenonError('X_Y', 'it failed:\n  badly'))).toBe('tenon: it failed: badly (X_Y)')
+  expect(describeError(new TenonError('LOCKSTEP_DIVERGED', 'they differ\nRAX: 1, 2\n  here'))).toBe('tenon: they differ (LOCKSTEP_DIVERGED)\nRAX: 1, 2\n  here')
   expect(describeError(new TypeError('oops'))).toBe('tenon: internal error: oops: please report it (INTERNAL)')
 })

@@ -171,8 +171,8 @@ export class Machine {
    */
   runExactly(count: number): RunOutcome { return this.slice(() => this.vcpu.runExactly(count)) }
 
-  /** As `runExactly`, but for some instructions as the engine likes: what a region does between its entry and its exit. */
-  runPiece(): RunOutcome { return this.slice(() => this.vcpu.runPiece()) }
+  /** As `runExactly`, but for some instructions as the engine likes, at least about `size`: what a region does up to its exit. */
+  runPiece(size: number): RunOutcome { return this.slice(() => this.vcpu.runPiece(size)) }
 
   private slice(runVcpu: () => SliceOutcome): RunOutcome {
     this.use()

@@ -23,9 +23,6 @@ export type SliceOutcome =
 /** Instructions that may run between two looks at the budget: those of a page, if none of them branches or leaves the run loop. */
 const LONGEST_LINE = 4096
 
-/** With a budget of one instruction the engine single-steps. */
-const SHORTEST_PIECE = 2
-
 /** So many exceptions without an instruction between them are a guest's way to run for ever: the slice ends. */
 const MAXIMUM_FAULTS_IN_A_ROW = 1000
 
@@ -81,11 +78,15 @@ export class Vcpu implements Stateful<ProcessorState> {
     return this.slice(() => end - engine.retired, (left) => this.runShort(left))
   }
 
-  /** Runs on as `runExactly` does, but for a few instructions as they come: a line of the interpreter's, or a region up to its exit. */
-  runPiece(): SliceOutcome {
+  /**
+   * Runs on as `runExactly` does, but for a few instructions as they come: a line of the interpreter's, or a region up to its exit or an
+   * edge back in it, and no more once `size` instructions have run. It ends before an exception is delivered, where `runExactly` for as
+   * many instructions ends too.
+   */
+  runPiece(size: number): SliceOutcome {
     const { engine } = this
-    const before = engine.executed
-    return this.slice(() => before + 1 - engine.executed, () => this.runShort(LONGEST_LINE + SHORTEST_PIECE))
+    const before = engine.retired
+    return this.slice(() => before + 1 - engine.retired, () => this.runToFault(size, before))
   }
 
   private slice(remaining: () => number, runSome: (left: number) => ServiceOutcome): SliceOutcome {
@@ -118,6 +119,15 @@ export class Vcpu implements Stateful<ProcessorState> {
   private runShort(left: number): ServiceOutcome {
     const stop = this.execute(left > LONGEST_LINE ? left - LONGEST_LINE : 1)
     if (stop === Stop.EXCEPTION) return this.afterFault()
+    return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
+  }
+
+  /** As runShort, but an exception of an instruction that is not the first waits: the instruction raises it again. */
+  private runToFault(budget: number, before: number): ServiceOutcome {
+    beforeRun(this.processor)
+    const stop = this.engine.execute(budget)
+    if (this.engine.repeats) betweenIterations(this.processor)
+    if (stop === Stop.EXCEPTION) return this.engine.retired > before ? ServiceOutcome.RUN : this.afterFault()
     return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
   }
 

@@ -34,6 +34,17 @@ const INDEX16 = Int8Array.of(6, 7, 6, 7, -1, -1, -1, -1)
 /** CR0, CR2, CR3, CR4 and CR8; the others are #UD. */
 const CONTROL_REGISTERS = 0x11d
 
+type OpcodeTables = Readonly<Record<'long' | 'legacy', OpcodeTable>>
+
+/** Tables take a tenth of a second to compile, and every machine needs some. */
+const compiled = new WeakMap<ReadonlySet<string>, OpcodeTables>()
+
+function tablesFor(features: ReadonlySet<string>): OpcodeTables {
+  const tables = compiled.get(features) ?? compileOpcodeTables(rows, features)
+  compiled.set(features, tables)
+  return tables
+}
+
 export class Decoder {
   private readonly long: OpcodeTable
   private readonly legacy: OpcodeTable
@@ -63,7 +74,7 @@ export class Decoder {
 
   /** Only encodings of these features (see `features()` in isa/rows.ts) are valid. */
   constructor(features: ReadonlySet<string>) {
-    const { long, legacy } = compileOpcodeTables(rows, features)
+    const { long, legacy } = tablesFor(features)
     this.long = long
     this.legacy = legacy
   }

@@ -16,7 +16,7 @@ import type { VcpuState } from '../state/vcpu-state.ts'
 import type { CompiledRegions, RegionCompiler } from './compiler.ts'
 import { MAXIMUM_REGIONS } from './dispatcher.ts'
 import { EXIT_KIND_MASK, EXIT_SIZE, EXIT_WORDS, ExitKind, RegionExit, RegionHeader } from './exits.ts'
-import type { TranslatedRegion } from './plan.ts'
+import type { RegionPlan, TranslatedRegion } from './plan.ts'
 import { RegionFormer } from './region-former.ts'
 import type { FormLimits, FormedRegion } from './region-former.ts'
 import { RegionMemory } from './region-memory.ts'
@@ -67,6 +67,15 @@ interface Region {
   readonly doors: number[]
   /** Exits of computed jumps, by number, and the addresses behind these. */
   readonly computed: readonly { readonly at: number; readonly exit: number }[]
+}
+
+/** A region in use, for those who look for a mistake in one. */
+export interface RegionView {
+  readonly plan: RegionPlan
+  /** Linear address of the anchor where it was entered last; 0 before that. */
+  readonly anchor: bigint
+  /** How often it was entered. */
+  readonly entries: number
 }
 
 export class Translator implements HotCode {
@@ -282,7 +291,10 @@ export class Translator implements HotCode {
     const { table } = this.parts
     const header = this.memory.header(position)
     const exits = this.memory.allocate(translated.exits.length * 4)
-    const region: Region = { id: translated.id, formed, isOptimised: this.optimised.delete(translated.id), translated, position, header, exits, doors: [], computed: computedExits(translated.exits) }
+    const { id } = translated
+    const computed = computedExits(translated.exits)
+    const isOptimised = this.optimised.delete(id)
+    const region: Region = { id, formed, isOptimised, translated, position, header, exits, doors: [], computed }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
@@ -392,6 +404,32 @@ export class Translator implements HotCode {
   anchorOf(header: number): { low: number; high: number } {
     const { i32 } = this.parts.state
     return { low: i32[(header + RegionHeader.BASE) >>> 2], high: i32[(header + RegionHeader.BASE + 4) >>> 2] }
+  }
+
+  // For the search for a mistake.
+
+  /** Regions in use. */
+  views(): RegionView[] {
+    return [...this.regions.values()].map(({ header, formed: { plan } }) => {
+      const { low, high } = this.anchorOf(header)
+      const entries = this.parts.state.u32[(header + RegionHeader.ENTRIES) >>> 2]
+      return { plan, anchor: BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0)), entries }
+    })
+  }
+
+  /**
+   * Has a region made again from a plan with fewer instructions, of the same pages; without a plan its code is left to the interpreter.
+   * The compiler is given the plan, and `poll` puts what it makes in the region's place. To be called between slices.
+   */
+  replace(id: number, plan?: RegionPlan): void {
+    const region = this.regions.get(id)
+    if (region === undefined) return
+    const doors = [...region.doors]
+    this.remove(region)
+    if (plan === undefined) return doors.forEach((door) => this.countOn(door, NEVER))
+    if (region.isOptimised) this.optimised.add(id)
+    this.waiting.set(id, { ...region.formed, plan })
+    this.parts.compiler.submit(plan)
   }
 
   private bump(generation: number): void {

@@ -64,7 +64,8 @@ function run(parts: RunLoopParts): MachineExit {
     return runUntilEnd(parts)
   } catch (error) {
     const { code, message } = explain(error)
-    return { reason: 'failed', code, detail: `${code}: ${message}; ${parts.machine.describe()}` }
+    const detail = code === 'LOCKSTEP_DIVERGED' ? message : `${code}: ${message}; ${parts.machine.describe()}`
+    return { reason: 'failed', code, detail }
   }
 }
 

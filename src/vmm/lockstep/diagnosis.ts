@@ -1,132 +1,110 @@
 /**
- * Finds where two machines that ran in lockstep began to differ: takes a fresh pair from the last checkpoint through the same steps, and
- * in the last of them has the interpreter check what each region did, at its exit.
+ * Finds where two machines that ran in lockstep began to differ, and says so in a way that can be pasted into a bug report. Fresh pairs go
+ * from the last checkpoint through the same steps (replay.ts): first the step is found, then the piece of it, a line of the interpreter's
+ * or one run of a region (pieces.ts), and then the instruction in that region (culprit.ts).
  */
 import { gpa } from '../../base/addresses.ts'
 import { Decoder } from '../../cpu/decode/decoder.ts'
 import { formatInstruction } from '../../cpu/decode/format.ts'
 import { Instruction } from '../../cpu/decode/instruction.ts'
+import { rows } from '../../cpu/isa/rows.ts'
 import { FEATURE_NAMES } from '../../cpu/system/cpuid.ts'
 import { is64Bit } from '../../cpu/system/mode.ts'
-import { Slot } from '../../cpu/state/layout.ts'
+import type { RegionView } from '../../cpu/translator/translator.ts'
 import type { Machine } from '../machine.ts'
-import { compareMemory, compareParts } from './compare.ts'
-import { Pair } from './pair.ts'
+import { findCulprit } from './culprit.ts'
+import type { Culprit } from './culprit.ts'
 import type { PairConfig, PairSnapshot, PairStep } from './pair.ts'
+import { findPiece } from './pieces.ts'
+import type { Piece } from './pieces.ts'
+import { Replay } from './replay.ts'
 
-/** Executions before the second pair translates: what was hot in the first one has to be so here, and soon. */
+/** Executions before pairs that search translate: what was hot in the first one has to be so here, and soon. */
 const THRESHOLD = 20
-/** Instructions shown of a region's run. */
+/** A step that differs is tried again from within, in so many parts. */
+const PARTS = 16
+/** Instructions of a piece: what a region does without going back in a loop; or, where it is only wrong after many rounds, longer. */
+const PIECE_SIZES = [1, 200, 5000]
+/** Instructions of a region's run, and blocks of it, that are shown. */
 const SHOWN = 40
 const MAXIMUM_LENGTH = 15
-/** Registers in the slot, as words: general ones, and YMM registers. */
-const REGISTERS = [[Slot.GPR / 4, 32], [Slot.RIP / 4, 2], [Slot.YMM / 4, 128]] as const
-
-/** A run of the translating machine, and the interpreter's way through it. */
-interface Piece { readonly from: number, readonly pointers: readonly bigint[], readonly isTranslated: boolean }
 
 /** What can be said, as lines of text. The last of `steps` is the one after which the machines differed. */
 export function diagnose(config: PairConfig, checkpoint: PairSnapshot, steps: readonly PairStep[]): string[] {
-  const again = (): Pair => {
-    const pair = new Pair({ ...config, translationThreshold: Math.min(config.translationThreshold ?? THRESHOLD, THRESHOLD) })
-    pair.restore(checkpoint)
-    return pair
+  const { translationThreshold } = config
+  for (const threshold of new Set([Math.min(translationThreshold ?? THRESHOLD, THRESHOLD), translationThreshold])) {
+    const replay = new Replay({ ...config, translationThreshold: threshold }, checkpoint, steps).toDifference()
+    if (replay !== undefined) return describe(nearest(replay))
   }
-  const found = findStep(again, steps)
-  if (found === undefined) return ['run again from the last checkpoint, the machines did not differ']
-  const pair = again()
-  const piece = findPiece(pair, steps.slice(0, found.step + 1), found.watch)
-  if (piece === undefined) return [`run again from the last checkpoint, they differed in step ${found.step}, but not region by region`]
-  return describePiece(pair, piece)
+  return ['run again from the last checkpoint, the machines did not differ']
 }
 
-/** The first step after which registers differ; or, where only memory does in the end, the address and when it first did. */
-function findStep(again: () => Pair, steps: readonly PairStep[]): { readonly step: number, readonly watch?: number } | undefined {
-  const pair = again()
-  const step = firstDifferent(pair, steps)
-  if (step >= 0) return { step }
-  const [memory] = compareMemory(pair.interpreted, pair.translated)
-  if (memory === undefined) return undefined
-  const watch = Number(/0x[0-9a-f]+/.exec(memory)?.[0])
-  return { step: firstDifferent(again(), steps, watch), watch }
+/** The shortest way to the difference that still leads there: fewer instructions are searched, and run again, sooner. */
+function nearest(replay: Replay): Replay {
+  const step = replay.lastStep(1).toDifference() ?? replay
+  return step.lastStep(PARTS).toDifference() ?? step
 }
 
-function firstDifferent(pair: Pair, steps: readonly PairStep[], watch?: number): number {
-  return steps.findIndex((step) => {
-    runStep(pair, step)
-    return differ(pair, watch)
-  })
-}
-
-function runStep(pair: Pair, step: PairStep): void {
-  pair.begin(step)
-  pair.interpreted.runExactly(step.instructions)
-  pair.translated.runExactly(step.instructions)
-}
-
-/** In the last step the machines go on region by region. */
-function findPiece(pair: Pair, steps: readonly PairStep[], watch: number | undefined): Piece | undefined {
-  const last = steps[steps.length - 1]
-  for (const step of steps.slice(0, -1)) runStep(pair, step)
-  pair.begin(last)
-  const end = pair.interpreted.retired + last.instructions
-  while (pair.interpreted.retired < end) {
-    const piece = runPiece(pair)
-    if (differ(pair, watch)) return piece
-    if (piece.pointers.length === 0) break
+function describe(replay: Replay): string[] {
+  for (const size of PIECE_SIZES) {
+    const piece = findPiece(replay, size)
+    if (piece !== undefined) return [...describePiece(piece, findCulprit(replay, piece))]
   }
-  return undefined
+  return ['run again from the last checkpoint, the machines differed, but not region by region']
 }
 
-function runPiece({ interpreted, translated }: Pair): Piece {
-  const from = translated.retired
-  const before = translated.figures.translated
-  // A repeated instruction may take several: it retires, and can be compared, at its end.
-  do translated.runPiece()
-  while (translated.vcpu.engine.repeats)
-  const pointers: bigint[] = []
-  while (interpreted.retired < translated.retired) {
-    const { retired } = interpreted
-    pointers.push(interpreted.vcpu.processor.state.rip)
-    interpreted.runExactly(1)
-    if (interpreted.retired === retired) break
+function* describePiece(piece: Piece, culprit: Culprit | undefined): Iterable<string> {
+  const { after, from, pointers, entered } = piece
+  const { interpreted } = after
+  if (culprit !== undefined) yield* describeCulprit(interpreted, piece, culprit)
+  const what = entered.length > 0 ? 'in translated code' : 'in interpreted code'
+  yield `first different ${what}, in the ${pointers.length} instructions after instruction ${from}; after them:`
+  yield* after.differences().map((line) => `  ${line}`)
+  for (const region of culprit === undefined ? entered : [culprit.region]) yield* describeRegion(region)
+  yield 'what the interpreter executed there:'
+  const hidden = Math.max(0, Math.min(pointers.length - SHOWN, (culprit?.position ?? Infinity) - SHOWN / 2))
+  if (hidden > 0) yield `  ... ${hidden} instructions`
+  yield* pointers.slice(hidden, hidden + SHOWN).map((rip, n) => `${hidden + n === culprit?.position ? '>' : ' '} ${textAt(interpreted, rip)}`)
+}
+
+function* describeCulprit(machine: Machine, { from, pointers }: Piece, { position, differences }: Culprit): Iterable<string> {
+  const rip = pointers[position]
+  yield `instruction ${from + position + 1} goes wrong in translated code:`
+  yield `  ${textAt(machine, rip)}`
+  const { length, instruction } = decodeAt(machine, rip)
+  const { opcode, mnemonic, operands } = rows[instruction.row]
+  const { operandSize, addressSize } = instruction
+  if (length > 0) yield `  its row: ${opcode}  ${mnemonic} ${operands.join(',')}  (operand size ${operandSize}, address size ${addressSize})`
+  yield 'behind it there differ:'
+  yield* differences.map((line) => `  ${line}`)
+}
+
+function* describeRegion({ plan, anchor, entries }: RegionView): Iterable<string> {
+  const { id, tier, stores, blocks, pages } = plan
+  const place = (at: number): string => `0x${BigInt.asUintN(64, anchor + BigInt(at)).toString(16)}`
+  const instructions = blocks.reduce((sum, { count }) => sum + count, 0)
+  yield `region ${id}: begins at ${place(blocks[0].at)}, has ${instructions} instructions in ${pages.length} pages, `
+    + `${tier}, stores ${stores}, was entered ${entries} times; its blocks, and where they go on, branch to, or are expected to go:`
+  for (const [number, { at, count, next, target, expected }] of blocks.slice(0, SHOWN).entries()) {
+    yield `  ${number} at ${place(at)}: ${count} instructions; ${[next, target, expected].map((to) => (to < 0 ? '-' : to)).join(' ')}`
   }
-  return { from, pointers, isTranslated: translated.figures.translated > before }
-}
-
-function differ({ interpreted, translated }: Pair, watch: number | undefined): boolean {
-  const [a, b] = [interpreted, translated].map(({ vcpu }) => vcpu.processor)
-  if (interpreted.retired !== translated.retired || a.flags !== b.flags) return true
-  if (watch !== undefined && interpreted.memory.readU32(gpa(watch)) !== translated.memory.readU32(gpa(watch))) return true
-  return REGISTERS.some(([first, count]) => {
-    const [atA, atB] = [a.state.slot / 4 + first, b.state.slot / 4 + first]
-    for (let word = 0; word < count; word++) if (a.state.u32[atA + word] !== b.state.u32[atB + word]) return true
-    return false
-  })
-}
-
-function describePiece({ interpreted, translated }: Pair, { from, pointers, isTranslated }: Piece): string[] {
-  const hidden = Math.max(0, pointers.length - SHOWN)
-  const what = isTranslated ? 'in translated code' : 'in interpreted code'
-  return [
-    `first different ${what}, in the ${interpreted.retired - from} instructions after instruction ${from}:`,
-    ...compareParts(interpreted, translated).map((line) => `  ${line}`),
-    ...compareMemory(interpreted, translated).map((line) => `  ${line}`),
-    'what the interpreter executed there:',
-    ...(hidden > 0 ? [`  ... ${hidden} instructions`] : []),
-    ...pointers.slice(hidden).map((rip) => `  ${textAt(interpreted, rip)}`),
-  ]
+  if (blocks.length > SHOWN) yield `  ... ${blocks.length - SHOWN} blocks`
 }
 
 /** An instruction pointer, the bytes there and what they mean, as far as the memory shows it now. */
 function textAt(machine: Machine, rip: bigint): string {
-  const bytes = codeAt(machine, rip)
-  const instruction = new Instruction()
-  const length = new Decoder(FEATURE_NAMES).decode(bytes, 0, bytes.length, is64Bit(machine.vcpu.processor.state) ? 64 : 32, instruction)
+  const { bytes, length, instruction } = decodeAt(machine, rip)
   const place = `0x${rip.toString(16)}`
   if (length <= 0) return place
   const hex = [...bytes.subarray(0, length)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
   return `${place}  ${hex.padEnd(2 * MAXIMUM_LENGTH)}  ${formatInstruction(instruction, rip)}`
+}
+
+function decodeAt(machine: Machine, rip: bigint): { readonly bytes: Uint8Array, readonly length: number, readonly instruction: Instruction } {
+  const bytes = codeAt(machine, rip)
+  const instruction = new Instruction()
+  const length = new Decoder(FEATURE_NAMES).decode(bytes, 0, bytes.length, is64Bit(machine.vcpu.processor.state) ? 64 : 32, instruction)
+  return { bytes, length, instruction }
 }
 
 function codeAt({ vcpu, memory }: Machine, rip: bigint): Uint8Array {

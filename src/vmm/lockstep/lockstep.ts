@@ -12,7 +12,7 @@ import { diagnose } from './diagnosis.ts'
 import { Pair } from './pair.ts'
 import type { PairConfig, PairEvent, PairSnapshot, PairStep } from './pair.ts'
 
-/** LOCKSTEP_DIVERGED: the machines differ; the message says where. */
+/** LOCKSTEP_DIVERGED: the machines differ. The first line of the message says so, the others say where, for a bug report. */
 export type LockstepErrorCode = 'LOCKSTEP_DIVERGED'
 
 export interface LockstepConfig extends PairConfig {
@@ -156,10 +156,23 @@ export class Lockstep {
   private check(...differences: Differences[]): void {
     const all = differences.flat()
     if (all.length === 0) return
-    const where = this.checkpoint === undefined ? [] : diagnose(this.config, this.checkpoint, this.log)
-    throw new TenonError<LockstepErrorCode>('LOCKSTEP_DIVERGED',
-      `interpreted and translated code differ before instruction ${this.retired} (place: interpreted, translated). Please report this:\n`
-      + [...all, ...where].join('\n'))
+    const { memory } = this.config
+    throw new TenonError<LockstepErrorCode>('LOCKSTEP_DIVERGED', [
+      'translated code does something else than interpreted code: this is a fault of Tenon, please report it with what follows',
+      `found before instruction ${this.retired}, ${this.describe()}`,
+      `processor ${this.interpreted.cpu}, ${memory / 2 ** 20} MiB of memory; differences are written as place: interpreted, translated`,
+      ...all, ...this.diagnose(),
+    ].join('\n'))
+  }
+
+  /** A search that fails must not take away what is known. */
+  private diagnose(): string[] {
+    if (this.checkpoint === undefined) return []
+    try {
+      return diagnose(this.config, this.checkpoint, this.log)
+    } catch (error) {
+      return [`the search for the instruction failed: ${String(error)}`]
+    }
   }
 }
 
