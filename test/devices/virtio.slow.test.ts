@@ -162,6 +162,7 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(await guest.command('/streams connect 99 1 || true')).toMatch(/connect: Connection reset by peer/)
 
     const opened = new EchoEnd()
+    opened.echoes = false
     opened.held = ['x'.repeat(300_000)]
     guest.type('/streams listen 777\n')
     await guest.runUntil((text) => text.includes('listening\r\n'))
@@ -176,15 +177,16 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
 const digestIn = async (guest: ConsoleGuest, file: string): Promise<string> => (await guest.command(`sha256sum ${file}`)).split(' ')[0]
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Gives back to the guest what it sends, slowly; at first what is held. */
+/** Takes slowly what the guest sends and gives it back; at first what is held. */
 class EchoEnd implements StreamEnd {
   held: string[] = []
+  echoes = true
   passed = 0
   readonly heard: string[] = []
 
   transmit(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, 3000)
-    this.held.push(Buffer.from(bytes.subarray(0, count)).toString('latin1'))
+    if (this.echoes) this.held.push(Buffer.from(bytes.subarray(0, count)).toString('latin1'))
     this.passed += count
     return count
   }
