@@ -75,7 +75,8 @@ class Pc implements Stateful {
     pci.attach(3, 0, this.entropy)
     const places: [number, number, Parameters<PortBus['attach']>[2], Parameters<PortBus['attach']>[3]?][] = [
       [0x20, 2, this.pic.master], [0xa0, 2, this.pic.slave], [0x4d0, 2, this.pic.edgeLevel], [0x40, 4, pit], [0x61, 1, portB],
-      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0xf0, 1, coprocessor], [0x3f8, 8, this.uart],
+      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0xf0, 1, coprocessor],
+      [0x3f8, 8, this.uart],
       [0x600, 0x28, acpi], [0xcf8, 8, pci.configurationPorts], [0xcf9, 1, reset, { inside: true }],
     ]
     for (const place of places) this.ports.attach(...place)

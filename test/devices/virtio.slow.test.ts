@@ -74,6 +74,26 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
   }, LONG)
 
+  test('finds SCSI disks, and reads, writes and unmaps them', async () => {
+    const disks = [new FakeDisk(8 << 20), new FakeDisk(16 << 20, { readOnly: true, blockSize: 4096 })]
+    const guest = await start({ scsiUnits: disks })
+    await guest.command('modprobe virtio_pci && modprobe virtio_scsi && modprobe sd_mod && sleep 2')
+    expect(await guest.command('cd /sys/block; for f in sda/size sdb/size sdb/ro sdb/queue/logical_block_size; do cat $f; done'))
+      .toBe(`${(8 << 20) / 512}\n${(16 << 20) / 512}\n1\n4096\n`)
+    expect(await guest.command('cat /sys/block/sda/device/vendor /sys/class/scsi_disk/*/cache_type'))
+      .toBe('TENON   \nwrite back\nwrite through\n')
+    for (const [name, disk] of [['sda', disks[0]], ['sdb', disks[1]]] as const) {
+      expect(await digestIn(guest, `/dev/${name}`)).toBe(digestOf(disk.content))
+    }
+    await guest.command('dd if=/dev/urandom of=/dev/sda bs=64k count=64 seek=3')
+    await guest.command('dd if=/dev/urandom of=/dev/sda bs=512 count=5 seek=77 conv=fsync')
+    await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/sda; echo 3 > /proc/sys/vm/drop_caches')
+    expect(await digestIn(guest, '/dev/sda')).toBe(digestOf(disks[0].content))
+    expect(disks[0].log.some((line) => line.startsWith('flush'))).toBe(true)
+    expect(disks[0].log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576  unmap'])
+    expect(await guest.command('dmesg | grep -ciE "i/o error|sense key"; true')).toBe('0\n')
+  }, LONG)
+
   test('has a console, named ports and a source of entropy', async () => {
     const [console, agent, other] = [new FakePort(), new FakePort(), new FakePort()]
     const entropy = { fill: (bytes: Uint8Array) => bytes.fill(0x5a) }

@@ -78,7 +78,8 @@ deviceContract('virtio socket', (world) => {
   const device = new VirtioSocket(3, { accept: (port) => { world.events.push(`port ${port}`); return null } })
   const plan = (random: Random, queue: number) => {
     const header = [3, 0, 2, 0, random.below(4), random.below(4), random.below(200), 1 | random.below(9) << 16]
-    return queue === 1 ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
+    return queue === 1
+      ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
   }
   return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
 })

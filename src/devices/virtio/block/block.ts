@@ -7,6 +7,7 @@ import { ConfigBytes } from '../config-bytes.ts'
 import { DescriptorChain } from '../descriptor-chain.ts'
 import { DISK_LIMITS } from '../disk-limits.ts'
 import type { VirtioDevice, VirtioTransport } from '../device.ts'
+import type { DiskTransfer } from '../disk-transfer.ts'
 import type { Virtqueue } from '../virtqueue.ts'
 import { BlockTransfer } from './block-transfer.ts'
 import { HEADER_SIZE, RequestStatus, RequestType, SECTOR, readSegments } from './block-request.ts'
@@ -44,6 +45,7 @@ export class VirtioBlock implements VirtioDevice {
   private readonly backend: BlockBackend
   private readonly config: ConfigBytes
   private readonly idle: BlockTransfer[] = []
+  private readonly whenEnded = (transfer: DiskTransfer, status: BlockStatus): void => this.ended(transfer as BlockTransfer, status)
   private transport!: VirtioTransport
   private chain!: DescriptorChain
   /** Transfers started before this changed are abandoned: their answers go nowhere. */
@@ -157,7 +159,7 @@ export class VirtioBlock implements VirtioDevice {
   }
 
   private begin(queue: Virtqueue): BlockTransfer {
-    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, (done, status) => this.ended(done as BlockTransfer, status))
+    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, this.whenEnded)
     transfer.begin(queue, this.chain, this.life)
     return transfer
   }

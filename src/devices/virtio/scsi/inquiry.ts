@@ -11,7 +11,9 @@ const SPC_4 = 6
 /** Peripheral qualifier and type of what is not there. */
 const NOT_THERE = 0x7f
 
-export const Page = { SUPPORTED: 0x00, SERIAL: 0x80, IDENTIFICATION: 0x83, LIMITS: 0xb0, CHARACTERISTICS: 0xb1, PROVISIONING: 0xb2 } as const
+export const Page = {
+  SUPPORTED: 0x00, SERIAL: 0x80, IDENTIFICATION: 0x83, LIMITS: 0xb0, CHARACTERISTICS: 0xb1, PROVISIONING: 0xb2,
+} as const
 
 /** §6.4.2. */
 export function standardInquiry(present: boolean): Uint8Array {

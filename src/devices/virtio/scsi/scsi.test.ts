@@ -172,7 +172,8 @@ describe('disk commands', () => {
   })
 
   it('flush, unmap and write the same block', () => {
-    const list = Uint8Array.from([...big(38, 2), ...big(32, 2), 0, 0, 0, 0, ...big(8, 8), ...big(16, 4), 0, 0, 0, 0, ...big(99, 8), ...big(1, 4), 0, 0, 0, 0])
+    const ranges = [[8, 16], [99, 1]].flatMap(([first, count]) => [...big(first, 8), ...big(count, 4), 0, 0, 0, 0])
+    const list = Uint8Array.from([...big(38, 2), ...big(32, 2), 0, 0, 0, 0, ...ranges])
     const block = new Uint8Array(512).fill(0xab)
     const statuses = [
       { cdb: [Command.SYNCHRONIZE_CACHE_10] }, { cdb: [Command.SYNCHRONIZE_CACHE_16] }, { cdb: [Command.START_STOP_UNIT] },
@@ -199,7 +200,7 @@ describe('disk commands', () => {
       [{ cdb: [Command.READ_10, 0x20, ...big(0, 4), 0, ...big(1, 2)], room: 512 }, Senses.INVALID_FIELD_IN_CDB],
       [{ cdb: [Command.WRITE_6, 0, 0, 0, 1], unit: [1, 0, 0, 1], out: new Uint8Array(512) }, Senses.WRITE_PROTECTED],
       [{ cdb: [Command.UNMAP, 0, 0, 0, 0, 0, 0, ...big(7, 2)], out: new Uint8Array(7) }, Senses.PARAMETER_LIST_LENGTH_ERROR],
-      [{ cdb: [Command.UNMAP, 0, 0, 0, 0, 0, 0, ...big(8, 2)], out: Uint8Array.of(0, 0, 0, 16, 0, 0, 0, 0) }, Senses.INVALID_FIELD_IN_PARAMETER_LIST],
+      [{ cdb: [Command.UNMAP, 0, 0, 0, 0, 0, 0, 0, 8], out: Uint8Array.from(big(16 * 2 ** 32, 8)) }, Senses.INVALID_FIELD_IN_PARAMETER_LIST],
       [{ cdb: [Command.WRITE_SAME_10, 0, ...big(0, 4), 0, ...big(0, 2)], out: new Uint8Array(512) }, Senses.INVALID_FIELD_IN_CDB],
       [{ cdb: [Command.WRITE_SAME_16, 0, ...big(0, 8), ...big(1, 4)], out: new Uint8Array(511) }, Senses.INVALID_FIELD_IN_CDB],
       [{ cdb: [Command.SERVICE_ACTION_IN_16, 0x11] }, Senses.INVALID_FIELD_IN_CDB],
@@ -229,7 +230,9 @@ describe('disk commands', () => {
   })
 
   it('without room for an answer break the device', () => {
-    driver.queues[2].add([{ address: driver.allocate(51), length: 51, writable: false }, { address: driver.allocate(107), length: 107, writable: true }])
+    driver.queues[2].add([[51, false], [107, true]].map(([length, writable]) => ({
+      address: driver.allocate(length as number), length: length as number, writable: writable as boolean,
+    })))
     driver.queues[2].notify()
     expect(driver.status & DeviceStatus.DEVICE_NEEDS_RESET).not.toBe(0)
   })
@@ -238,7 +241,9 @@ describe('disk commands', () => {
 describe('task management', () => {
   beforeEach(() => build({ deferred: true }, { deferred: true }))
 
-  function manage(subtype: number, { unit = [1, 0, 0, 0], id = 7, type = ControlType.TASK_MANAGEMENT as number } = {}): () => number | undefined {
+  function manage(
+    subtype: number, { unit = [1, 0, 0, 0], id = 7, type = ControlType.TASK_MANAGEMENT as number } = {},
+  ): () => number | undefined {
     const request = driver.allocate(24)
     memory.bytes.fill(0, request, request + 24)
     memory.writeU32(gpa(request), type)
@@ -269,10 +274,14 @@ describe('task management', () => {
     const { OK, FUNCTION_SUCCEEDED, FUNCTION_REJECTED, BAD_TARGET, INCORRECT_LUN } = Response
     expect([
       manage(TaskManagement.ABORT_TASK_SET, { unit: [1, 0, 0, 1] })(), manage(TaskManagement.ABORT_TASK, { id: 5 })(),
-      manage(TaskManagement.QUERY_TASK, { id: 1 })(), manage(TaskManagement.QUERY_TASK, { id: 2 })(), manage(TaskManagement.QUERY_TASK_SET)(),
+      manage(TaskManagement.QUERY_TASK, { id: 1 })(), manage(TaskManagement.QUERY_TASK, { id: 2 })(),
+      manage(TaskManagement.QUERY_TASK_SET)(),
       manage(TaskManagement.CLEAR_ACA)(), manage(99)(), manage(0, { unit: [1, 5, 0, 0] })(), manage(0, { unit: [1, 0, 0, 2] })(),
       manage(0, { type: 9 })(), manage(0, { type: ControlType.QUERY })(),
-    ]).toEqual([OK, OK, FUNCTION_SUCCEEDED, OK, FUNCTION_SUCCEEDED, FUNCTION_REJECTED, FUNCTION_REJECTED, BAD_TARGET, INCORRECT_LUN, FUNCTION_REJECTED, OK])
+    ]).toEqual([
+      OK, OK, FUNCTION_SUCCEEDED, OK, FUNCTION_SUCCEEDED, FUNCTION_REJECTED, FUNCTION_REJECTED, BAD_TARGET, INCORRECT_LUN,
+      FUNCTION_REJECTED, OK,
+    ])
   })
 
   it('and commands go on after a restore', () => {

@@ -66,6 +66,7 @@ export class VirtioScsi implements VirtioDevice {
   private readonly response = new Uint8Array(RESPONSE_HEADER + LARGEST_SIZE)
   private readonly responseView = new DataView(this.response.buffer)
   private readonly idle: ScsiTransfer[] = []
+  private readonly whenEnded = (transfer: DiskTransfer, status: BlockStatus): void => this.ended(transfer as ScsiTransfer, status)
   private readonly tasks: TaskManager
   private transport!: VirtioTransport
   private chain!: DescriptorChain
@@ -214,7 +215,7 @@ export class VirtioScsi implements VirtioDevice {
   }
 
   private begin(queue: Virtqueue, unit: number, area: number): ScsiTransfer {
-    const transfer = this.idle.pop() ?? new ScsiTransfer(this.transport.memory, (done, status) => this.ended(done as ScsiTransfer, status))
+    const transfer = this.idle.pop() ?? new ScsiTransfer(this.transport.memory, this.whenEnded)
     transfer.begin(queue, this.chain, this.life)
     transfer.unit = unit
     transfer.area = area
