@@ -13,12 +13,16 @@ import { I8042 } from './keyboard/i8042.ts'
 import { Port92 } from './keyboard/port-92.ts'
 import { fanOut } from './lines/lines.ts'
 import { hostBridge } from './pci/host-bridge.ts'
-import { PciBus } from './pci/pci-bus.ts'
+import { PciBus, PciInterruptRouter } from './pci/pci-bus.ts'
 import { PicPair } from './pic/pic-pair.ts'
 import { Pit8254 } from './pit/pit-8254.ts'
 import { SystemControlPortB } from './pit/system-control-port-b.ts'
 import { cmosContents } from './rtc/cmos-contents.ts'
 import { RtcMc146818 } from './rtc/rtc-mc146818.ts'
+import { VirtioEntropy } from './virtio/entropy.ts'
+import { VirtioPciFunction } from './virtio/pci-function.ts'
+import { VirtioDriver } from './virtio/testing/driver.ts'
+import { PlainMemory } from './virtio/testing/plain-memory.ts'
 import { World, deviceContract } from './testing/contract.ts'
 import { Uart16550 } from './uart/uart-16550.ts'
 
@@ -32,6 +36,8 @@ class Pc implements Stateful {
   readonly ioApic: IoApic
   readonly pic: PicPair
   readonly uart: Uart16550
+  readonly ram = new PlainMemory(0x8000)
+  readonly entropy: VirtioPciFunction
   private readonly parts: readonly [string, Stateful][]
 
   constructor(world: World, backwards: boolean) {
@@ -62,9 +68,15 @@ class Pc implements Stateful {
     const bridge = hostBridge()
     this.uart = new Uart16550(irq(4), { transmit: () => true, receive: () => clock.now() % 3 === 0 ? 0x41 : -1 })
     pci.attach(0, 0, bridge)
+    const router = new PciInterruptRouter(Array.from({ length: 8 }, (_, index) => this.ioApic.pin(16 + index)))
+    this.entropy = new VirtioPciFunction(new VirtioEntropy({ fill: (bytes) => bytes.fill(0x5a) }), {
+      memory: this.ram, messages: bus, line: router.input(3, 1), window: (length, registers) => this.memory.window(length, registers),
+    })
+    pci.attach(3, 0, this.entropy)
     const places: [number, number, Parameters<PortBus['attach']>[2], Parameters<PortBus['attach']>[3]?][] = [
       [0x20, 2, this.pic.master], [0xa0, 2, this.pic.slave], [0x4d0, 2, this.pic.edgeLevel], [0x40, 4, pit], [0x61, 1, portB],
-      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0xf0, 1, coprocessor], [0x3f8, 8, this.uart],
+      [0x60, 1, keyboard], [0x64, 1, keyboard, { offset: 4 }], [0x70, 2, rtc], [0x92, 1, port92], [0xf0, 1, coprocessor],
+      [0x3f8, 8, this.uart],
       [0x600, 0x28, acpi], [0xcf8, 8, pci.configurationPorts], [0xcf9, 1, reset, { inside: true }],
     ]
     for (const place of places) this.ports.attach(...place)
@@ -73,7 +85,7 @@ class Pc implements Stateful {
     this.memory.attach(0xb0000000, 0x10000000, pci.ecam)
     const parts = {
       apic: this.apic, ioApic: this.ioApic, pic: this.pic, pit, portB, rtc, keyboard, port92, coprocessor, acpi, reset, pci, bridge,
-      uart: this.uart,
+      uart: this.uart, entropy: this.entropy,
     }
     this.parts = backwards ? Object.entries(parts).reverse() : Object.entries(parts)
   }
@@ -137,4 +149,29 @@ it('brings a serial interrupt through the PIC and through the I/O APIC', () => {
   pc.memory.write(0xfec00010, 4, 0x44)
   pc.ports.write(0x3f8, 1, 0x41)
   expect(pc.apic.acknowledge()).toBe(0x44)
+})
+
+it('brings the interrupts of a virtio device through the I/O APIC, and as messages', () => {
+  const pc = new Pc(new World(0), false)
+  const ask = (driver: VirtioDriver): void => {
+    driver.queues[0].add([{ address: driver.allocate(8), length: 8, writable: true }])
+    driver.queues[0].notify()
+  }
+  const driver = new VirtioDriver(pc.entropy, pc.ram).start()
+  pc.memory.write(0xfee000f0, 4, 0x1ff)
+  for (const [register, value] of [[0x10 + 2 * 19, 0x8055], [0x11 + 2 * 19, 0]]) {
+    pc.memory.write(0xfec00000, 4, register)
+    pc.memory.write(0xfec00010, 4, value)
+  }
+  ask(driver)
+  expect([pc.apic.acknowledge(), driver.isr]).toEqual([0x55, 1])
+  pc.memory.write(0xfee000b0, 4, 0)
+  expect(pc.apic.hasPending()).toBe(false)
+  const entry = [0xfee00000, 0, 0x66, 0]
+  entry.forEach((value, word) => driver.write(0x4010 + 4 * word, 4, value))
+  for (let at = pc.entropy.readConfig(0x34, 1); at !== 0; at = pc.entropy.readConfig(at + 1, 1)) {
+    if (pc.entropy.readConfig(at, 1) === 0x11) pc.entropy.writeConfig(at + 2, 2, 0x8000)
+  }
+  ask(driver)
+  expect([pc.apic.acknowledge(), driver.isr]).toEqual([0x66, 0])
 })

@@ -3,7 +3,9 @@
  * back-pressure, as in byte-port.ts.
  */
 
-/** Why a stream is over. `refused`: nobody listened. `closed`: both sides had ended. `reset`: one side broke it off, or the guest is gone. */
+/**
+ * Why a stream is over. `refused`: nobody listened. `closed`: both sides had ended. `reset`: one side broke it off, or the guest is gone.
+ */
 export type StreamClosed = 'refused' | 'closed' | 'reset'
 
 /** The host's end of a stream, as the device sees it. */

@@ -14,12 +14,15 @@ import type { NamedPort } from '../devices/virtio/console/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioEntropy } from '../devices/virtio/entropy.ts'
 import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
+import { VirtioScsi } from '../devices/virtio/scsi/scsi.ts'
 import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
 
 /** Which virtio devices a machine has, and their back ends. A snapshot fits a machine that has the same. */
 export interface VirtioConfig {
   /** Block devices, VIRTIO_DISKS at most. */
   readonly disks?: readonly VirtioDiskConfig[]
+  /** Logical units of one SCSI device, 256 at most. */
+  readonly scsiUnits?: readonly BlockBackend[]
   readonly entropy?: EntropySource
   /** A console, hvc0. */
   readonly console?: BytePortBackend
@@ -37,7 +40,7 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, FIRST_DISK: 8 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, SCSI: 7, FIRST_DISK: 8 } as const
 export const VIRTIO_DISKS = 16
 
 /** What the devices stand on. */
@@ -60,7 +63,7 @@ export class VirtioDevices {
   private readonly named: Record<string, VirtioPciFunction> = {}
   private readonly parts: VirtioParts
 
-  /** @throws TenonError PCI_SLOT_TAKEN, CONSOLE_PORTS_INVALID. */
+  /** @throws TenonError PCI_SLOT_TAKEN, CONSOLE_PORTS_INVALID, SCSI_UNITS_INVALID. */
   constructor(config: VirtioConfig, parts: VirtioParts) {
     this.parts = parts
     this.console = config.console && this.add('virtio-console', Slot.CONSOLE, new VirtioConsole({ console: config.console }))
@@ -69,6 +72,7 @@ export class VirtioDevices {
     this.balloon = config.balloon && this.add('virtio-balloon', Slot.BALLOON, new VirtioBalloon(parts.frames, config.balloon))
     const { socket } = config
     this.socket = socket && this.add('virtio-socket', Slot.SOCKET, new VirtioSocket(socket.guestCid, socket.backend))
+    if (config.scsiUnits) this.add('virtio-scsi', Slot.SCSI, new VirtioScsi(config.scsiUnits))
     this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
       this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
   }

@@ -74,6 +74,26 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
   }, LONG)
 
+  test('finds SCSI disks, and reads, writes and unmaps them', async () => {
+    const disks = [new FakeDisk(8 << 20), new FakeDisk(16 << 20, { readOnly: true, blockSize: 4096 })]
+    const guest = await start({ scsiUnits: disks })
+    await guest.command('modprobe virtio_pci && modprobe virtio_scsi && modprobe sd_mod && sleep 2')
+    expect(await guest.command('cd /sys/block; for f in sda/size sdb/size sdb/ro sdb/queue/logical_block_size; do cat $f; done'))
+      .toBe(`${(8 << 20) / 512}\n${(16 << 20) / 512}\n1\n4096\n`)
+    expect(await guest.command('cat /sys/block/sda/device/vendor /sys/class/scsi_disk/*/cache_type'))
+      .toBe('TENON   \nwrite back\nwrite through\n')
+    for (const [name, disk] of [['sda', disks[0]], ['sdb', disks[1]]] as const) {
+      expect(await digestIn(guest, `/dev/${name}`)).toBe(digestOf(disk.content))
+    }
+    await guest.command('dd if=/dev/urandom of=/dev/sda bs=64k count=64 seek=3')
+    await guest.command('dd if=/dev/urandom of=/dev/sda bs=512 count=5 seek=77 conv=fsync')
+    await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/sda; echo 3 > /proc/sys/vm/drop_caches')
+    expect(await digestIn(guest, '/dev/sda')).toBe(digestOf(disks[0].content))
+    expect(disks[0].log.some((line) => line.startsWith('flush'))).toBe(true)
+    expect(disks[0].log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576  unmap'])
+    expect(await guest.command('dmesg | grep -ciE "i/o error|sense key"; true')).toBe('0\n')
+  }, LONG)
+
   test('has a console, named ports and a source of entropy', async () => {
     const [console, agent, other] = [new FakePort(), new FakePort(), new FakePort()]
     const entropy = { fill: (bytes: Uint8Array) => bytes.fill(0x5a) }
@@ -144,7 +164,7 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(await guest.command('sha256sum /bin/busybox')).toMatch(/^[0-9a-f]{64} {2}\/bin/m)
   }, LONG)
 
-  test.skipIf(!hasCompiler)('opens streams to the host', async () => {
+  test.skipIf(!hasCompiler)('opens streams to the host, and takes some from it', async () => {
     const disk = new FakeDisk(4 << 20)
     const size = buildProgram(disk.content)
     const streams: GuestStream[] = []
@@ -157,23 +177,36 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     await guest.command(`head -c ${size} /dev/vda > /streams; chmod +x /streams`)
     guest.between = () => { for (const stream of streams) { stream.transmitReady(); stream.receiveReady() } }
     expect(await guest.command('/streams connect 1234 1000000')).toBe('cid 42: 1000000 bytes came back\n')
-    expect([accepted.passed, accepted.heard[0]]).toEqual([1_000_000, 'ended'])
+    await guest.runUntil(() => accepted.heard.includes('closed'))
+    expect([accepted.passed, accepted.heard]).toEqual([1_000_000, ['ended', 'closed']])
     expect(await guest.command('/streams connect 99 1 || true')).toMatch(/connect: Connection reset by peer/)
+
+    const opened = new EchoEnd()
+    opened.echoes = false
+    opened.held = ['x'.repeat(300_000)]
+    guest.type('/streams listen 777\n')
+    await guest.runUntil((text) => text.includes('listening\r\n'))
+    streams.push(guest.machine.platform.virtio.socket!.open(777, opened)!)
+    await guest.runUntil(() => opened.passed === 300_000)
+    streams[1].end()
+    await guest.runUntil(() => opened.heard.includes('closed'))
+    expect(opened.heard).toEqual(['opened', 'ended', 'closed'])
   }, LONG)
 })
 
 const digestIn = async (guest: ConsoleGuest, file: string): Promise<string> => (await guest.command(`sha256sum ${file}`)).split(' ')[0]
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Gives back to the guest what it sends, slowly; at first what is held. */
+/** Takes slowly what the guest sends and gives it back; at first what is held. */
 class EchoEnd implements StreamEnd {
   held: string[] = []
+  echoes = true
   passed = 0
   readonly heard: string[] = []
 
   transmit(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, 3000)
-    this.held.push(Buffer.from(bytes.subarray(0, count)).toString('latin1'))
+    if (this.echoes) this.held.push(Buffer.from(bytes.subarray(0, count)).toString('latin1'))
     this.passed += count
     return count
   }

@@ -6,11 +6,13 @@ import { VirtioBalloon } from './balloon.ts'
 import { Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
-import type { BlockTransfer } from './block/block-transfer.ts'
 import { ConsoleFeature, VirtioConsole } from './console/console.ts'
 import type { VirtioDevice } from './device.ts'
+import type { DiskTransfer } from './disk-transfer.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioPciFunction } from './pci-function.ts'
+import { Command } from './scsi/command-block.ts'
+import { VirtioScsi } from './scsi/scsi.ts'
 import { SocketFeature, VirtioSocket } from './socket/socket.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakePort } from './testing/fake-port.ts'
@@ -76,15 +78,16 @@ deviceContract('virtio socket', (world) => {
   const device = new VirtioSocket(3, { accept: (port) => { world.events.push(`port ${port}`); return null } })
   const plan = (random: Random, queue: number) => {
     const header = [3, 0, 2, 0, random.below(4), random.below(4), random.below(200), 1 | random.below(9) << 16]
-    return queue === 1 ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
+    return queue === 1
+      ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
   }
   return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
 })
 
 /** Requests under way are the same ones after a restore, but not in the same order. */
 function answerOne(random: Random, disk: FakeDisk): void {
-  const place = (transfer: BlockTransfer): number => transfer.queue.index * 1000 + transfer.head
-  disk.waiting.sort((a, b) => place(a as BlockTransfer) - place(b as BlockTransfer))
+  const place = (transfer: DiskTransfer): number => transfer.queue.index * 1000 + transfer.head
+  disk.waiting.sort((a, b) => place(a as DiskTransfer) - place(b as DiskTransfer))
   disk.answer(random.below(disk.waiting.length + 1))
 }
 
@@ -102,4 +105,30 @@ for (const deferred of [false, true]) {
     }
     return guestSubject(guest, [...RING_FEATURES, 9, 11], 2, plan, [(random) => answerOne(random, disk)])
   })
+}
+
+for (const deferred of [false, true]) {
+  deviceContract(`virtio SCSI, answered ${deferred ? 'in its time' : 'at once'}`, (world) => {
+    const disk = new FakeDisk(1 << 14, { deferred })
+    disk.content.fill(0)
+    const guest = part(world, new VirtioScsi([disk]), disk)
+    const plan = (random: Random, queue: number) => {
+      if (queue === 0) return { readable: [24], writable: [5], header: [random.below(2), random.below(9), 1, 0, 0] }
+      return scsiCommand(random)
+    }
+    return guestSubject(guest, RING_FEATURES, 3, plan, [(random) => answerOne(random, disk)])
+  })
+}
+
+/** A command block of 32 bytes behind the 19 of its header, as words. */
+function scsiCommand(random: Random) {
+  const bytes = new Uint8Array(52)
+  bytes[0] = 1
+  bytes[8] = random.below(3)
+  const reads = random.below(2) === 0
+  const cdb = reads ? [random.pick([Command.READ_10, Command.INQUIRY, Command.REPORT_LUNS]), 0, 0, 0, 0, random.below(32), 0, 0, 1]
+    : [random.pick([Command.WRITE_10, Command.SYNCHRONIZE_CACHE_10, Command.WRITE_SAME_10]), 0, 0, 0, 0, random.below(32), 0, 0, 1]
+  bytes.set(cdb, 19)
+  const header = Array.from(new Uint32Array(bytes.buffer))
+  return reads ? { readable: [51], writable: [108, 512], header } : { readable: [51, 512], writable: [108], header }
 }

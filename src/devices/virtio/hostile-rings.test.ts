@@ -9,6 +9,8 @@ import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
 import { VirtioConsole } from './console/console.ts'
 import { VirtioEntropy } from './entropy.ts'
+import { Command } from './scsi/command-block.ts'
+import { VirtioScsi } from './scsi/scsi.ts'
 import { VirtioSocket } from './socket/socket.ts'
 import { VirtioDriver } from './testing/driver.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
@@ -120,6 +122,23 @@ describe('random rings', () => {
       const words = Object.values(RequestType).map((type) => [type, 0, 8, 0])
       surviveHostileDriver(build, { buffers: [[2, 1], [1, 2], [1, 1]], header: 16, words }, 11, answer)
       expect(requests).toBeGreaterThan(200)
+    }
+  })
+
+  it('do not hurt a SCSI device', () => {
+    for (const deferred of [false, true]) {
+      let disk = new FakeDisk(1 << 16, { deferred })
+      let requests = 0
+      const build = (): VirtioScsi => {
+        requests += disk.log.length
+        disk = new FakeDisk(1 << 16, { deferred })
+        return new VirtioScsi([disk])
+      }
+      const answer = (random: Random): void => { if (random.below(2) === 0) disk.answer(random.below(disk.waiting.length + 1)) }
+      // A task management function, and commands: their operation code is the last byte of the fifth word.
+      const words = [[0, 1, 1, 0], ...Object.values(Command).map((code) => [1, 0, 3, 0, code << 24, 0, 0x0100_0000, 0x0100_0100])]
+      surviveHostileDriver(build, { buffers: [[1, 1], [2, 1], [1, 2]], header: 51, lengths: [108, 620], words }, 16, answer)
+      expect(requests).toBeGreaterThan(50)
     }
   })
 

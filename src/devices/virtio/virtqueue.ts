@@ -139,6 +139,9 @@ export class Virtqueue {
     if (this.enabled && this.owner.running && !this.owner.eventIndex) this.memory.writeU16(gpa(this.deviceArea), NO_NOTIFY)
   }
 
+  /** Reads an outstanding chain again. False: its driver has spoilt it. */
+  again(head: number, chain: DescriptorChain): boolean { return this.walk(head, chain) }
+
   /** Calls `handle` with each outstanding chain again: after a restore. */
   retake(chain: DescriptorChain, handle: () => void): void {
     for (let head = 0; head < this.size; head++) {

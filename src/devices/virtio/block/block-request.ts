@@ -1,5 +1,7 @@
 import type { BlockBackend } from '../../../machine/block.ts'
+import { DISK_LIMITS } from '../disk-limits.ts'
 import type { DescriptorChain } from '../descriptor-chain.ts'
+import type { DiskRange } from '../disk-transfer.ts'
 
 /**
  * A block device's requests. Source: VIRTIO 1.2, §5.2.6.
@@ -16,30 +18,10 @@ export const HEADER_SIZE = 16
 export const SEGMENT_SIZE = 16
 const UNMAP = 1
 
-/** What a request may ask for: it bounds what a hostile guest can make us hold. */
-export const LIMITS = {
-  /** Bytes of a data buffer, data buffers, and bytes of a request. */
-  SEGMENT: 16 << 10,
-  SEGMENTS: 254,
-  TRANSFER: 254 * (16 << 10),
-  /** Bytes of a segment to discard, and segments. */
-  DISCARD: 2 ** 30,
-  DISCARD_SEGMENTS: 16,
-  /** Bytes in which guests should think: a page. */
-  GOOD_TRANSFER: 4096,
-} as const
-
-export interface DiskRange {
-  /** Bytes. */
-  readonly offset: number
-  readonly length: number
-  readonly mayUnmap: boolean
-}
-
 /** The ranges that a discard or write-zeroes names, or the status that refuses them. §5.2.6.2. */
 export function readSegments(chain: DescriptorChain, backend: BlockBackend, operation: 'discard' | 'write-zeroes'): DiskRange[] | number {
   const length = chain.readableLength - HEADER_SIZE
-  if (backend.readOnly || length % SEGMENT_SIZE !== 0 || length > LIMITS.DISCARD_SEGMENTS * SEGMENT_SIZE) return RequestStatus.IOERR
+  if (backend.readOnly || length % SEGMENT_SIZE !== 0 || length > DISK_LIMITS.DISCARD_SEGMENTS * SEGMENT_SIZE) return RequestStatus.IOERR
   const ranges: DiskRange[] = []
   for (let at = HEADER_SIZE; at < chain.readableLength; at += SEGMENT_SIZE) {
     const flags = chain.readU32(at + 12)
@@ -52,5 +34,5 @@ export function readSegments(chain: DescriptorChain, backend: BlockBackend, oper
 }
 
 function isPossible({ offset, length }: DiskRange, { size, blockSize }: BlockBackend): boolean {
-  return offset % blockSize === 0 && length % blockSize === 0 && length <= LIMITS.DISCARD && offset + length <= size
+  return offset % blockSize === 0 && length % blockSize === 0 && length <= DISK_LIMITS.DISCARD && offset + length <= size
 }

@@ -7,8 +7,9 @@ import { FakeDisk } from '../testing/fake-disk.ts'
 import { PlainMemory } from '../testing/plain-memory.ts'
 import { attach } from '../testing/function.ts'
 import type { AttachedFunction } from '../testing/function.ts'
+import { DISK_LIMITS } from '../disk-limits.ts'
 import { BlockFeature, VirtioBlock } from './block.ts'
-import { LIMITS, RequestStatus, RequestType } from './block-request.ts'
+import { RequestStatus, RequestType } from './block-request.ts'
 
 const DISK_SIZE = 1 << 20
 const FEATURES = [BlockFeature.FLUSH, BlockFeature.DISCARD, BlockFeature.WRITE_ZEROES, Feature.RING_INDIRECT_DESC]
@@ -67,7 +68,7 @@ describe('what a block device says of itself', () => {
   it('is in its configuration space', () => {
     const words = [0, 4, 8, 12, 0x14, 0x18, 0x20, 0x24, 0x28, 0x2c, 0x30, 0x34, 0x38].map((at) => driver.read(0x2000 + at, 4))
     expect(words).toEqual([
-      DISK_SIZE / 512, 0, LIMITS.SEGMENT, LIMITS.SEGMENTS, 512, 0x0008_0003, 0x0002_0001, 2 ** 21, 16, 8, 2 ** 21, 16, 1,
+      DISK_SIZE / 512, 0, DISK_LIMITS.SEGMENT, DISK_LIMITS.SEGMENTS, 512, 0x0008_0003, 0x0002_0001, 2 ** 21, 16, 8, 2 ** 21, 16, 1,
     ])
     expect(driver.read(0x2fff, 1)).toBe(0)
   })
@@ -137,7 +138,7 @@ describe('requests', () => {
       [RequestType.IN, 2 ** 52, 512, true, undefined, IOERR],
       [RequestType.IN, 0, 511, true, undefined, IOERR],
       [RequestType.OUT, DISK_SIZE / 512 - 1, 1024, false, undefined, IOERR],
-      [RequestType.IN, 0, LIMITS.TRANSFER + 512, true, undefined, IOERR],
+      [RequestType.IN, 0, DISK_LIMITS.TRANSFER + 512, true, undefined, IOERR],
       [77, 0, 512, true, undefined, UNSUPP],
       [RequestType.DISCARD, 0, 15, false, undefined, IOERR],
       [RequestType.DISCARD, 0, 16, false, segment(0, 2 ** 31), IOERR],

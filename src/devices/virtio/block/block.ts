@@ -1,14 +1,16 @@
-import type { BlockBackend } from '../../../machine/block.ts'
+import type { BlockBackend, BlockStatus } from '../../../machine/block.ts'
 import type { PortSize } from '../../../machine/io.ts'
 import type { PlainData } from '../../../machine/lifecycle.ts'
 import { StateReader } from '../../../machine/state-reader.ts'
 import { DeviceId } from '../bits.ts'
 import { ConfigBytes } from '../config-bytes.ts'
 import { DescriptorChain } from '../descriptor-chain.ts'
+import { DISK_LIMITS } from '../disk-limits.ts'
 import type { VirtioDevice, VirtioTransport } from '../device.ts'
+import type { DiskTransfer } from '../disk-transfer.ts'
 import type { Virtqueue } from '../virtqueue.ts'
 import { BlockTransfer } from './block-transfer.ts'
-import { HEADER_SIZE, LIMITS, RequestStatus, RequestType, SECTOR, readSegments } from './block-request.ts'
+import { HEADER_SIZE, RequestStatus, RequestType, SECTOR, readSegments } from './block-request.ts'
 
 /**
  * Block device. Source: VIRTIO 1.2, §5.2.
@@ -43,6 +45,7 @@ export class VirtioBlock implements VirtioDevice {
   private readonly backend: BlockBackend
   private readonly config: ConfigBytes
   private readonly idle: BlockTransfer[] = []
+  private readonly whenEnded = (transfer: DiskTransfer, status: BlockStatus): void => this.ended(transfer as BlockTransfer, status)
   private transport!: VirtioTransport
   private chain!: DescriptorChain
   /** Transfers started before this changed are abandoned: their answers go nowhere. */
@@ -114,7 +117,7 @@ export class VirtioBlock implements VirtioDevice {
     switch (chain.readU32(0)) {
       case RequestType.IN: return this.transfer(queue, 'read', offset, chain.writableLength - 1)
       case RequestType.OUT: return this.transfer(queue, 'write', offset, chain.readableLength - HEADER_SIZE)
-      case RequestType.FLUSH: return this.begin(queue).flush(this.backend)
+      case RequestType.FLUSH: return this.begin(queue).submit(this.backend, 'flush', 0, 0)
       case RequestType.DISCARD: return this.transferSegments(queue, 'discard')
       case RequestType.WRITE_ZEROES: return this.transferSegments(queue, 'write-zeroes')
       case RequestType.GET_ID: return this.giveId(queue)
@@ -124,21 +127,21 @@ export class VirtioBlock implements VirtioDevice {
 
   private transfer(queue: Virtqueue, operation: 'read' | 'write', offset: number, length: number): void {
     const { size, blockSize, readOnly } = this.backend
-    const impossible = offset % blockSize !== 0 || length % blockSize !== 0 || length > LIMITS.TRANSFER || offset + length > size
+    const impossible = offset % blockSize !== 0 || length % blockSize !== 0 || length > DISK_LIMITS.TRANSFER || offset + length > size
     if (impossible || operation === 'write' && readOnly) return this.answer(queue, RequestStatus.IOERR)
     const transfer = this.begin(queue)
-    const collected = operation === 'read' ? transfer.collectRead(this.chain, length) : transfer.collectWrite(this.chain, length)
-    if (!collected) {
-      transfer.fail()
+    if (!transfer.collect(this.chain, operation, operation === 'read' ? 0 : HEADER_SIZE, length)) {
+      this.ended(transfer, 'io-error')
       return this.transport.needsReset()
     }
-    transfer.transfer(this.backend, operation, offset, length, this.writesThrough)
+    transfer.forceUnitAccess = operation === 'write' && this.writesThrough
+    transfer.submit(this.backend, operation, offset, length)
   }
 
   private transferSegments(queue: Virtqueue, operation: 'discard' | 'write-zeroes'): void {
     const segments = readSegments(this.chain, this.backend, operation)
     if (typeof segments === 'number') return this.answer(queue, segments)
-    this.begin(queue).transferSegments(this.backend, operation, segments)
+    this.begin(queue).submitRanges(this.backend, operation, segments)
   }
 
   private giveId(queue: Virtqueue): void {
@@ -156,12 +159,12 @@ export class VirtioBlock implements VirtioDevice {
   }
 
   private begin(queue: Virtqueue): BlockTransfer {
-    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, (done, status) => this.ended(done, status))
+    const transfer = this.idle.pop() ?? new BlockTransfer(this.transport.memory, this.whenEnded)
     transfer.begin(queue, this.chain, this.life)
     return transfer
   }
 
-  private ended(transfer: BlockTransfer, status: number): void {
+  private ended(transfer: BlockTransfer, status: BlockStatus): void {
     if (transfer.life !== this.life) return
     const { queue } = transfer
     this.idle.push(transfer)
@@ -178,18 +181,18 @@ export class VirtioBlock implements VirtioDevice {
 function blockConfiguration({ size, blockSize }: BlockBackend, queues: number): ConfigBytes {
   const config = new ConfigBytes(CONFIGURATION_SIZE)
   config.u64(0x00, size / SECTOR)
-  config.u32(0x08, LIMITS.SEGMENT)
-  config.u32(0x0c, LIMITS.SEGMENTS)
+  config.u32(0x08, DISK_LIMITS.SEGMENT)
+  config.u32(0x0c, DISK_LIMITS.SEGMENTS)
   config.u32(0x14, blockSize)
-  config.u8(0x18, Math.log2(LIMITS.GOOD_TRANSFER / blockSize))
-  config.u16(0x1a, LIMITS.GOOD_TRANSFER / blockSize)
+  config.u8(0x18, Math.log2(DISK_LIMITS.GOOD_TRANSFER / blockSize))
+  config.u16(0x1a, DISK_LIMITS.GOOD_TRANSFER / blockSize)
   config.u8(WRITEBACK, 1)
   config.u16(0x22, queues)
   for (const at of [0x24, 0x30]) {
-    config.u32(at, LIMITS.DISCARD / SECTOR)
-    config.u32(at + 4, LIMITS.DISCARD_SEGMENTS)
+    config.u32(at, DISK_LIMITS.DISCARD / SECTOR)
+    config.u32(at + 4, DISK_LIMITS.DISCARD_SEGMENTS)
   }
-  config.u32(0x2c, LIMITS.GOOD_TRANSFER / SECTOR)
+  config.u32(0x2c, DISK_LIMITS.GOOD_TRANSFER / SECTOR)
   config.u8(0x38, 1)
   return config
 }

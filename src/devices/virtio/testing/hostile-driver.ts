@@ -22,6 +22,8 @@ const { NEXT, WRITE, INDIRECT } = DescriptorFlag
 export interface RequestShape {
   readonly buffers: readonly (readonly [readable: number, writable: number])[]
   readonly header: number
+  /** Lengths that its buffers often have. */
+  readonly lengths?: readonly number[]
   readonly words?: readonly (readonly number[])[]
 }
 
@@ -75,7 +77,8 @@ function writeRequest(random: Random, shape: RequestShape, driver: VirtioDriver,
     const next = at + 1 + random.below(3) & QUEUE_SIZE - 1
     const flags = (index < readable ? 0 : WRITE) | (index + 1 < readable + writable ? NEXT : 0)
     const address = randomAddress(random)
-    const usual = index === 0 && random.below(12) !== 0 ? shape.header : random.pick(LENGTHS)
+    const lengths = random.below(3) === 0 ? LENGTHS : shape.lengths ?? LENGTHS
+    const usual = index === 0 && random.below(12) !== 0 ? shape.header : random.pick(lengths)
     const length = random.below(40) === 0 ? plausible(random) : usual
     driver.queues[0].writeDescriptor(table + 16 * at, address, length, flags ^ slip(random), next)
     if (index === 0) writeHeader(random, shape, driver, address)
