@@ -1,7 +1,7 @@
 /** The built command, as its users run it. The image is that of the user's cache, fetched if it is not there. */
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,6 +11,8 @@ import { imageUnavailable } from '../images.ts'
 
 const TENON = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const BOOT = 180_000
+const LOCKSTEP = 600_000
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 interface Ended {
   readonly status: number | null
@@ -92,6 +94,11 @@ describe.skipIf(unavailable)('a command in the image busybox', () => {
     expect(performance.now() - await killed).toBeLessThan(5_000)
   }, BOOT)
 
+  test('is the same in lockstep', async () => {
+    const { status, stdout, stderr } = await tenon(['run', '--lockstep', '-m', '256M', '--cpu', 'x86-64-v2', '--', 'sh', '-c', 'cat; uname -m >&2; exit 7'], 'to both')
+    expect([status, stdout.toString(), stderr]).toEqual([7, 'to both', 'x86_64\n'])
+  }, LOCKSTEP)
+
   test('cannot have less memory than the image needs', async () => {
     const { status, stderr } = await tenon(['run', '--memory', '64M', '--', 'true'])
     expect([status, stderr]).toEqual([125, expect.stringMatching(/^tenon: the image busybox needs 128M .*\(GUEST_MEMORY_TOO_SMALL\)\n$/)])
@@ -153,4 +160,33 @@ describe('a kernel of the user\'s own', () => {
     expect(results.map(({ status }) => status)).toEqual([125, 125, 125])
     expect(results.map(({ stderr }) => /\((\w+)\)\n$/.exec(stderr)?.[1])).toEqual(['FILE_UNREADABLE', 'MEMORY_TOO_LARGE', 'MEMORY_TOO_SMALL'])
   }, BOOT)
+})
+
+/** The build with a translator that takes ADD RAX, RCX for SUB. */
+function buildWithMistake(): string {
+  const broken = join(folder, 'broken')
+  cpSync(join(ROOT, 'dist'), join(broken, 'dist'), { recursive: true })
+  for (const name of ['node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(broken, name))
+  appendFileSync(join(broken, 'dist/cpu/translator/compiler.js'), `
+    const { submit } = ImmediateCompiler.prototype
+    const mistaken = (bytes) => Uint8Array.from(Buffer.from(Buffer.from(bytes).toString('hex').replaceAll('4801c8', '4829c8'), 'hex'))
+    ImmediateCompiler.prototype.submit = function (plan) {
+      submit.call(this, { ...plan, pages: plan.pages.map((page) => ({ ...page, bytes: mistaken(page.bytes) })) })
+    }`)
+  return join(broken, 'dist/cli/main.js')
+}
+
+describe('a mistake of the translator', () => {
+  test('is found in lockstep, and the report names the instruction', async () => {
+    const path = join(folder, 'summing')
+    // XOR EAX, EAX; XOR ECX, ECX; ADD RAX, RCX; INC RCX; JMP to ADD.
+    const bytes = Buffer.from('31c031c94801c848ffc1ebf8', 'hex')
+    writeFileSync(path, syntheticElf({ segments: [{ physical: KERNEL_ADDRESS, bytes, memorySize: 0x1000 }] }))
+    const { ended } = start(['run', '--lockstep', '-m', '32M', '--kernel', path], { program: [process.execPath, buildWithMistake()] })
+    const { status, stderr } = await ended
+    expect(status, stderr).toBe(125)
+    const lines = stderr.split('\n')
+    expect(lines[0]).toMatch(/^tenon: translated code does something else .*please report it.* \(LOCKSTEP_DIVERGED\)$/)
+    expect(lines[lines.findIndex(line => /^instruction \d+ goes wrong/.test(line)) + 1]).toMatch(/^ {2}0x1000004 +4801c8 +add rax, rcx$/)
+  }, LOCKSTEP)
 })
