@@ -11,6 +11,7 @@ export type HostErrorCode =
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
+  | 'DISK_NOTICE' // a machine's disk has a problem, and goes on
   | 'DISK_THREAD_FAILED' // the thread that serves a machine's disks, or their closing
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
   | 'DOWNLOAD_TIMEOUT'
@@ -23,6 +24,7 @@ export type HostErrorCode =
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'IMAGE_CONFIGURATION_FAILED' // a package's script, in the guest that configures an image
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
   | 'IMAGE_FILES_CONFLICT' // two packages with the same file
   | 'IMAGE_TOO_LARGE' // for its disk

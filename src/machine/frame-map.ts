@@ -1,6 +1,8 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts'
 import { TenonError } from '../base/errors.ts'
+import type { ReleasableMemory } from './balloon.ts'
 import type { Pool, PoolErrorCode } from './pool.ts'
+import { TransferLedger } from './transfers.ts'
 
 /**
  * A VM's map from guest-physical pages to machine frames: one 32-bit entry a page, in the pool, the same for every thread.
@@ -31,6 +33,8 @@ export const PHYSICAL_ADDRESS_BITS = 40
 export interface CodeWatcher {
   /** `frame` is the frame's number in the pool, `page` the guest-physical page number; the bytes are written already. */
   codeWritten(frame: number, offset: number, length: number, page: number): void
+  /** The page has lost its frame, which may soon be another's. Its state does not say WATCHED any more. */
+  pageReleased(page: number): void
 }
 
 /** Told when cached translations to a page are no longer right. */
@@ -39,6 +43,8 @@ export interface TranslationObserver {
   zeroFrameReplaced(): void
   /** No cached translation may write to the frame at this pool address directly any more. */
   frameProtected(address: number): void
+  /** Pages have lost their frames: no cached translation, for reading or writing, may lead to one of them any more. */
+  framesReleased(): void
 }
 
 export interface FrameMapLayout {
@@ -47,7 +53,7 @@ export interface FrameMapLayout {
   readonly highPages: number
 }
 
-export class FrameMap {
+export class FrameMap implements ReleasableMemory {
   readonly pool: Pool
   readonly lowPages: number
   readonly highPages: number
@@ -57,6 +63,8 @@ export class FrameMap {
   readonly entries: Uint32Array
   /** Pool address of the table, for another thread's `FrameMap.attach`. */
   readonly address: number
+  /** Transfers by back ends, to and from this map's frames. */
+  readonly transfers = new TransferLedger()
   private readonly codeWatchers: CodeWatcher[] = []
   private readonly observers: TranslationObserver[] = []
 
@@ -97,6 +105,7 @@ export class FrameMap {
       const entry = this.entries[page]
       if ((entry & (FrameState.PRESENT | FrameState.ZERO)) === FrameState.PRESENT) this.pool.freeFrame(frameAddress(entry))
     }
+    this.reclaim()
     this.pool.freeRun(this.address, tableSize(this))
   }
 
@@ -121,6 +130,22 @@ export class FrameMap {
     const entry = this.entries[page]
     return (entry & FrameState.ZERO) === 0 ? frameAddress(entry) : this.replaceZeroFrame(page, entry)
   }
+
+  /**
+   * Takes the frames of pages away, as far as they are RAM with frames of their own: the guest does not need what is in them. The pages
+   * read as zeros until they are written again. `ranges` are pairs of a first page and a count.
+   */
+  releasePages(ranges: readonly number[]): void {
+    let released = false
+    for (let range = 0; range < ranges.length; range += 2) {
+      const end = Math.min(ranges[range] + ranges[range + 1], this.length)
+      for (let page = ranges[range]; page < end; page++) released = this.releasePage(page) || released
+    }
+    if (released) for (const observer of this.observers) observer.framesReleased()
+  }
+
+  /** Gives released frames to the pool, those that no transfer can reach any more. Between instructions only. */
+  reclaim(): void { this.transfers.reclaim((address) => this.pool.freeFrame(address)) }
 
   /** Adds ROM (a copy of `content`, padded with zeros to whole pages) at a guest-physical page below 4 GiB. */
   addRom(firstPage: number, content: Uint8Array): void {
@@ -157,6 +182,15 @@ export class FrameMap {
   codeWritten(page: number, offset: number, length: number): void {
     const frame = this.entries[page] >>> PAGE_SHIFT
     for (const watcher of this.codeWatchers) watcher.codeWritten(frame, offset, length, page)
+  }
+
+  private releasePage(page: number): boolean {
+    const entry = this.entries[page]
+    if ((entry & (FrameState.PRESENT | FrameState.ZERO | FrameState.READ_ONLY)) !== FrameState.PRESENT) return false
+    this.entries[page] = this.pool.zeroFrameAddress | FrameState.PRESENT | FrameState.ZERO
+    if ((entry & FrameState.WATCHED) !== 0) for (const watcher of this.codeWatchers) watcher.pageReleased(page)
+    this.transfers.retire(frameAddress(entry))
+    return true
   }
 
   private replaceZeroFrame(page: number, entry: number): number {

@@ -3,6 +3,7 @@ import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../base/addresses.ts'
 import { FRAME_STATE_MASK, FrameState, frameAddress } from './frame-map.ts'
 import type { FrameMap } from './frame-map.ts'
 import type { GuestMemory } from './memory.ts'
+import type { TransferLedger } from './transfers.ts'
 
 /**
  * Guest-physical memory over a frame map, for devices and loaders. Writes allocate frames, leave ROM alone and report changed code.
@@ -10,6 +11,7 @@ import type { GuestMemory } from './memory.ts'
 export class MappedMemory implements GuestMemory {
   readonly lowSize: number
   readonly highSize: number
+  readonly transfers: TransferLedger
   private readonly frames: FrameMap
   private readonly bytes: Uint8Array
   private readonly view: DataView
@@ -18,6 +20,7 @@ export class MappedMemory implements GuestMemory {
 
   constructor(frames: FrameMap) {
     this.frames = frames
+    this.transfers = frames.transfers
     this.bytes = frames.pool.u8
     this.view = new DataView(frames.pool.buffer)
     this.lowSize = frames.lowPages * PAGE_SIZE

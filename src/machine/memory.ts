@@ -1,4 +1,5 @@
 import type { GuestPhysical } from '../base/addresses.ts'
+import type { TransferLedger } from './transfers.ts'
 
 /**
  * Guest-physical memory as devices and loaders see it. Addresses outside RAM read as all ones and ignore writes; nothing throws.
@@ -8,6 +9,11 @@ export interface GuestMemory {
   /** Bytes of RAM below the PCI hole, starting at 0, then of RAM from 4 GiB. */
   readonly lowSize: number
   readonly highSize: number
+  /**
+   * Who carries out a transfer on `ranges` later than at once begins it here before, and ends it when it is done: memory that the
+   * guest gives back is not another's until then.
+   */
+  readonly transfers: TransferLedger
   read(address: GuestPhysical, into: Uint8Array): void
   write(address: GuestPhysical, from: Uint8Array): void
   readU8(address: GuestPhysical): number

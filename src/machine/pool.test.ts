@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { gpa } from '../base/addresses.ts'
-import { FrameMap } from './frame-map.ts'
+import { FrameMap, FrameState } from './frame-map.ts'
 import { MappedMemory } from './mapped-memory.ts'
 import { Pool } from './pool.ts'
 
@@ -100,10 +100,40 @@ describe('guest memory over a frame map', () => {
   it('reports a transfer into watched pages as changed code', () => {
     const frames = FrameMap.create(Pool.create(8 * MIB), { lowPages: 16, highPages: 4 })
     const seen: number[][] = []
-    frames.addCodeWatcher({ codeWritten: (_frame, offset, length, page) => seen.push([page, offset, length]) })
+    frames.addCodeWatcher({
+      codeWritten: (_frame, offset, length, page) => seen.push([page, offset, length]), pageReleased: () => undefined,
+    })
     frames.watchCode(2)
     new MappedMemory(frames).written(gpa(0x1ff8), 0x1010)
     expect(seen).toEqual([[2, 0, 0x1000]])
+  })
+
+  it('takes pages back, and gives their frames to others once no transfer can reach them', () => {
+    const pool = Pool.create(8 * MIB)
+    const frames = FrameMap.create(pool, { lowPages: 16, highPages: 4 })
+    const memory = new MappedMemory(frames)
+    const heard: string[] = []
+    frames.addObserver({
+      zeroFrameReplaced: () => undefined, frameProtected: () => undefined, framesReleased: () => heard.push('released'),
+    })
+    frames.addCodeWatcher({ codeWritten: () => undefined, pageReleased: (page) => heard.push(`code ${page}`) })
+    frames.addRom(12, Uint8Array.of(9))
+    for (const page of [2, 3, 5]) memory.writeU32(gpa(page * 4096), 0x12345678)
+    frames.watchCode(3)
+    const transfer = frames.transfers.begin()
+    const free = pool.freePages
+    frames.releasePages([2, 2, 12, 1, 14, 1000, 2 ** 40, 1])
+    frames.reclaim()
+    expect([heard, pool.freePages - free]).toEqual([['code 3', 'released'], 0])
+    expect([2, 3, 5, 12].map((page) => memory.readU32(gpa(page * 4096)))).toEqual([0, 0, 0x12345678, 9])
+    expect(frames.entry(3) & FrameState.WATCHED).toBe(0)
+    frames.transfers.end(transfer)
+    frames.reclaim()
+    expect(pool.freePages - free).toBe(2)
+    memory.writeU32(gpa(2 * 4096), 1)
+    expect([memory.readU32(gpa(2 * 4096)), memory.readU32(gpa(2 * 4096 + 4))]).toEqual([1, 0])
+    frames.releasePages([3, 1])
+    expect(heard.length).toBe(2)
   })
 
   it('refuses a machine that the pool cannot hold', () => {

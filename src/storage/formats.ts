@@ -1,6 +1,7 @@
 import type { DiskFormat, Probe } from './format.ts'
 import { RawNode } from './nodes/raw.ts'
 import type { StorageFile } from './storage-file.ts'
+import { VHD } from './vhd/open.ts'
 
 export const RAW: DiskFormat = {
   name: 'raw',
@@ -10,7 +11,7 @@ export const RAW: DiskFormat = {
 
 /** Every format that is known; one line each. */
 export const FORMATS: readonly DiskFormat[] = [
-  RAW,
+  RAW, VHD,
 ]
 
 const HEAD_BYTES = 4096

@@ -112,7 +112,7 @@ export class Machine {
     const state = new VcpuState(pool.buffer, pool.allocateSlot(SLOT_SIZE) * SLOT_SIZE, pool.allocateRun(Math.ceil(BLOCK_SIZE / PAGE)))
     this.platform = new Platform({
       layout: this.layout, clock: this.clock, wallClock: config.wallClock, serial: config.serial ?? [],
-      memory: this.memory, virtio: config.virtio ?? {}, disks: config.disks ?? [],
+      memory: this.memory, frames: this.frames, virtio: config.virtio ?? {}, disks: config.disks ?? [],
       pins: {
         interrupt: (pending) => this.vcpu.processor.interrupt(pending),
         nonMaskableInterrupt: () => this.vcpu.processor.nonMaskableInterrupt(),
@@ -178,6 +178,7 @@ export class Machine {
     this.use()
     this.clock.start()
     this.clock.expire()
+    this.frames.reclaim()
     const outcome = this.standing.ended === undefined ? runVcpu() : 'running'
     if (this.standing.ended !== undefined) return { state: 'ended', reason: this.standing.ended }
     if (outcome === 'shutdown') {

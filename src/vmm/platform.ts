@@ -3,6 +3,7 @@ import type { BlockBackend } from '../machine/block.ts'
 import type { Clock } from '../machine/clock.ts'
 import type { InterruptLine, ProcessorPins } from '../machine/interrupts.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
+import type { ReleasableMemory } from '../machine/balloon.ts'
 import type { GuestMemory } from '../machine/memory.ts'
 import type { SerialBackend } from '../machine/serial.ts'
 import { AcpiFixedHardware } from '../devices/acpi/fixed-hardware.ts'
@@ -33,6 +34,7 @@ import { addNvme } from './nvme.ts'
 export interface PlatformParts {
   readonly layout: MachineLayout
   readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly clock: Clock
   readonly pins: ProcessorPins
   /** Guest TSC value to virtual time (ns). */
@@ -170,7 +172,7 @@ export class Platform {
     return { pci: this.pci, 'host-bridge': bridge }
   }
 
-  private addVirtio({ memory, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
-    return new VirtioDevices(virtio, { memory, messages, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio })
+  private addVirtio({ memory, frames, virtio }: PlatformParts, messages: ApicBus): VirtioDevices {
+    return new VirtioDevices(virtio, { memory, frames, messages, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio })
   }
 }

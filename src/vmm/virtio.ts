@@ -1,16 +1,20 @@
+import type { Balloon, BalloonBackend, ReleasableMemory } from '../machine/balloon.ts'
 import type { BlockBackend } from '../machine/block.ts'
 import type { BytePortBackend } from '../machine/byte-port.ts'
 import type { EntropySource } from '../machine/entropy.ts'
 import type { MessageSink } from '../machine/interrupts.ts'
 import type { GuestMemory } from '../machine/memory.ts'
+import type { GuestSocket, SocketBackend } from '../machine/socket.ts'
 import type { MmioBus } from '../devices/bus/mmio-bus.ts'
 import type { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
+import { VirtioBalloon } from '../devices/virtio/balloon.ts'
 import { VirtioBlock } from '../devices/virtio/block/block.ts'
 import { VirtioConsole } from '../devices/virtio/console/console.ts'
 import type { NamedPort } from '../devices/virtio/console/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioEntropy } from '../devices/virtio/entropy.ts'
 import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
+import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
 
 /** Which virtio devices a machine has, and their back ends. A snapshot fits a machine that has the same. */
 export interface VirtioConfig {
@@ -21,6 +25,9 @@ export interface VirtioConfig {
   readonly console?: BytePortBackend
   /** Named ports for programs, such as `org.qemu.guest_agent.0`; 31 at most. */
   readonly ports?: readonly NamedPort[]
+  readonly balloon?: BalloonBackend
+  /** Streams between guest and host. `guestCid` is 3 to 2^32 - 2, one of its own for each guest that is to be told apart. */
+  readonly socket?: { readonly guestCid: number, readonly backend: SocketBackend }
 }
 
 export interface VirtioDiskConfig {
@@ -30,12 +37,13 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, FIRST_DISK: 8 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, FIRST_DISK: 8 } as const
 export const VIRTIO_DISKS = 16
 
 /** What the devices stand on. */
 export interface VirtioParts {
   readonly memory: GuestMemory
+  readonly frames: ReleasableMemory
   readonly messages: MessageSink
   readonly bus: PciBus
   readonly router: PciInterruptRouter
@@ -47,6 +55,8 @@ export class VirtioDevices {
   readonly disks: readonly VirtioBlock[]
   readonly console: VirtioConsole | undefined
   readonly ports: VirtioConsole | undefined
+  readonly balloon: Balloon | undefined
+  readonly socket: GuestSocket | undefined
   private readonly named: Record<string, VirtioPciFunction> = {}
   private readonly parts: VirtioParts
 
@@ -56,6 +66,9 @@ export class VirtioDevices {
     this.console = config.console && this.add('virtio-console', Slot.CONSOLE, new VirtioConsole({ console: config.console }))
     if (config.entropy) this.add('virtio-entropy', Slot.ENTROPY, new VirtioEntropy(config.entropy))
     this.ports = config.ports && this.add('virtio-ports', Slot.PORTS, new VirtioConsole({ ports: config.ports }))
+    this.balloon = config.balloon && this.add('virtio-balloon', Slot.BALLOON, new VirtioBalloon(parts.frames, config.balloon))
+    const { socket } = config
+    this.socket = socket && this.add('virtio-socket', Slot.SOCKET, new VirtioSocket(socket.guestCid, socket.backend))
     this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
       this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
   }
@@ -65,8 +78,9 @@ export class VirtioDevices {
 
   private add<Device extends VirtioDevice>(name: string, slot: number, device: Device): Device {
     const { memory, messages, bus, router, mmio } = this.parts
-    const line = router.input(slot, 1)
-    const pciFunction = new VirtioPciFunction(device, { memory, messages, line, window: (length, registers) => mmio.window(length, registers) })
+    const pciFunction = new VirtioPciFunction(device, {
+      memory, messages, line: router.input(slot, 1), window: (length, registers) => mmio.window(length, registers),
+    })
     bus.attach(slot, 0, pciFunction)
     this.named[name] = pciFunction
     return device

@@ -1,8 +1,15 @@
 /** Debian's kernel and its stock drivers with our virtio devices. The image is that of the user's cache, fetched if it is not there. */
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { buildPartialEngine } from '../../src/cpu/interpreter/build-engine.ts'
 import { PROFILE } from '../../src/cpu/interpreter/profile-data.ts'
+import type { BalloonStatistics } from '../../src/machine/balloon.ts'
+import type { GuestStream, StreamEnd } from '../../src/machine/socket.ts'
 import { FakeDisk } from '../../src/devices/virtio/testing/fake-disk.ts'
 import { FakePort } from '../../src/devices/virtio/testing/fake-port.ts'
 import { KERNEL_DECOMPRESSORS } from '../../src/host/images/decompress.ts'
@@ -13,11 +20,13 @@ import type { BootConfig } from '../../src/vmm/machine.ts'
 import { ConsoleGuest } from '../../src/vmm/testing/console-guest.ts'
 import type { VirtioConfig } from '../../src/vmm/virtio.ts'
 
-const LONG = 300_000
+const LONG = 900_000
 const MEMORY = 256 << 20
 const MOUNTS = '/bin/busybox --install -s /bin; mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
 
 const unavailable = await imageUnavailable()
+const hasCompiler = spawnSync('gcc', ['--version']).status === 0
+if (!hasCompiler) process.stderr.write('skipped: streams of sockets: there is no gcc to build the program for the guest\n')
 
 let engine: WebAssembly.Module
 let boot: BootConfig
@@ -40,13 +49,14 @@ async function start(virtio: VirtioConfig, commandLine = '', between: () => void
 
 describe.skipIf(unavailable)('Debian with virtio devices', () => {
   test('reads, writes, flushes and discards a disk', async () => {
-    const disk = new FakeDisk(64 << 20)
+    const disk = new FakeDisk(24 << 20)
     const guest = await start({ disks: [{ backend: disk, queues: 2 }] })
     await guest.command('modprobe virtio_pci && modprobe virtio_blk')
     expect(await guest.command('cat /sys/block/vda/serial /sys/block/vda/size')).toBe(`${disk.serial}${disk.size / 512}\n`)
     expect(await guest.command('grep virtio /proc/interrupts')).toMatch(/PCI-MSI.*virtio0-config[^]*PCI-MSI.*virtio0-req\.0/)
     expect(await digestIn(guest, '/dev/vda')).toBe(digestOf(disk.content))
-    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3; dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=64k count=64 seek=3')
+    await guest.command('dd if=/dev/urandom of=/dev/vda bs=512 count=5 seek=77 conv=fsync')
     expect(disk.log.some((line) => line.startsWith('flush'))).toBe(true)
     await guest.command('blkdiscard -o 1048576 -l 1048576 /dev/vda')
     expect(disk.log.filter((line) => line.startsWith('discard'))).toEqual(['discard 1048576 1048576'])
@@ -56,7 +66,7 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
   }, LONG)
 
   test('works by INTx and with a disk that takes its time', async () => {
-    const disk = new FakeDisk(16 << 20, { deferred: true })
+    const disk = new FakeDisk(8 << 20, { deferred: true })
     const guest = await start({ disks: [{ backend: disk }] }, 'pci=nomsi', () => disk.answer(disk.waiting.length - 1))
     await guest.command('modprobe virtio_pci && modprobe virtio_blk')
     expect(await guest.command('grep virtio /proc/interrupts')).toMatch(/IO-APIC.*fasteoi.*virtio0/)
@@ -101,7 +111,95 @@ describe.skipIf(unavailable)('Debian with virtio devices', () => {
     expect(await guest.command('cat /sys/class/misc/hw_random/rng_current')).toMatch(/^virtio_rng/)
     expect(await guest.command('head -c 8 /dev/hwrng | hexdump -C | head -n 1')).toMatch(/^00000000 {2}5a 5a 5a 5a 5a 5a 5a 5a/)
   }, LONG)
+
+  test('gives memory back, by its balloon and by reports of what is free', async () => {
+    const answers: BalloonStatistics[] = []
+    const guest = await start({ balloon: { statistics: (each) => answers.push(each) } })
+    const { pool } = guest.machine.frames
+    const balloon = guest.machine.platform.virtio.balloon!
+    const megabytes = (pages: number): number => pages / 256
+    await guest.command('modprobe virtio_pci && modprobe virtio_balloon')
+    expect(answers.length).toBe(1)
+    await guest.command('mount -t tmpfs t /tmp; dd if=/dev/urandom of=/tmp/kept bs=1M count=16')
+    const digest = await digestIn(guest, '/tmp/kept')
+
+    const before = pool.freePages
+    balloon.setTarget(64 << 20)
+    await guest.runUntil(() => balloon.size === 64 << 20)
+    expect(balloon.requestStatistics()).toBe(true)
+    await guest.runUntil(() => answers.length > 1)
+    expect(Number(answers[1].free)).toBeLessThan(120 << 20)
+    expect(Number(answers[1].total)).toBeGreaterThan(120 << 20)
+    balloon.setTarget(0)
+    await guest.runUntil(() => balloon.size === 0)
+    expect(await digestIn(guest, '/tmp/kept')).toBe(digest)
+
+    await guest.command('dd if=/dev/zero of=/tmp/junk bs=1M count=60')
+    const full = pool.freePages
+    expect(megabytes(before - full)).toBeGreaterThan(20)
+    await guest.command('rm /tmp/junk; echo 3 > /proc/sys/vm/drop_caches; sleep 5')
+    expect(megabytes(pool.freePages - full)).toBeGreaterThan(45)
+    expect(await digestIn(guest, '/tmp/kept')).toBe(digest)
+    await guest.command('for n in 1 2 3; do dd if=/dev/urandom bs=1M count=30 > /tmp/more; rm /tmp/more; done')
+    expect(await guest.command('sha256sum /bin/busybox')).toMatch(/^[0-9a-f]{64} {2}\/bin/m)
+  }, LONG)
+
+  test.skipIf(!hasCompiler)('opens streams to the host', async () => {
+    const disk = new FakeDisk(4 << 20)
+    const size = buildProgram(disk.content)
+    const streams: GuestStream[] = []
+    const accepted = new EchoEnd()
+    const guest = await start({
+      disks: [{ backend: disk }],
+      socket: { guestCid: 42, backend: { accept: (port, stream) => port === 1234 ? (streams.push(stream), accepted) : null } },
+    })
+    await guest.command('modprobe virtio_pci && modprobe virtio_blk && modprobe vmw_vsock_virtio_transport')
+    await guest.command(`head -c ${size} /dev/vda > /streams; chmod +x /streams`)
+    guest.between = () => { for (const stream of streams) { stream.transmitReady(); stream.receiveReady() } }
+    expect(await guest.command('/streams connect 1234 1000000')).toBe('cid 42: 1000000 bytes came back\n')
+    expect([accepted.passed, accepted.heard[0]]).toEqual([1_000_000, 'ended'])
+    expect(await guest.command('/streams connect 99 1 || true')).toMatch(/connect: Connection reset by peer/)
+  }, LONG)
 })
 
 const digestIn = async (guest: ConsoleGuest, file: string): Promise<string> => (await guest.command(`sha256sum ${file}`)).split(' ')[0]
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** Gives back to the guest what it sends, slowly; at first what is held. */
+class EchoEnd implements StreamEnd {
+  held: string[] = []
+  passed = 0
+  readonly heard: string[] = []
+
+  transmit(bytes: Uint8Array): number {
+    const count = Math.min(bytes.length, 3000)
+    this.held.push(Buffer.from(bytes.subarray(0, count)).toString('latin1'))
+    this.passed += count
+    return count
+  }
+
+  receive(into: Uint8Array): number {
+    const text = this.held.shift() ?? ''
+    const count = Math.min(into.length, text.length)
+    into.set(Buffer.from(text.slice(0, count), 'latin1'))
+    if (count < text.length) this.held.unshift(text.slice(count))
+    return count
+  }
+
+  opened(): void { this.heard.push('opened') }
+  ended(): void { this.heard.push('ended') }
+  closed(reason: string): void { this.heard.push(reason) }
+}
+
+/** Compiles the guest's program into these bytes; returns its size. */
+function buildProgram(into: Uint8Array): number {
+  const folder = mkdtempSync(join(tmpdir(), 'tenon-streams-'))
+  try {
+    execFileSync('gcc', ['-O1', '-static', '-s', '-o', join(folder, 'streams'), fileURLToPath(new URL('streams.c', import.meta.url))])
+    const program = readFileSync(join(folder, 'streams'))
+    into.set(program)
+    return program.length
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}

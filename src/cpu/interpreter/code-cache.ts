@@ -286,7 +286,15 @@ export class CodeCache implements CodeWatcher {
     if (codePages === undefined) return
     const touched = codePages.some((codePage) =>
       codePage.traces.some((trace) => offset < trace.end && offset + length > trace.start))
-    if (!touched) return
+    if (touched) this.invalidate(page, codePages)
+  }
+
+  pageReleased(page: number): void {
+    const codePages = this.byPage.get(page)
+    if (codePages !== undefined) this.invalidate(page, codePages)
+  }
+
+  private invalidate(page: number, codePages: readonly CodePage[]): void {
     for (const codePage of codePages) this.drop(codePage)
     this.byPage.delete(page)
     this.frames.unwatchCode(page)

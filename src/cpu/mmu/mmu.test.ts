@@ -118,6 +118,7 @@ describe('frames', () => {
     const heard: number[][] = []
     rig.frames.addCodeWatcher({
       codeWritten: (frame, offset, length, page) => { heard.push([frame << 12 >>> 0, offset, length, page]) },
+      pageReleased: () => undefined,
     })
     rig.map(5, 0x40, PRESENT | WRITABLE)
     rig.linear.write8(0x5000n, 1)

@@ -193,6 +193,10 @@ export class Mmu implements TranslationObserver {
     this.tlb.dropWriters(address)
   }
 
+  framesReleased(): void {
+    this.tlb.flushAll()
+  }
+
   private get cr0(): number { return this.state.cr0 }
   private get cr4(): number { return this.state.cr4 }
   private get efer(): number { return this.state.efer }

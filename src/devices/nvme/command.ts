@@ -1,4 +1,4 @@
-import type { BlockBackend, BlockOperation, BlockRequest, BlockStatus } from '../../machine/block.ts'
+import type { BlockBackend, BlockOperation, BlockStatus } from '../../machine/block.ts'
 import type { GuestMemory } from '../../machine/memory.ts'
 import { gpa } from '../../base/addresses.ts'
 import { Status } from './status.ts'
@@ -55,23 +55,35 @@ export class Command {
   /** As a number: above 2^53 it is not exact, and then is no address and no block of ours either. */
   quadword(index: number): number { return this.dword(index + 1) * 2 ** 32 + this.dword(index) }
 
-  /** Has the disks do these steps, one after another. `segments` are for the first; `places` are where a read goes, in guest memory. */
+  /**
+   * Has the disks do these steps, one after another. `segments` are for the first; `places` are where a read goes, in guest memory: pairs
+   * of address and length.
+   */
   perform(memory: GuestMemory, steps: readonly DiskStep[], segments: readonly Uint8Array[] = [], places: readonly number[] = []): void {
-    const [step, ...rest] = steps
-    if (step === undefined) return this.finish(this, Status.SUCCESS)
-    const done = (status: BlockStatus): void => {
+    const ended = (step: DiskStep, status: BlockStatus): void => {
       if (step.operation === 'read') for (let at = 0; at < places.length; at += 2) memory.written(gpa(places[at]), places[at + 1])
       if (this.abandoned) return
-      if (status === 'ok' && rest.length > 0) this.perform(memory, rest)
+      if (status === 'ok') start()
       else this.finish(this, statusOf(step.operation, status))
     }
-    step.backend.submit({ ...step, segments, done } satisfies BlockRequest)
+    let next = 0
+    const start = (): void => {
+      if (next === steps.length) return this.finish(this, Status.SUCCESS)
+      const step = steps[next++]
+      const { operation, offset, length, mayUnmap, forceUnitAccess } = step
+      const transfer = memory.transfers.begin()
+      const done = (status: BlockStatus): void => {
+        memory.transfers.end(transfer)
+        ended(step, status)
+      }
+      step.backend.submit({ operation, offset, length, segments, mayUnmap, forceUnitAccess, done })
+    }
+    start()
   }
 }
 
-function statusOf(operation: BlockOperation, status: BlockStatus): number {
+function statusOf(operation: BlockOperation, status: Exclude<BlockStatus, 'ok'>): number {
   switch (status) {
-    case 'ok': return Status.SUCCESS
     case 'no-space': return Status.CAPACITY_EXCEEDED
     // To deallocate is a hint.
     case 'unsupported': return operation === 'discard' ? Status.SUCCESS : Status.INVALID_OPCODE

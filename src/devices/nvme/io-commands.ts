@@ -63,16 +63,16 @@ function flush({ memory, namespaces }: IoContext, command: Command): number {
 }
 
 function transfer({ memory, features }: IoContext, command: Command, backend: BlockBackend, operation: 'read' | 'write'): number {
-  const range = blocksOf(command, backend)
-  if (range.length > MAXIMUM_TRANSFER) return Status.INVALID_FIELD
-  if (range.offset + range.length > backend.size) return Status.LBA_OUT_OF_RANGE
+  const { offset, length } = blocksOf(command, backend)
+  if (length > MAXIMUM_TRANSFER) return Status.INVALID_FIELD
+  if (offset + length > backend.size) return Status.LBA_OUT_OF_RANGE
   const places: number[] = []
-  const status = resolvePrps(memory, command.prp1, command.prp2, range.length, places)
+  const status = resolvePrps(memory, command.prp1, command.prp2, length, places)
   if (status !== Status.SUCCESS) return status
   const segments = viewPlaces(memory, places, operation === 'read')
   if (segments === null) return Status.DATA_TRANSFER_ERROR
   const forceUnitAccess = operation === 'write' && isForced(features, command)
-  command.perform(memory, [{ backend, operation, ...range, forceUnitAccess }], segments, places)
+  command.perform(memory, [{ backend, operation, offset, length, forceUnitAccess }], segments, places)
   return STARTED
 }
 

@@ -1,5 +1,5 @@
+import { isRam } from '../../machine/memory.ts'
 import type { GuestMemory } from '../../machine/memory.ts'
-import { gpa } from '../../base/addresses.ts'
 import type { Command } from './command.ts'
 import { STARTED } from './io-commands.ts'
 import { IO_QUEUES, PAGE, QUEUE_ENTRIES, VECTORS } from './limits.ts'
@@ -35,8 +35,8 @@ export class QueueSet {
 
   /** Makes the admin queues. False if they cannot be. */
   createAdminQueues(submission: { base: number, size: number }, completion: { base: number, size: number }): boolean {
-    if (!this.isRam(submission.base, submission.size * SUBMISSION_ENTRY) || submission.size < 2) return false
-    if (!this.isRam(completion.base, completion.size * COMPLETION_ENTRY) || completion.size < 2) return false
+    if (!isRam(this.memory, submission.base, submission.size * SUBMISSION_ENTRY) || submission.size < 2) return false
+    if (!isRam(this.memory, completion.base, completion.size * COMPLETION_ENTRY) || completion.size < 2) return false
     this.submission[0] = new SubmissionQueue({ id: 0, ...submission, completionQueue: 0 })
     this.completion[0] = new CompletionQueue({ id: 0, ...completion, vector: 0, interrupts: true })
     return true
@@ -94,15 +94,12 @@ export class QueueSet {
     this.completion.fill(undefined)
   }
 
-  /** True if all of the range is RAM. */
-  isRam(base: number, length: number): boolean { return this.memory.ranges(gpa(base), length, false) !== null }
-
   private check(command: Command, queues: readonly unknown[], id: number, length: number): number {
     const size = (command.dword(10) >>> 16) + 1
     if (id === 0 || id > IO_QUEUES || queues[id] !== undefined) return Status.INVALID_QUEUE_IDENTIFIER
     if (size < 2 || size > QUEUE_ENTRIES) return Status.INVALID_QUEUE_SIZE
     if ((command.dword(11) & CONTIGUOUS) === 0) return Status.INVALID_FIELD
     if (command.prp1 % PAGE !== 0) return Status.PRP_OFFSET_INVALID
-    return this.isRam(command.prp1, length) ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR
+    return isRam(this.memory, command.prp1, length) ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR
   }
 }

@@ -2,6 +2,7 @@
 import { deviceContract } from '../testing/contract.ts'
 import type { World } from '../testing/contract.ts'
 import type { Random } from '../../base/testing/random.ts'
+import { VirtioBalloon } from './balloon.ts'
 import { Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
@@ -10,6 +11,7 @@ import { ConsoleFeature, VirtioConsole } from './console/console.ts'
 import type { VirtioDevice } from './device.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioPciFunction } from './pci-function.ts'
+import { SocketFeature, VirtioSocket } from './socket/socket.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakePort } from './testing/fake-port.ts'
 import { GuestPart, guestSubject } from './testing/guest-part.ts'
@@ -49,12 +51,34 @@ deviceContract('virtio console with ports', (world) => {
   const device = new VirtioConsole({ ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] })
   const plan = (random: Random, queue: number) => {
     const control = [random.below(3), random.below(8) | random.below(2) << 16]
-    return queue % 2 === 0 ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.pick([8, 100]), 9], writable: [], header: control }
+    return queue % 2 === 0
+      ? { readable: [], writable: [random.below(200), 9] } : { readable: [random.pick([8, 100]), 9], writable: [], header: control }
   }
   return guestSubject(part(world, device, port), [...RING_FEATURES, ConsoleFeature.MULTIPORT], 6, plan, [
     (random) => { port.room = random.below(900); device.ports[random.below(2)].transmitReady() },
     (random) => { port.input = text(random); device.ports[random.below(2)].receiveReady() },
   ], device.ports.map((each) => ({ setLevel: (on) => each.setConnected(on) })))
+})
+
+deviceContract('virtio balloon', (world) => {
+  const device = new VirtioBalloon({ releasePages: (ranges) => { world.events.push(ranges.join(' ')) } }, {
+    resized: (bytes) => { world.events.push(`size ${bytes}`) },
+    statistics: (statistics) => { world.events.push(Object.keys(statistics).join(' ')) },
+  })
+  const plan = (random: Random, queue: number) => queue === 3
+    ? { readable: [], writable: [0x200, 0x200] }
+    : { readable: [random.below(60), 100], writable: [], header: [random.below(16), random.below(20), random.below(10)] }
+  const wires = [{ setLevel: (on: boolean) => device.setTarget(on ? 1 << 20 : 0) }]
+  return guestSubject(part(world, device), [...RING_FEATURES, ...device.features], 4, plan, [() => device.requestStatistics()], wires)
+})
+
+deviceContract('virtio socket', (world) => {
+  const device = new VirtioSocket(3, { accept: (port) => { world.events.push(`port ${port}`); return null } })
+  const plan = (random: Random, queue: number) => {
+    const header = [3, 0, 2, 0, random.below(4), random.below(4), random.below(200), 1 | random.below(9) << 16]
+    return queue === 1 ? { readable: [random.pick([44, 60]), 200], writable: [], header } : { readable: [], writable: [random.below(500), 9] }
+  }
+  return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
 })
 
 /** Requests under way are the same ones after a restore, but not in the same order. */

@@ -136,7 +136,9 @@ export class VirtioCore implements VirtioTransport, QueueOwner {
     this.status = state.u8('status') & ALL_BITS
     this.generation = state.u8('generation')
     state.integers('features', this.wanted.length, 0, 0xffffffff).forEach((value, word) => { this.wanted[word] = value })
-    if ((this.status & DeviceStatus.FEATURES_OK) !== 0 && !this.featuresAcceptable) throw state.invalid('features', 'are not those of the device')
+    if ((this.status & DeviceStatus.FEATURES_OK) !== 0 && !this.featuresAcceptable) {
+      throw state.invalid('features', 'are not those of the device')
+    }
     state.children('queues', this.queues.length).forEach((each, index) => this.queues[index].restore(each))
     this.resetting = state.boolean('resetting') && !this.idle
   }

@@ -114,6 +114,19 @@ export class DescriptorChain {
     return gpa(this.addresses[buffer] + offset)
   }
 
+  /** The whole pages of `size` bytes in the writable buffers: pairs of page number and count, `most` pages at most. */
+  writablePages(size: number, most: number): number[] {
+    const pages: number[] = []
+    for (let buffer = this.firstWritable; buffer < this.count && most > 0; buffer++) {
+      const first = Math.ceil(this.addresses[buffer] / size)
+      const count = Math.min(Math.floor((this.addresses[buffer] + this.lengths[buffer]) / size) - first, most)
+      if (count <= 0) continue
+      pages.push(first, count)
+      most -= count
+    }
+    return pages
+  }
+
   private collectBuffer(address: number, length: number, writable: boolean, views: Uint8Array[], places?: number[]): boolean {
     const found = this.memory.ranges(gpa(address), length, writable)
     if (found === null) return false

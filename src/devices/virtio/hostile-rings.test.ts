@@ -1,12 +1,15 @@
 /** What a hostile driver may put into rings and descriptors. It may hurt itself, never us. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { gpa } from '../../base/addresses.ts'
+import type { GuestStream } from '../../machine/socket.ts'
 import type { Random } from '../../base/testing/random.ts'
+import { VirtioBalloon } from './balloon.ts'
 import { DescriptorFlag, DeviceStatus, Feature } from './bits.ts'
 import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
 import { VirtioConsole } from './console/console.ts'
 import { VirtioEntropy } from './entropy.ts'
+import { VirtioSocket } from './socket/socket.ts'
 import { VirtioDriver } from './testing/driver.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakePort } from './testing/fake-port.ts'
@@ -127,14 +130,41 @@ describe('random rings', () => {
     expect(filled).toBeGreaterThan(10_000)
   })
 
+  it('do not hurt a balloon', () => {
+    let released = 0
+    let built: VirtioBalloon
+    const build = (): VirtioBalloon => built = new VirtioBalloon({ releasePages: (ranges) => { released += ranges.length } })
+    surviveHostileDriver(build, { buffers: [[1, 0], [2, 0], [0, 1], [0, 3]], header: 400 }, 14, () => { built.requestStatistics() })
+    expect(released).toBeGreaterThan(1000)
+  })
+
+  it('do not hurt a socket device', () => {
+    const streams: GuestStream[] = []
+    let built: VirtioSocket
+    let received = 0
+    const end = { transmit: (bytes: Uint8Array) => { received += bytes.length; return bytes.length >> 1 }, receive: () => 7 }
+    const build = (): VirtioSocket => {
+      streams.length = 0
+      return built = new VirtioSocket(3, { accept: (_port, stream) => { streams.push(stream); return end } })
+    }
+    const words = [1, 1, 2, 4, 5, 5, 5, 6, 7].flatMap((operation) =>
+      [5, 6].map((port) => [3, 0, 2, 0, port, 9, 20, 1 | operation << 16, 3, 70_000, 0]))
+    surviveHostileDriver(build, { buffers: [[1, 0], [2, 0], [0, 1], [0, 2]], header: 100, words }, 15, (random) => {
+      const stream = streams[random.below(streams.length + 1)]
+      if (stream !== undefined) [() => stream.transmitReady(), () => stream.receiveReady(), () => stream.end()][random.below(3)]()
+      if (random.below(20) === 0) built.open(5, end)?.reset()
+    })
+    expect(received).toBeGreaterThan(300)
+  })
+
   it('do not hurt a console, nor one with ports', () => {
     const words = [0, 1, 3, 6].flatMap((event) => [[0, event | 0x10000], [1, event | 0x10000]])
     const shape = { buffers: [[1, 0], [2, 0], [0, 1], [0, 2]], header: 100, words } as const
     for (const multiport of [false, true]) {
       const port = new FakePort()
       let built: VirtioConsole
-      const build = (): VirtioConsole =>
-        built = new VirtioConsole(multiport ? { ports: [{ name: 'one', backend: port }, { name: 'two', backend: port }] } : { console: port })
+      const ports = ['one', 'two'].map((name) => ({ name, backend: port }))
+      const build = (): VirtioConsole => built = new VirtioConsole(multiport ? { ports } : { console: port })
       surviveHostileDriver(build, shape, 13, (random) => {
         port.room = random.below(3000)
         port.input = 'x'.repeat(random.below(300))

@@ -185,8 +185,8 @@ describe('interrupts', () => {
     }
     expect(queue.poll().length).toBe(8)
     queue.wantInterrupt(0)
-    queue.add([{ address: driver.allocate(8), length: 8, writable: true }])
     expect(queue.notificationWanted).toBe(true)
+    queue.add([{ address: driver.allocate(8), length: 8, writable: true }])
     queue.notify()
     expect(driver.isr).toBe(1)
   })

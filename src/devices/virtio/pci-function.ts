@@ -60,7 +60,9 @@ export class VirtioPciFunction implements PciFunction, Stateful, VirtioBus {
     this.device = device
     this.schema = device.schema
     this.version = device.version
-    this.registers = { readMmio: (offset, size) => this.read(offset, size), writeMmio: (offset, size, value) => this.write(offset, size, value) }
+    this.registers = {
+      readMmio: (offset, size) => this.read(offset, size), writeMmio: (offset, size, value) => this.write(offset, size, value),
+    }
     const queues = device.queueSizes.length
     const vectors = Math.min(queues + 1, LARGEST_MSIX_TABLE)
     this.vectors = { count: vectors, configuration: NO_VECTOR, queues: new Uint16Array(queues).fill(NO_VECTOR) }

@@ -1,11 +1,11 @@
 /** What the disks of a machine are made of, as plain data that crosses threads. */
+import type { TenonError } from '../../base/errors.ts'
 
-/** A graph of block nodes. */
-export type DiskGraph =
-  /** A file of the host, as it is. */
-  | { readonly kind: 'file', readonly path: string, readonly readOnly?: boolean }
-  /** Zeros at first, and gone with the machine. */
-  | { readonly kind: 'memory', readonly size: number }
+/** Told what goes wrong with a machine's disks: DISK_THREAD_FAILED; DISK_NOTICE if they go on all the same. */
+export type DiskFailureListener = (error: TenonError) => void
+
+/** A graph of block nodes, as `openDisk` (src/storage/open.ts) reads it: a path, or an object with a `kind` and that kind's fields. */
+export type DiskGraph = string | { readonly kind: string, readonly [field: string]: unknown }
 
 export interface DiskOrder {
   readonly graph: DiskGraph

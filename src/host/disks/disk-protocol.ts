@@ -23,6 +23,8 @@ export type DiskThreadMessage =
   | { readonly kind: 'opened', readonly infos: readonly DiskInfo[] }
   /** The disks cannot be opened: a TenonError's code and message. Its last message. */
   | { readonly kind: 'refused', readonly code: string, readonly message: string }
+  /** What a user should know, such as a mirror that goes on with one part less. */
+  | { readonly kind: 'notice', readonly message: string }
   /** All is answered, flushed and closed; or, by disk, why not. Its last message. */
   | { readonly kind: 'closed', readonly problems: readonly string[] }
 

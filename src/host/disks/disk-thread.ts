@@ -1,49 +1,49 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
-import type { DiskInfo, DiskOrder } from './disk-order.ts'
+import type { DiskFailureListener, DiskInfo, DiskOrder } from './disk-order.ts'
 import { CLOSE } from './disk-protocol.ts'
 import type { DiskThreadMessage, DiskThreadOrder, MachineDisks } from './disk-protocol.ts'
 
 /** A disk that does not answer for so long at the machine's end is given up. */
 const CLOSE_TIMEOUT_MS = 30_000
 
-/** Told, once, what went wrong with a machine's disks: DISK_THREAD_FAILED. */
-export type DiskFailureListener = (error: TenonError) => void
-
-/** The disk thread of a machine, as the main thread holds it. */
+/**
+ * The disk thread of a machine, as the main thread holds it.
+ *
+ *     opening ──▶ open ──close()──▶ closed
+ *        └─▶ refused  └─▶ broken: the guest's requests fail
+ */
 export class DiskThread {
-  /** For the machine's thread. Its port is given away. */
-  readonly forMachine: MachineDisks
   readonly #worker: Worker
-  readonly #channel: DiskChannel
+  readonly #port: MessagePort
+  readonly #channel = new DiskChannel()
   readonly #machine: MachineChannel
   readonly #onFailure: DiskFailureListener
+  readonly #opened: Promise<readonly DiskInfo[]>
   /** Settled when the thread is gone. */
   readonly #ended: Promise<void>
+  #infos: readonly DiskInfo[] = []
+  #settle!: { resolve(infos: readonly DiskInfo[]): void, reject(error: TenonError): void }
   #closing: Promise<void> | undefined
-  #isClosed = false
+  /** It has said its last word, or all that there was to say about it was said. */
+  #isDone = false
 
-  private constructor(
-    worker: Worker, channel: DiskChannel, machine: MachineChannel, forMachine: MachineDisks, onFailure: DiskFailureListener,
-  ) {
-    this.#worker = worker
-    this.#channel = channel
-    this.#machine = machine
-    this.forMachine = forMachine
-    this.#onFailure = onFailure
-    let reason = 'it ended by itself'
-    worker.on('message', (message: DiskThreadMessage) => this.#receive(message))
-    worker.on('error', error => { reason = error.message })
-    this.#ended = new Promise(resolve => {
-      worker.on('exit', () => {
-        this.#broke(reason)
-        resolve()
-      })
+  private constructor(disks: readonly DiskOrder[], machine: MachineChannel, onFailure: DiskFailureListener) {
+    const { port1, port2 } = new MessageChannel()
+    const order: DiskThreadOrder = { disks, disksMemory: this.#channel.memory, machineMemory: machine.memory, port: port1 }
+    this.#worker = new Worker(new URL('./disk-worker.js', import.meta.url), {
+      name: 'tenon-disks', workerData: order, transferList: [port1], execArgv: [],
     })
+    this.#port = port2
+    this.#machine = machine
+    this.#onFailure = onFailure
+    this.#opened = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
+    this.#ended = this.#follow()
   }
 
   /**
@@ -51,15 +51,13 @@ export class DiskThread {
    * @throws TenonError (StorageErrorCode) if one of them cannot be opened; DISK_THREAD_FAILED.
    */
   static async start(disks: readonly DiskOrder[], machine: MachineChannel, onFailure: DiskFailureListener): Promise<DiskThread> {
-    const channel = new DiskChannel()
-    const { port1, port2 } = new MessageChannel()
-    const order: DiskThreadOrder = { disks, disksMemory: channel.memory, machineMemory: machine.memory, port: port1 }
-    const worker = new Worker(new URL('./disk-worker.js', import.meta.url), {
-      name: 'tenon-disks', workerData: order, transferList: [port1], execArgv: [],
-    })
-    const infos = await firstWord(worker)
-    return new DiskThread(worker, channel, machine, { infos, memory: channel.memory, port: port2 }, onFailure)
+    const thread = new DiskThread(disks, machine, onFailure)
+    thread.#infos = await thread.#opened
+    return thread
   }
+
+  /** For the machine's thread. The port is given away. */
+  get forMachine(): MachineDisks { return { infos: this.#infos, memory: this.#channel.memory, port: this.#port } }
 
   /** Waits for what is under way, flushes, closes. The machine's thread must have ended. Resolves when the thread is gone. */
   close(): Promise<void> { return this.#closing ??= this.#close() }
@@ -71,40 +69,46 @@ export class DiskThread {
     clearTimeout(timer)
   }
 
+  #follow(): Promise<void> {
+    let reason = 'it ended by itself'
+    this.#worker.on('message', (message: DiskThreadMessage) => this.#receive(message))
+    this.#worker.on('error', error => { reason = error.message })
+    return new Promise(resolve => {
+      this.#worker.on('exit', () => {
+        this.#broke(reason)
+        resolve()
+      })
+    })
+  }
+
   #receive(message: DiskThreadMessage): void {
-    if (message.kind !== 'closed') return
-    this.#isClosed = true
-    for (const problem of message.problems) this.#fail(`a disk could not be closed, and may lack what was written last: ${problem}`)
+    switch (message.kind) {
+      case 'opened': return this.#settle.resolve(message.infos)
+      case 'refused':
+        this.#isDone = true
+        return this.#settle.reject(new TenonError(message.code, message.message))
+      case 'notice': return this.#onFailure(hostError('DISK_NOTICE', message.message))
+      case 'closed':
+        this.#isDone = true
+        for (const problem of message.problems) this.#fail(`a disk could not be closed, and may lack what was written last: ${problem}`)
+    }
   }
 
   #giveUp(): void {
-    this.#isClosed = true
+    this.#isDone = true
     this.#fail(`a disk did not answer for ${CLOSE_TIMEOUT_MS / 1000} s, and may lack what was written last`)
     void this.#worker.terminate()
   }
 
   #broke(reason: string): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#isDone) return
+    this.#isDone = true
     this.#channel.fail()
     this.#machine.ring(Bell.DISK)
-    this.#fail(`the thread of the disks failed (${reason}): the guest gets I/O errors; this is a fault of Tenon, please report it`)
+    const failed = `the thread of the disks failed (${reason})`
+    this.#settle.reject(hostError('DISK_THREAD_FAILED', `${failed}: this is a fault of Tenon, please report it`))
+    this.#fail(`${failed}: the guest gets I/O errors; this is a fault of Tenon, please report it`)
   }
 
   #fail(message: string): void { this.#onFailure(hostError('DISK_THREAD_FAILED', message)) }
-}
-
-/** Waits until the disks are open. */
-function firstWord(worker: Worker): Promise<readonly DiskInfo[]> {
-  return new Promise((resolve, reject) => {
-    const failed = (reason: string): void => {
-      reject(hostError('DISK_THREAD_FAILED', `the thread of the disks failed (${reason}): please report it`))
-    }
-    worker.once('error', error => failed(error.message))
-    worker.once('exit', status => failed(`status ${status}`))
-    worker.once('message', (message: DiskThreadMessage) => {
-      if (message.kind === 'opened') resolve(message.infos)
-      else if (message.kind === 'refused') reject(new TenonError(message.code, message.message))
-    })
-  })
 }

@@ -14,7 +14,7 @@ const say = (message: DiskThreadMessage): void => main.postMessage(message, [])
 
 let disks: OpenDisk[] | undefined
 try {
-  disks = await openDisks(order.disks)
+  disks = await openDisks(order.disks, message => say({ kind: 'notice', message }))
 } catch (error) {
   const { code, message } = error instanceof TenonError ? error : { code: 'DISK_THREAD_FAILED', message: String(error) }
   say({ kind: 'refused', code, message })

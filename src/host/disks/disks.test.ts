@@ -208,21 +208,18 @@ describe('requests through the channel', () => {
     const disks = start(new MemoryNode({ size: 1 << 20 }))
     let turns = 0
     const timer = setInterval(() => turns++, 1)
-    const end = performance.now() + 100
-    let answers = 0
     disks.onRing = () => disks.queue.settle()
+    // It never ends where the event loop has no turn.
     await new Promise<void>(resolve => {
+      const segments = [disks.memory.subarray(0, 512)]
       const again = (): void => {
-        answers++
-        const segments = [disks.memory.subarray(0, 512)]
-        if (performance.now() > end) resolve()
+        if (turns >= 10) resolve()
         else disks.disk.submit({ operation: 'read', offset: 0, length: 512, segments, done: again })
       }
       again()
     })
     clearInterval(timer)
-    expect(answers).toBeGreaterThan(1000)
-    expect(turns).toBeGreaterThan(10)
+    expect(disks.rings).toBeGreaterThan(10)
   })
 })
 

@@ -4,9 +4,11 @@ import { dirname, resolve } from 'node:path'
 import { inflateRawSync, inflateSync } from 'node:zlib'
 import { decompress as decompressZstd } from 'fzstd'
 import { storageError } from '../../storage/errors.ts'
-import type { StorageEnvironment, Timer } from '../../storage/format.ts'
+import type { StorageEnvironment } from '../../storage/format.ts'
 import { diskError } from './disk-errors.ts'
 import { openDiskFile } from './disk-file.ts'
+import { hostTimer } from './host-timer.ts'
+import { openNbdKind } from './nbd.ts'
 
 export interface HostEnvironmentOptions {
   /** Opens files without locking them and whatever locks they have: only to look at disks that are in use. */
@@ -28,6 +30,7 @@ export function hostEnvironment(options: HostEnvironmentOptions = {}): StorageEn
       zstd: (bytes, length) => exactly(length, () => decompressZstd(bytes, new Uint8Array(length))),
     },
     timer: hostTimer,
+    kinds: { nbd: openNbdKind },
     notice: options.notice,
   }
 }
@@ -47,12 +50,4 @@ function exactly(length: number, decompress: () => Uint8Array): Uint8Array {
     throw storageError('DISK_CORRUPT', `compressed data cannot be decompressed to ${length} bytes`, error)
   }
   throw storageError('DISK_CORRUPT', `compressed data has not the ${length} bytes that it should have`)
-}
-
-export const hostTimer: Timer = {
-  now: () => performance.now(),
-  after: (milliseconds, callback) => {
-    const timer = setTimeout(callback, milliseconds)
-    return () => clearTimeout(timer)
-  },
 }

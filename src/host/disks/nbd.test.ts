@@ -1,17 +1,20 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
 import type { BlockNode } from '../../storage/block-node.ts'
-import { MemoryNode } from '../../storage/nodes/memory.ts'
 import { NbdServer } from '../../storage/nbd/server.ts'
+import { MemoryNode } from '../../storage/nodes/memory.ts'
+import { openDisk } from '../../storage/open.ts'
 import { blockNodeContract } from '../../storage/testing/contract.ts'
 import { expectContent, readAll } from '../../storage/testing/disk-model.ts'
-import { hostTimers, listenNbd, listNbd, type NbdListener, openNbd } from './nbd.ts'
+import { hostEnvironment } from './environment.ts'
+import { hostTimer } from './host-timer.ts'
+import { listenNbd, listNbd, type NbdListener, openNbd } from './nbd.ts'
 import { formatNbdUri } from './nbd-uri.ts'
 
 const has = (command: string) => spawnSync(command, ['--version']).error === undefined
@@ -41,13 +44,21 @@ function stop(child: ChildProcess): Promise<void> {
   })
 }
 
-/** Starts a server on a Unix socket in `folder`, and waits for the socket. */
+/** A socket is there before somebody listens. */
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => { socket.destroy(); resolve(true) })
+    socket.on('error', () => resolve(false))
+  })
+}
+
+/** Starts a server on a Unix socket in `folder`, and waits until it listens. */
 async function start(command: string, options: string[], name = 'socket'): Promise<ChildProcess> {
   const child = spawn(command, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   processes.push(child)
   let said = ''
   child.stderr.on('data', (data: Buffer) => { said += data.toString() })
-  for (let round = 0; round < 500 && !existsSync(join(folder, name)); round++) {
+  for (let round = 0; round < 500 && !await isListening(join(folder, name)); round++) {
     if (child.exitCode !== null) throw new Error(`${command} has ended: ${said}`)
     await new Promise((resolve) => { setTimeout(resolve, 20) })
   }
@@ -75,7 +86,7 @@ async function open(uri: string, options: Parameters<typeof openNbd>[1] = {}): P
 }
 
 async function listen(node: BlockNode, options: { readOnly?: boolean, tcp?: boolean } = {}): Promise<{ uri: string, server: NbdServer, listener: NbdListener }> {
-  const server = new NbdServer({ timers: hostTimers })
+  const server = new NbdServer({ timers: hostTimer })
   server.add({ name: 'disk', node, readOnly: options.readOnly })
   const path = join(folder, 'socket')
   const listener = await listenNbd(server, options.tcp === true ? { kind: 'tcp', host: '127.0.0.1', port: 0 } : { kind: 'unix', path })
@@ -97,6 +108,18 @@ describe('over sockets of our own', () => {
     expect(await listNbd(uri)).toEqual([{ name: 'disk', description: '' }])
   })
 
+  test('a description of a disk may have one in it', async () => {
+    const memory = new MemoryNode({ size: SIZE })
+    const { uri } = await listen(memory)
+    const environment = hostEnvironment()
+    const node = await openDisk({ kind: 'throttle', bytesPerSecond: 1e9, node: { kind: 'nbd', uri, retries: 0 } }, environment)
+    await node.write(5, [new Uint8Array([7])])
+    await node.close()
+    expect((await readAll(memory, 5, 1))[0]).toBe(7)
+    await expect(openDisk({ kind: 'nbd', uri, retry: 0 }, environment)).rejects.toEqual(code('DISK_DESCRIPTION_INVALID'))
+    await expect(openDisk({ kind: 'nbd' }, environment)).rejects.toEqual(code('DISK_DESCRIPTION_INVALID'))
+  })
+
   test('memory that is shared between threads can be read into and written from', async () => {
     const { uri } = await listen(new MemoryNode({ size: SIZE }))
     const node = await open(uri)
@@ -111,7 +134,7 @@ describe('over sockets of our own', () => {
     const { listener } = await listen(new MemoryNode({ size: SIZE }))
     const path = join(folder, 'socket')
     expect((await stat(path)).mode & 0o077).toBe(0)
-    const server = new NbdServer({ timers: hostTimers })
+    const server = new NbdServer({ timers: hostTimer })
     await expect(listenNbd(server, listener.address)).rejects.toEqual(code('DISK_IN_USE'))
     await writeFile(join(folder, 'file'), 'x')
     await expect(listenNbd(server, { kind: 'unix', path: join(folder, 'file') })).rejects.toEqual(code('DISK_IN_USE'))

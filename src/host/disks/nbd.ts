@@ -1,13 +1,16 @@
 import { rm, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import type { BlockNode } from '../../storage/block-node.ts'
+import { Description } from '../../storage/description.ts'
 import { storageError } from '../../storage/errors.ts'
-import type { ByteStream, Timers } from '../../storage/nbd/byte-stream.ts'
+import type { KindOpener } from '../../storage/format.ts'
+import type { ByteStream } from '../../storage/nbd/byte-stream.ts'
 import { openNbdClient } from '../../storage/nbd/client.ts'
 import { type ListedExport, listExports } from '../../storage/nbd/client-handshake.ts'
 import { withinTime } from '../../storage/nbd/link.ts'
 import { MessageReader } from '../../storage/nbd/message-reader.ts'
 import type { NbdServer, ServedClient } from '../../storage/nbd/server.ts'
+import { hostTimer } from './host-timer.ts'
 import { type NbdAddress, parseNbdUri } from './nbd-uri.ts'
 import { addressName, connectSocket, SocketStream } from './socket-stream.ts'
 
@@ -21,25 +24,33 @@ export interface NbdOpenOptions {
 
 const DEFAULT_TIMEOUT = 30_000
 
-export const hostTimers: Timers = {
-  after(milliseconds, action) {
-    const timer = setTimeout(action, milliseconds)
-    return () => clearTimeout(timer)
-  },
-}
-
 /** Opens the disk at an NBD URI. Rejects with DISK_DESCRIPTION_INVALID, DISK_NOT_FOUND, DISK_UNSUPPORTED or DISK_PEER_FAILED. */
 export function openNbd(uri: string, options: NbdOpenOptions = {}): Promise<BlockNode> {
   const { address, exportName } = parseNbdUri(uri)
   const timeout = options.timeout ?? DEFAULT_TIMEOUT
-  return openNbdClient({ ...options, timeout, name: uri, exportName, timers: hostTimers, connect: () => connectSocket(address, timeout) })
+  return openNbdClient({ ...options, timeout, name: uri, exportName, timers: hostTimer, connect: () => connectSocket(address, timeout) })
+}
+
+/**
+ * Opens the node that a description calls `nbd`: `{ kind: 'nbd', uri: 'nbd://host/disk' }`. Optional: `timeout` in seconds (30), `retries`
+ * (5), `readOnly`.
+ */
+export const openNbdKind: KindOpener = (fields, readOnly) => {
+  const description = new Description('disk', fields)
+  description.part('kind')
+  const uri = description.string('uri')
+  const timeout = description.has('timeout') ? description.integer('timeout', 1, 3600) * 1000 : undefined
+  const retries = description.has('retries') ? description.integer('retries', 0, 1000) : undefined
+  const onlyReads = description.boolean('readOnly', false) || readOnly
+  description.end()
+  return openNbd(uri, { readOnly: onlyReads, timeout, retries })
 }
 
 /** The exports of the server at an NBD URI, whose own export does not matter. Rejects as `openNbd`. */
 export async function listNbd(uri: string, timeout = DEFAULT_TIMEOUT): Promise<ListedExport[]> {
   const stream: ByteStream = await connectSocket(parseNbdUri(uri).address, timeout)
   try {
-    return await withinTime(stream, hostTimers, timeout, uri, listExports(stream, new MessageReader(stream)))
+    return await withinTime(stream, hostTimer, timeout, uri, listExports(stream, new MessageReader(stream)))
   } finally {
     stream.close()
   }

@@ -1,19 +1,21 @@
 import type { BlockNode } from '../../storage/block-node.ts'
-import { MemoryNode } from '../../storage/nodes/memory.ts'
-import { RawNode } from '../../storage/nodes/raw.ts'
-import { openDiskFile } from './disk-file.ts'
-import type { DiskGraph, DiskInfo, DiskOrder } from './disk-order.ts'
+import { openDisk } from '../../storage/open.ts'
+import type { DiskInfo, DiskOrder } from './disk-order.ts'
+import { hostEnvironment } from './environment.ts'
 
 export interface OpenDisk {
   readonly node: BlockNode
   readonly info: DiskInfo
 }
 
-/** Opens disks, all or none. @throws TenonError (StorageErrorCode). */
-export async function openDisks(orders: readonly DiskOrder[]): Promise<OpenDisk[]> {
+/** Opens disks, all or none. `notice` is told of what a user should know, then and later. @throws TenonError (StorageErrorCode). */
+export async function openDisks(orders: readonly DiskOrder[], notice?: (message: string) => void): Promise<OpenDisk[]> {
+  const environment = hostEnvironment({ notice })
   const opened: OpenDisk[] = []
   try {
-    for (const order of orders) opened.push(await openDisk(order, opened.length))
+    for (const [number, order] of orders.entries()) {
+      opened.push(describe(await openDisk(order.graph, environment, { place: `disk ${number}` }), order, number))
+    }
     return opened
   } catch (error) {
     for (const { node } of opened) await node.close()
@@ -21,17 +23,9 @@ export async function openDisks(orders: readonly DiskOrder[]): Promise<OpenDisk[
   }
 }
 
-async function openDisk(order: DiskOrder, number: number): Promise<OpenDisk> {
-  const node = await openGraph(order.graph)
+function describe(node: BlockNode, order: DiskOrder, number: number): OpenDisk {
   const blockSize = order.blockSize ?? 512
   // The guest does not see what is left after the last whole block.
   const size = node.size - node.size % blockSize
   return { node, info: { size, blockSize, readOnly: node.readOnly, serial: order.serial ?? `tenon-disk-${number}` } }
-}
-
-async function openGraph(graph: DiskGraph): Promise<BlockNode> {
-  switch (graph.kind) {
-    case 'file': return new RawNode(await openDiskFile(graph.path, { readOnly: graph.readOnly }))
-    case 'memory': return new MemoryNode({ size: graph.size })
-  }
 }

@@ -4,8 +4,7 @@
  */
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
-import type { DiskOrder } from '../disks/disk-order.ts'
-import type { DiskFailureListener } from '../disks/disk-thread.ts'
+import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */

@@ -79,7 +79,7 @@ function layOutBlocks(blocks: number, inodes: number): Geometry {
 }
 
 /** Feature sparse_super. */
-function isBackup(group: number): boolean {
+export function isBackup(group: number): boolean {
   return group <= 1 || [3, 5, 7].some((base) => {
     let power = base
     while (power < group) power *= base

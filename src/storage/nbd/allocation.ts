@@ -7,18 +7,12 @@ export async function allocationOf(node: BlockNode, offset: number, length: numb
   const known = Math.max(1, Math.min(extent.length, length))
   if (extent.state === 'data') return { state: 0, length: known }
   if (extent.state === 'zero') return { state: AllocationState.ZERO, length: known }
-  const backing = node.children.backing as BlockNode | undefined
-  if (backing !== undefined) return behind(backing, offset, known)
-  return { state: standsOnBacking(node) ? 0 : AllocationState.HOLE | AllocationState.ZERO, length: known }
+  const backing: BlockNode | undefined = node.children.backing
+  return backing === undefined ? { state: AllocationState.HOLE | AllocationState.ZERO, length: known } : behind(backing, offset, known)
 }
 
 /** A hole shows the backing node, and zeros past its end. */
 async function behind(backing: BlockNode, offset: number, length: number): Promise<{ readonly state: number, readonly length: number }> {
   if (offset >= backing.size) return { state: AllocationState.HOLE | AllocationState.ZERO, length }
   return allocationOf(backing, offset, Math.min(length, backing.size - offset))
-}
-
-/** Whether a hole of this node may be one of a node below it that shows yet another. Then its content is not known to be zero. */
-function standsOnBacking(node: BlockNode): boolean {
-  return Object.values(node.children).some(child => child.children.backing !== undefined || standsOnBacking(child))
 }

@@ -1,3 +1,5 @@
+import type { Timer } from '../format.ts'
+
 /**
  * A connection that carries bytes both ways, in order: a TCP connection, a Unix socket, a pair of queues in a test. The host implements
  * it; one caller reads, and one at a time writes.
@@ -13,8 +15,5 @@ export interface ByteStream {
   close(): void
 }
 
-/** Time as this room needs it. The host has it from its timers, a test from a counter. */
-export interface Timers {
-  /** Calls `action` once, `milliseconds` from now, unless the returned function was called before. */
-  after(milliseconds: number, action: () => void): () => void
-}
+/** Deadlines and pauses. */
+export type Timers = Pick<Timer, 'after'>

@@ -29,7 +29,7 @@ export class ConsoleGuest {
   }
 
   /** Runs until the console satisfies `enough`. Rejects if the guest ends before, or the time runs out. */
-  async runUntil(enough: (console: string) => boolean, milliseconds = 120_000): Promise<void> {
+  async runUntil(enough: (console: string) => boolean, milliseconds = 300_000): Promise<void> {
     const end = performance.now() + milliseconds
     for (let slice = 0; !enough(this.console); slice++) {
       // The test's worker must come to speak with Vitest.

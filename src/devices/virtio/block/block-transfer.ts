@@ -33,6 +33,7 @@ export class BlockTransfer implements BlockRequest {
   private backend: BlockBackend | null = null
   private ranges: readonly DiskRange[] = []
   private nextRange = 0
+  private transferNumber = 0
 
   constructor(memory: GuestMemory, ended: (transfer: BlockTransfer, status: number) => void) {
     this.memory = memory
@@ -71,10 +72,15 @@ export class BlockTransfer implements BlockRequest {
     this.operation = operation
     this.ranges = ranges
     this.nextRange = 0
-    this.done('ok')
+    this.proceed('ok')
   }
 
   done(status: BlockStatus): void {
+    this.memory.transfers.end(this.transferNumber)
+    this.proceed(status)
+  }
+
+  private proceed(status: BlockStatus): void {
     if (status === 'ok' && this.nextRange < this.ranges.length) return this.submitRange(this.ranges[this.nextRange++])
     for (let place = 0; place < this.places.length; place += 2) this.memory.written(gpa(this.places[place]), this.places[place + 1])
     this.segments = []
@@ -99,6 +105,7 @@ export class BlockTransfer implements BlockRequest {
     this.operation = operation
     this.offset = offset
     this.length = length
+    this.transferNumber = this.memory.transfers.begin()
     backend.submit(this)
   }
 }

@@ -98,7 +98,7 @@ describe('requests', () => {
     const read = request(RequestType.IN, 10, 3 * 512, true)
     expect(perform(read, 1)).toEqual({ status: 0, length: 3 * 512 + 1 })
     expect(bytesOf(read)).toEqual(disk.content.slice(10 * 512, 13 * 512))
-    expect(memory.transfers).toEqual([read.data.address, 3 * 512])
+    expect(memory.writtenRanges).toEqual([read.data.address, 3 * 512])
   })
 
   it('may be cut up anyhow, and lie in an indirect table', () => {
@@ -109,7 +109,8 @@ describe('requests', () => {
     const buffers = [
       { address: asked.header, length: 1, writable: false }, { address: asked.header + 1, length: 0, writable: false },
       { address: asked.header + 1, length: 8, writable: false }, { address: asked.header + 9, length: 7, writable: false },
-      { address, length: 3, writable: true }, { address: address + 3, length: 2000, writable: true }, { address: tail, length: 46, writable: true },
+      { address, length: 3, writable: true }, { address: address + 3, length: 2000, writable: true },
+      { address: tail, length: 46, writable: true },
     ]
     driver.queues[0].add(buffers, driver.allocate(16 * buffers.length))
     driver.queues[0].notify()

@@ -145,11 +145,11 @@ export class DriverQueue {
 
   notify(): void { this.driver.write(Region.NOTIFY + 4 * this.index, 2, this.index) }
 
-  /** Whether the device asked for a notification of what was added last. */
+  /** Whether the device asked to be notified of the next chain. */
   get notificationWanted(): boolean {
     const { memory } = this.driver
     if (!this.eventIndex) return (memory.readU16(gpa(this.used)) & 1) === 0
-    return memory.readU16(gpa(this.used + 4 + 8 * this.size)) === (this.added - 1 & 0xffff)
+    return memory.readU16(gpa(this.used + 4 + 8 * this.size)) === this.added
   }
 
   /** Asks for an interrupt once `ahead` more chains than were seen have been used; -1 for none, without event indices. */
@@ -175,8 +175,8 @@ export class DriverQueue {
 
   private writeTable(table: number, buffers: readonly DriverBuffer[], places: readonly number[]): void {
     buffers.forEach(({ address, length, writable }, index) => {
-      const next = index + 1 < buffers.length ? DescriptorFlag.NEXT : 0
-      this.writeDescriptor(table + 16 * places[index], address, length, next | (writable ? DescriptorFlag.WRITE : 0), places[index + 1] ?? 0)
+      const flags = (index + 1 < buffers.length ? DescriptorFlag.NEXT : 0) | (writable ? DescriptorFlag.WRITE : 0)
+      this.writeDescriptor(table + 16 * places[index], address, length, flags, places[index + 1] ?? 0)
     })
   }
 }

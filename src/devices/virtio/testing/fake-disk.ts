@@ -30,8 +30,8 @@ export class FakeDisk implements BlockBackend, SavedBackend {
   submit(request: BlockRequest): void {
     const { operation, offset, length } = request
     const total = request.segments.reduce((sum, segment) => sum + segment.length, 0)
-    const moves = operation === 'read' || operation === 'write'
-    if (offset + length > this.size || offset % this.blockSize !== 0 || total !== (moves ? length : 0)) throw new Error('impossible request')
+    const moved = operation === 'read' || operation === 'write' ? length : 0
+    if (offset + length > this.size || offset % this.blockSize !== 0 || total !== moved) throw new Error('impossible request')
     this.log.push([operation, offset, length, request.forceUnitAccess ? 'fua' : '', request.mayUnmap ? 'unmap' : ''].join(' ').trim())
     if (this.deferred) this.waiting.push(request)
     else this.perform(request)

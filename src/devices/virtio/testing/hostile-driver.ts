@@ -26,7 +26,9 @@ export interface RequestShape {
 }
 
 /** `build` makes the device, again for each restore; `between` is what the host does. */
-export function surviveHostileDriver(build: () => VirtioDevice, shape: RequestShape, seed: number, between: (random: Random) => void = () => undefined): void {
+export function surviveHostileDriver(
+  build: () => VirtioDevice, shape: RequestShape, seed: number, between: (random: Random) => void = () => undefined,
+): void {
   const random = new Random(seed)
   const memory = new PlainMemory(HOSTILE_MEMORY)
   let device = build()
@@ -73,8 +75,9 @@ function writeRequest(random: Random, shape: RequestShape, driver: VirtioDriver,
     const next = at + 1 + random.below(3) & QUEUE_SIZE - 1
     const flags = (index < readable ? 0 : WRITE) | (index + 1 < readable + writable ? NEXT : 0)
     const address = randomAddress(random)
-    const length = index === 0 && random.below(12) !== 0 ? shape.header : random.pick(LENGTHS)
-    driver.queues[0].writeDescriptor(table + 16 * at, address, random.below(40) === 0 ? plausible(random) : length, flags ^ slip(random), next)
+    const usual = index === 0 && random.below(12) !== 0 ? shape.header : random.pick(LENGTHS)
+    const length = random.below(40) === 0 ? plausible(random) : usual
+    driver.queues[0].writeDescriptor(table + 16 * at, address, length, flags ^ slip(random), next)
     if (index === 0) writeHeader(random, shape, driver, address)
     at = next
   }

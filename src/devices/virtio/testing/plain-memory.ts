@@ -1,13 +1,15 @@
 import type { GuestPhysical } from '../../../base/addresses.ts'
 import type { GuestMemory } from '../../../machine/memory.ts'
+import { TransferLedger } from '../../../machine/transfers.ts'
 
 /** Guest memory of one piece, from address 0, for tests of devices. */
 export class PlainMemory implements GuestMemory {
   readonly lowSize: number
   readonly highSize = 0
+  readonly transfers = new TransferLedger()
   readonly bytes: Uint8Array
   /** What `written` was told: pairs of address and length. */
-  readonly transfers: number[] = []
+  readonly writtenRanges: number[] = []
   private readonly view: DataView
 
   constructor(size: number) {
@@ -46,7 +48,7 @@ export class PlainMemory implements GuestMemory {
     return pieces
   }
 
-  written(address: GuestPhysical, length: number): void { this.transfers.push(address, length) }
+  written(address: GuestPhysical, length: number): void { this.writtenRanges.push(address, length) }
 
   private has(address: number, length: number): boolean { return address + length <= this.lowSize }
 }

@@ -26,6 +26,7 @@ export PATH HOME LC_ALL TERM DEBIAN_FRONTEND DEBCONF_NONINTERACTIVE_SEEN DEBCONF
 
 tell() { echo "tenon-configure: $*"; }
 power_off() {
+  kill -9 -1
   sync
   mount -o remount,ro /
   echo o > /proc/sysrq-trigger
@@ -36,15 +37,24 @@ fail() {
   power_off
 }
 
-mount -o remount,rw /
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-[ -c /dev/null ] || mount -t devtmpfs devtmpfs /dev
-mkdir -p /dev/pts
-mount -t devpts devpts /dev/pts
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock
+if [ "$1" != again ]; then
+  mount -t proc proc /proc
+  mount -t sysfs sysfs /sys
+  [ -c /dev/null ] || mount -t devtmpfs devtmpfs /dev
+  mount -o remount,rw /
+  mkdir -p /dev/pts
+  mount -t devpts devpts /dev/pts
+  mount -t tmpfs -o mode=755 tmpfs /run
+  mkdir -p /run/lock
+  # From there it can remove its own file: one that is removed and open would keep the disk from being unmounted.
+  cp "$0" /run/tenon-configure
+  exec /run/tenon-configure again
+fi
 hostname -F /etc/hostname
+# It mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
+mkdir /run/tenon
+ln -s /bin/true /run/tenon/dpkg-maintscript-helper
+PATH=/run/tenon:$PATH
 tell begin
 `
 
@@ -70,7 +80,7 @@ function configureSteps(total: number): string {
     done=0
     while read -r _ name state _; do
       case "$name $state" in
-        *": installed") done=$((done + 1)); tell "progress $done ${total} \${name%:}" ;;
+        *": installed") [ "$done" = ${total} ] || done=$((done + 1)); tell "progress $done ${total} \${name%:}" ;;
       esac
     done
   }; } 4>&1
@@ -129,8 +139,7 @@ function inDependencyOrder(packages: readonly UnpackedPackage[]): UnpackedPackag
     for (const { name } of needed) if (byName.has(name)) visit(byName.get(name)!)
     ordered.push(each)
   }
-  // The users that files and scripts name come from it.
-  const first = byName.get('base-passwd')
-  for (const each of [...first === undefined ? [] : [first], ...packages]) visit(each)
-  return ordered
+  for (const each of packages) visit(each)
+  // The users that other scripts name come from it; it needs nothing but a shell.
+  return ordered.sort((a, b) => Number(b.package.name === 'base-passwd') - Number(a.package.name === 'base-passwd'))
 }

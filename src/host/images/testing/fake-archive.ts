@@ -8,6 +8,10 @@ export interface FakeFile {
   readonly data?: Uint8Array
   readonly type?: string
   readonly linkTarget?: string
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly modified?: number
 }
 
 const BLOCK = 512
@@ -16,10 +20,14 @@ export function makeTar(files: readonly FakeFile[]): Uint8Array {
   return Buffer.concat([...files.flatMap(makeTarEntry), new Uint8Array(2 * BLOCK)])
 }
 
-function makeTarEntry({ path, data = new Uint8Array(0), type = '0', linkTarget = '' }: FakeFile): Uint8Array[] {
+function makeTarEntry({ path, data = new Uint8Array(0), type = '0', linkTarget = '', mode = 0o644, uid = 0, gid = 0, modified = 0 }: FakeFile): Uint8Array[] {
   const header = Buffer.alloc(BLOCK)
   header.write(path.slice(0, 100), 0)
-  header.write('0000644\0', 100)
+  const octal = (value: number, at: number, length: number): void => void header.write(value.toString(8).padStart(length, '0'), at)
+  octal(mode, 100, 7)
+  octal(uid, 108, 7)
+  octal(gid, 116, 7)
+  octal(modified, 136, 11)
   header.write(`${data.length.toString(8).padStart(11, '0')}\0`, 124)
   header.fill(' ', 148, 156)
   header.write(type, 156)
@@ -38,10 +46,12 @@ export function makeAr(members: readonly { readonly name: string, readonly data:
   return Buffer.concat([Buffer.from('!<arch>\n'), ...pieces])
 }
 
-export function makeDeb(files: readonly FakeFile[]): Uint8Array {
+/** `control` is what the package tells about itself, by name of the file. */
+export function makeDeb(files: readonly FakeFile[], control: Readonly<Record<string, string>> = {}): Uint8Array {
+  const information = Object.entries(control).map(([path, text]) => ({ path: `./${path}`, data: Buffer.from(text) }))
   return makeAr([
     { name: 'debian-binary', data: Buffer.from('2.0\n') },
-    { name: 'control.tar.gz', data: gzipSync(makeTar([])) },
+    { name: 'control.tar.gz', data: gzipSync(makeTar(information)) },
     { name: 'data.tar.gz', data: gzipSync(makeTar(files)) },
   ])
 }
