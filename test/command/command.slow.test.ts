@@ -50,7 +50,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 /** A kernel file of a few bytes of 32-bit code. */
 function kernelFile(name: string, ...code: number[]): string {
   const path = join(folder, name)
-  const segments = [{ physical: KERNEL_ADDRESS, bytes: Uint8Array.from(code), memorySize: 0x1000 }]
+  const segments = [{ physical: KERNEL_ADDRESS, bytes: Uint8Array.from(code), memorySize: 0x5000 }]
   writeFileSync(path, syntheticElf({ segments, notes: pvhNote(KERNEL_ADDRESS) }))
   return path
 }
@@ -95,7 +95,8 @@ describe.skipIf(unavailable)('a command in the image busybox', () => {
   }, BOOT)
 
   test('is the same in lockstep', async () => {
-    const { status, stdout, stderr } = await tenon(['run', '--lockstep', '-m', '256M', '--cpu', 'x86-64-v2', '--', 'sh', '-c', 'cat; uname -m >&2; exit 7'], 'to both')
+    const command = ['sh', '-c', 'cat; uname -m >&2; exit 7']
+    const { status, stdout, stderr } = await tenon(['run', '--lockstep', '-m', '256M', '--cpu', 'x86-64-v2', '--', ...command], 'to both')
     expect([status, stdout.toString(), stderr]).toEqual([7, 'to both', 'x86_64\n'])
   }, LOCKSTEP)
 
@@ -162,6 +163,28 @@ describe('a kernel of the user\'s own', () => {
   }, BOOT)
 })
 
+/** Goes to 64-bit mode, which is what is translated, with page tables of its own, and adds up numbers for ever. */
+function summingKernel(): Buffer {
+  const kernel = Buffer.alloc(0x5000)
+  const [tables, gdt] = [KERNEL_ADDRESS + 0x2000, KERNEL_ADDRESS + 0x1000]
+  const word = (value: number): string => value.toString(16).padStart(8, '0').replace(/(..)(..)(..)(..)/, '$4$3$2$1')
+  kernel.write([
+    'b8', word(tables), '0f22d8 b820000000 0f22e0', // CR3; CR4.PAE
+    'b9800000c0 0f32 0d00010000 0f30 0f20c0 0d00000080 0f22c0', // EFER.LME; CR0.PG
+    '0f0115', word(gdt), 'ea', word(KERNEL_ADDRESS + 0x100), '0800', // lgdt; a jump to 64-bit code
+  ].join('').replaceAll(' ', ''), 'hex')
+  kernel.write('31c031c94801c848ffc1ebf8', 0x100, 'hex') // xor eax, eax; xor ecx, ecx; add rax, rcx; inc rcx; jmp to add
+  // GDTR, and at 8 a table with code at selector 8.
+  kernel.writeUInt16LE(15, 0x1000)
+  kernel.writeUInt32LE(gdt + 8, 0x1002)
+  kernel.writeBigUInt64LE(0x00af9b000000ffffn, 0x1010)
+  // One page of 2 MiB, mapped to itself.
+  kernel.writeUInt32LE(tables + 0x1003, 0x2000)
+  kernel.writeUInt32LE(tables + 0x2003, 0x3000)
+  kernel.writeUInt32LE(KERNEL_ADDRESS + 0x83, 0x4000 + 8 * KERNEL_ADDRESS / 0x200000)
+  return kernel
+}
+
 /** The build with a translator that takes ADD RAX, RCX for SUB. */
 function buildWithMistake(): string {
   const broken = join(folder, 'broken')
@@ -178,15 +201,12 @@ function buildWithMistake(): string {
 
 describe('a mistake of the translator', () => {
   test('is found in lockstep, and the report names the instruction', async () => {
-    const path = join(folder, 'summing')
-    // XOR EAX, EAX; XOR ECX, ECX; ADD RAX, RCX; INC RCX; JMP to ADD.
-    const bytes = Buffer.from('31c031c94801c848ffc1ebf8', 'hex')
-    writeFileSync(path, syntheticElf({ segments: [{ physical: KERNEL_ADDRESS, bytes, memorySize: 0x1000 }] }))
+    const path = kernelFile('summing', ...summingKernel())
     const { ended } = start(['run', '--lockstep', '-m', '32M', '--kernel', path], { program: [process.execPath, buildWithMistake()] })
     const { status, stderr } = await ended
     expect(status, stderr).toBe(125)
     const lines = stderr.split('\n')
     expect(lines[0]).toMatch(/^tenon: translated code does something else .*please report it.* \(LOCKSTEP_DIVERGED\)$/)
-    expect(lines[lines.findIndex(line => /^instruction \d+ goes wrong/.test(line)) + 1]).toMatch(/^ {2}0x1000004 +4801c8 +add rax, rcx$/)
+    expect(lines[lines.findIndex(line => /^instruction \d+ goes wrong/.test(line)) + 1]).toMatch(/^ {2}0x1000104 +4801c8 +add rax, rcx$/)
   }, LOCKSTEP)
 })

@@ -10,7 +10,8 @@ const plan: RegionPlan = {
   blocks: [block(10, 3, 1, 2), block(13, 1, -1, 3), block(20, 2, -1, 0), block(30, 1, -1, -1, 4), block(14, 1, -1)], entries: [2],
 }
 
-const wayOf = (...addresses: number[]): string => wayThrough(plan, addresses).map(({ block: number, index }) => `${number}.${index}`).join(' ')
+const wayOf = (...addresses: number[]): string =>
+  wayThrough(plan, addresses).map(({ block: number, index }) => `${number}.${index}`).join(' ')
 
 it('finds the way through a region', () => {
   expect(wayOf(10, 11, 12, 13, 30, 14, 15)).toBe('0.0 0.1 0.2 1.0 3.0 4.0')

@@ -54,7 +54,8 @@ describe('two machines in lockstep', () => {
   it('are told apart by a mistake of the translator, and the instruction is found', async () => {
     // ADD RAX, RCX taken for SUB.
     const { pair } = booted(await guestOf(SUMMING), mistaking('4801c8', '4829c8'))
-    expect(() => run(pair, 9)).toThrow(diverged(/goes wrong in translated code:\n  0x100004 .*add rax, rcx\n[^]*RAX: 0x[^]*\n> 0x100004 .*add rax, rcx/))
+    expect(() => run(pair, 9))
+      .toThrow(diverged(/goes wrong in translated code:\n  0x100004 .*add rax, rcx\n[^]*RAX: 0x[^]*\n> 0x100004 .*add rax, rcx/))
   })
 
   it('are told apart by a register', () => {
