@@ -80,13 +80,13 @@ export class Vcpu implements Stateful<ProcessorState> {
 
   /**
    * Runs on as `runExactly` does, but for a few instructions as they come: a line of the interpreter's, or a region up to its exit or an
-   * edge back in it, and no more once `size` instructions have run. It ends before an exception is delivered, where `runExactly` for as
-   * many instructions ends too.
+   * edge back in it, and no more once `size` instructions have run. It ends where `runExactly` for as many instructions ends too: not
+   * between the iterations of a repeated instruction, and before an exception is delivered.
    */
   runPiece(size: number): SliceOutcome {
     const { engine } = this
     const before = engine.retired
-    return this.slice(() => before + 1 - engine.retired, () => this.runToFault(size, before))
+    return this.slice(() => (engine.repeats ? 1 : before + 1 - engine.retired), () => this.runToFault(size, before))
   }
 
   private slice(remaining: () => number, runSome: (left: number) => ServiceOutcome): SliceOutcome {
@@ -122,12 +122,16 @@ export class Vcpu implements Stateful<ProcessorState> {
     return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
   }
 
-  /** As runShort, but an exception of an instruction that is not the first waits: the instruction raises it again. */
+  /**
+   * As runShort, but an exception of an instruction that is neither the first nor half done waits: the instruction raises it again.
+   */
   private runToFault(budget: number, before: number): ServiceOutcome {
+    const { engine } = this
+    const halfDone = engine.repeats ? engine.retired : -1
     beforeRun(this.processor)
-    const stop = this.engine.execute(budget)
-    if (this.engine.repeats) betweenIterations(this.processor)
-    if (stop === Stop.EXCEPTION) return this.engine.retired > before ? ServiceOutcome.RUN : this.afterFault()
+    const stop = engine.execute(budget)
+    if (engine.repeats) betweenIterations(this.processor)
+    if (stop === Stop.EXCEPTION) return engine.retired > before && engine.retired !== halfDone ? ServiceOutcome.RUN : this.afterFault()
     return stop === Stop.RESYNC ? serviceEvents(this.processor) : ServiceOutcome.RUN
   }
 

@@ -1,7 +1,7 @@
 /** The built command, as its users run it. The image is that of the user's cache, fetched if it is not there. */
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,6 +11,8 @@ import { imageUnavailable } from '../images.ts'
 
 const TENON = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const BOOT = 180_000
+const LOCKSTEP = 600_000
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 interface Ended {
   readonly status: number | null
@@ -48,7 +50,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 /** A kernel file of a few bytes of 32-bit code. */
 function kernelFile(name: string, ...code: number[]): string {
   const path = join(folder, name)
-  const segments = [{ physical: KERNEL_ADDRESS, bytes: Uint8Array.from(code), memorySize: 0x1000 }]
+  const segments = [{ physical: KERNEL_ADDRESS, bytes: Uint8Array.from(code), memorySize: 0x5000 }]
   writeFileSync(path, syntheticElf({ segments, notes: pvhNote(KERNEL_ADDRESS) }))
   return path
 }
@@ -91,6 +93,12 @@ describe.skipIf(unavailable)('a command in the image busybox', () => {
     expect([status, stderr]).toEqual([143, ''])
     expect(performance.now() - await killed).toBeLessThan(5_000)
   }, BOOT)
+
+  test('is the same in lockstep', async () => {
+    const command = ['sh', '-c', 'cat; uname -m >&2; exit 7']
+    const { status, stdout, stderr } = await tenon(['run', '--lockstep', '-m', '256M', '--cpu', 'x86-64-v2', '--', ...command], 'to both')
+    expect([status, stdout.toString(), stderr]).toEqual([7, 'to both', 'x86_64\n'])
+  }, LOCKSTEP)
 
   test('cannot have less memory than the image needs', async () => {
     const { status, stderr } = await tenon(['run', '--memory', '64M', '--', 'true'])
@@ -153,4 +161,52 @@ describe('a kernel of the user\'s own', () => {
     expect(results.map(({ status }) => status)).toEqual([125, 125, 125])
     expect(results.map(({ stderr }) => /\((\w+)\)\n$/.exec(stderr)?.[1])).toEqual(['FILE_UNREADABLE', 'MEMORY_TOO_LARGE', 'MEMORY_TOO_SMALL'])
   }, BOOT)
+})
+
+/** Goes to 64-bit mode, which is what is translated, with page tables of its own, and adds up numbers for ever. */
+function summingKernel(): Buffer {
+  const kernel = Buffer.alloc(0x5000)
+  const [tables, gdt] = [KERNEL_ADDRESS + 0x2000, KERNEL_ADDRESS + 0x1000]
+  const word = (value: number): string => value.toString(16).padStart(8, '0').replace(/(..)(..)(..)(..)/, '$4$3$2$1')
+  kernel.write([
+    'b8', word(tables), '0f22d8 b820000000 0f22e0', // CR3; CR4.PAE
+    'b9800000c0 0f32 0d00010000 0f30 0f20c0 0d00000080 0f22c0', // EFER.LME; CR0.PG
+    '0f0115', word(gdt), 'ea', word(KERNEL_ADDRESS + 0x100), '0800', // lgdt; a jump to 64-bit code
+  ].join('').replaceAll(' ', ''), 'hex')
+  kernel.write('31c031c94801c848ffc1ebf8', 0x100, 'hex') // xor eax, eax; xor ecx, ecx; add rax, rcx; inc rcx; jmp to add
+  // GDTR, and at 8 a table with code at selector 8.
+  kernel.writeUInt16LE(15, 0x1000)
+  kernel.writeUInt32LE(gdt + 8, 0x1002)
+  kernel.writeBigUInt64LE(0x00af9b000000ffffn, 0x1010)
+  // One page of 2 MiB, mapped to itself.
+  kernel.writeUInt32LE(tables + 0x1003, 0x2000)
+  kernel.writeUInt32LE(tables + 0x2003, 0x3000)
+  kernel.writeUInt32LE(KERNEL_ADDRESS + 0x83, 0x4000 + 8 * KERNEL_ADDRESS / 0x200000)
+  return kernel
+}
+
+/** The build with a translator that takes ADD RAX, RCX for SUB. */
+function buildWithMistake(): string {
+  const broken = join(folder, 'broken')
+  cpSync(join(ROOT, 'dist'), join(broken, 'dist'), { recursive: true })
+  for (const name of ['node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(broken, name))
+  appendFileSync(join(broken, 'dist/cpu/translator/compiler.js'), `
+    const { submit } = ImmediateCompiler.prototype
+    const mistaken = (bytes) => Uint8Array.from(Buffer.from(Buffer.from(bytes).toString('hex').replaceAll('4801c8', '4829c8'), 'hex'))
+    ImmediateCompiler.prototype.submit = function (plan) {
+      submit.call(this, { ...plan, pages: plan.pages.map((page) => ({ ...page, bytes: mistaken(page.bytes) })) })
+    }`)
+  return join(broken, 'dist/cli/main.js')
+}
+
+describe('a mistake of the translator', () => {
+  test('is found in lockstep, and the report names the instruction', async () => {
+    const path = kernelFile('summing', ...summingKernel())
+    const { ended } = start(['run', '--lockstep', '-m', '32M', '--kernel', path], { program: [process.execPath, buildWithMistake()] })
+    const { status, stderr } = await ended
+    expect(status, stderr).toBe(125)
+    const lines = stderr.split('\n')
+    expect(lines[0]).toMatch(/^tenon: translated code does something else .*please report it.* \(LOCKSTEP_DIVERGED\)$/)
+    expect(lines[lines.findIndex(line => /^instruction \d+ goes wrong/.test(line)) + 1]).toMatch(/^ {2}0x1000104 +4801c8 +add rax, rcx$/)
+  }, LOCKSTEP)
 })

@@ -23,33 +23,35 @@ export function compareParts(interpreted: Machine, translated: Machine): Differe
 
 /** All of RAM: the first difference of each page. */
 export function compareMemory(interpreted: Machine, translated: Machine): Differences {
-  return differentWords(interpreted, translated).map((at) => {
+  return differentWords(interpreted, translated, MAXIMUM, 1).map((at) => {
     const [ours, theirs] = [interpreted, translated].map(({ frames }) => wordAt(frames, at))
     return `memory 0x${at.toString(16)}: ${show(ours)}, ${show(theirs)}`
   })
 }
 
-/** Guest-physical addresses of 32-bit words that differ: the first of each of the first pages. */
-export function differentWords(interpreted: Machine, translated: Machine): number[] {
+/** Guest-physical addresses of 32-bit words that differ, lowest first: at most about `limit`, and `perPage` of each page. */
+export function differentWords(interpreted: Machine, translated: Machine, limit: number, perPage: number): number[] {
   const found: number[] = []
   const { lowPages, highPages } = interpreted.frames
   for (const [first, count] of [[0, lowPages], [HIGH_MEMORY_PAGE, highPages]]) {
-    for (let page = first; page < first + count && found.length < MAXIMUM; page++) {
-      const word = differenceIn(interpreted.frames, translated.frames, page)
-      if (word >= 0) found.push(page * 4096 + word * 4)
+    for (let page = first; page < first + count && found.length < limit; page++) {
+      found.push(...differencesIn(interpreted.frames, translated.frames, page, perPage))
     }
   }
   return found
 }
 
-/** The first word of a page that differs, or -1. */
-function differenceIn(a: FrameMap, b: FrameMap, page: number): number {
+/** The first words of a page that differ. */
+function differencesIn(a: FrameMap, b: FrameMap, page: number, limit: number): number[] {
+  const found: number[] = []
   const [entryA, entryB] = [a.entries[page], b.entries[page]]
-  if ((entryA & entryB & FrameState.ZERO) !== 0 || (entryA & FrameState.PRESENT) === 0) return -1
+  if ((entryA & entryB & FrameState.ZERO) !== 0 || (entryA & FrameState.PRESENT) === 0) return found
   const [atA, atB] = [frameAddress(entryA) / 4, frameAddress(entryB) / 4]
   const [wordsA, wordsB] = [a.pool.u32, b.pool.u32]
-  for (let word = 0; word < WORDS; word++) if (wordsA[atA + word] !== wordsB[atB + word]) return word
-  return -1
+  for (let word = 0; word < WORDS && found.length < limit; word++) {
+    if (wordsA[atA + word] !== wordsB[atB + word]) found.push(page * 4096 + word * 4)
+  }
+  return found
 }
 
 function wordAt({ entries, pool }: FrameMap, address: number): number {

@@ -33,7 +33,8 @@ function findIn(replay: Replay, piece: Piece, { plan, anchor }: RegionView): Omi
   const first = addresses.findIndex((at) => starts.includes(at))
   const way = first < 0 ? [] : wayThrough(plan, addresses.slice(first))
   // After `length` instructions; without any, the region's code is interpreted.
-  const trial = (length: number): Differences => tryWith(replay, piece, plan.id, length === 0 ? undefined : endingBehind(plan, way[length - 1]))
+  const planOf = (length: number): RegionPlan | undefined => (length === 0 ? undefined : endingBehind(plan, way[length - 1]))
+  const trial = (length: number): Differences => tryWith(replay, piece, plan.id, planOf(length))
   let [right, wrong] = [0, way.length]
   let differences = way.length === 0 ? [] : trial(wrong)
   if (differences.length === 0 || trial(right).length > 0) return undefined

@@ -64,7 +64,8 @@ function* describePiece(piece: Piece, culprit: Culprit | undefined): Iterable<st
   yield 'what the interpreter executed there:'
   const hidden = Math.max(0, Math.min(pointers.length - SHOWN, (culprit?.position ?? Infinity) - SHOWN / 2))
   if (hidden > 0) yield `  ... ${hidden} instructions`
-  yield* pointers.slice(hidden, hidden + SHOWN).map((rip, n) => `${hidden + n === culprit?.position ? '>' : ' '} ${textAt(interpreted, rip)}`)
+  const mark = (position: number): string => (position === culprit?.position ? '>' : ' ')
+  yield* pointers.slice(hidden, hidden + SHOWN).map((rip, n) => `${mark(hidden + n)} ${textAt(interpreted, rip)}`)
 }
 
 function* describeCulprit(machine: Machine, { from, pointers }: Piece, { position, differences }: Culprit): Iterable<string> {
@@ -74,7 +75,8 @@ function* describeCulprit(machine: Machine, { from, pointers }: Piece, { positio
   const { length, instruction } = decodeAt(machine, rip)
   const { opcode, mnemonic, operands } = rows[instruction.row]
   const { operandSize, addressSize } = instruction
-  if (length > 0) yield `  its row: ${opcode}  ${mnemonic} ${operands.join(',')}  (operand size ${operandSize}, address size ${addressSize})`
+  const sizes = `operand size ${operandSize}, address size ${addressSize}`
+  if (length > 0) yield `  its row: ${opcode}  ${mnemonic} ${operands.join(',')}  (${sizes})`
   yield 'behind it there differ:'
   yield* differences.map((line) => `  ${line}`)
 }
@@ -100,7 +102,9 @@ function textAt(machine: Machine, rip: bigint): string {
   return `${place}  ${hex.padEnd(2 * MAXIMUM_LENGTH)}  ${formatInstruction(instruction, rip)}`
 }
 
-function decodeAt(machine: Machine, rip: bigint): { readonly bytes: Uint8Array, readonly length: number, readonly instruction: Instruction } {
+interface Decoded { readonly bytes: Uint8Array, readonly length: number, readonly instruction: Instruction }
+
+function decodeAt(machine: Machine, rip: bigint): Decoded {
   const bytes = codeAt(machine, rip)
   const instruction = new Instruction()
   const length = new Decoder(FEATURE_NAMES).decode(bytes, 0, bytes.length, is64Bit(machine.vcpu.processor.state) ? 64 : 32, instruction)

@@ -23,6 +23,11 @@ export interface Piece {
   readonly after: HeldPair
 }
 
+/** Words of memory that are looked at after each piece, at most about. */
+const MAXIMUM_WATCHED = 2000
+/** How often the search begins again because memory was different before: each time with all words that are known to be. */
+const MAXIMUM_SEARCHES = 20
+
 type Compare = (pair: Pair) => boolean
 
 /**
@@ -32,15 +37,16 @@ type Compare = (pair: Pair) => boolean
 export function findPiece(replay: Replay, size: number): Piece | undefined {
   const watched = new Set<number>()
   const cheap: Compare = (pair) => registersDiffer(pair) || memoryDiffers(pair, watched)
-  for (let found = search(replay, size, cheap); ;) {
+  let found = search(replay, size, cheap)
+  for (let searches = 1; searches < MAXIMUM_SEARCHES; searches++) {
     // Of memory only some words are looked at after each piece: others may have been different for longer.
     const pair = found.number === undefined ? found.pair : replay.afterPieces(found.number, size)
-    const news = differentWords(pair.interpreted, pair.translated).filter((at) => !watched.has(at))
-    if (news.length === 0 && found.number !== undefined) return describe(replay, size, found.number)
-    if (news.length === 0) return findThoroughly(replay, size, found.pair)
-    for (const at of news) watched.add(at)
+    const news = differentWords(pair.interpreted, pair.translated, MAXIMUM_WATCHED, MAXIMUM_WATCHED).filter((at) => !watched.has(at))
+    if (news.length === 0) break
+    for (const at of news.slice(0, MAXIMUM_WATCHED - watched.size)) watched.add(at)
     found = search(replay, size, cheap)
   }
+  return found.number === undefined ? findThoroughly(replay, size, found.pair) : describe(replay, size, found.number)
 }
 
 /** Where it is neither a register that translated code has nor memory: looks at everything. */
