@@ -1,6 +1,4 @@
 import { Command, CommanderError, Option } from 'commander'
-import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
-import { isDiskImageName } from '../host/images/debian/prepare.ts'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
@@ -58,7 +56,6 @@ Examples:
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
-  tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
 
@@ -143,9 +140,8 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
 }
 
 function checkImage(image: string): void {
-  if (IMAGE_NAMES.includes(image) || isDiskImageName(image)) return
-  const names = [...IMAGE_NAMES, ...DEBIAN_IMAGE_NAMES, 'the path of a definition, .yaml'].join(', ')
-  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${names}); a command goes after --, as in tenon run -- ${image}`)
+  if (IMAGE_NAMES.includes(image)) return
+  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${IMAGE_NAMES.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
 }
 
 interface RunOptions {

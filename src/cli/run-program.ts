@@ -1,10 +1,8 @@
-import { isDiskImageName } from '../host/images/debian/prepare.ts'
 import type { StartMachine } from '../host/machine/session.ts'
 import { cliError, describeError, ExitStatus, Quit } from './errors.ts'
 import { parseCommandLine } from './program.ts'
-import type { PullRequest, Request } from './program.ts'
+import type { Request } from './program.ts'
 import { prepareImage, run } from './run.ts'
-import { prepareImageOnDisk } from './run-disk-image.ts'
 import type { Surroundings } from './run.ts'
 
 /** How long the wish to quit waits for an orderly end. */
@@ -29,14 +27,9 @@ export async function runProgram(argv: readonly string[], version: string, start
 
 async function perform(request: Request, surroundings: Surroundings): Promise<number> {
   if (request.kind === 'run') return run(request, surroundings)
-  if (request.kind === 'pull') await pull(request, surroundings)
+  if (request.kind === 'pull') await prepareImage(request.image, { mirror: request.mirror, refresh: true }, surroundings)
   else surroundings.stdout.write(request.text)
   return ExitStatus.OK
-}
-
-async function pull({ image, mirror }: PullRequest, surroundings: Surroundings): Promise<void> {
-  const prepare = isDiskImageName(image) ? prepareImageOnDisk : prepareImage
-  await prepare(image, { mirror, refresh: true }, surroundings)
 }
 
 function listenForTheEnd(quit: AbortController): void {

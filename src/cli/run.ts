@@ -4,7 +4,6 @@ import { startImageSession } from '../host/guest/image-session.ts'
 import { runKernel } from '../host/guest/kernel-session.ts'
 import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
 import type { BootImage } from '../host/images/image.ts'
-import { isDiskImageName } from '../host/images/debian/prepare.ts'
 import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
 import type { MachineSession, StartMachine } from '../host/machine/session.ts'
@@ -12,7 +11,6 @@ import { cliError, ExitStatus, Quit } from './errors.ts'
 import { ESCAPE_HELP } from './escape-keys.ts'
 import type { RunRequest } from './program.ts'
 import { ProgressDisplay } from './progress-display.ts'
-import { runDiskImage } from './run-disk-image.ts'
 import { statisticsTable } from './statistics.ts'
 import { openTerminal } from './terminal.ts'
 import type { TerminalInput } from './terminal.ts'
@@ -35,9 +33,7 @@ interface Running { machine?: MachineSession }
 export async function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
   const running: Running = {}
   try {
-    if (request.kernel !== undefined) return await runOwnKernel(request, request.kernel, surroundings, running)
-    if (!isDiskImageName(request.image)) return await runImage(request, surroundings, running)
-    return await runDiskImage(request, surroundings, guestOptions(request, surroundings, running), () => takeTerminal(surroundings, running))
+    return await (request.kernel === undefined ? runImage(request, surroundings, running) : runOwnKernel(request, request.kernel, surroundings, running))
   } finally {
     if (request.stats) showStatistics(running, surroundings.stderr, '\n')
   }
