@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander'
+import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
 import { IMAGE_NAMES } from '../host/images/open-image.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
@@ -54,6 +55,7 @@ Examples:
   echo 'hello' | tenon run -- sha256sum        with stdin
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
+  tenon run --memory 1G debian:12              a Debian with systemd, its console in this terminal
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon pull                                   fetch the image's newest packages
@@ -140,8 +142,9 @@ function buildProgram(version: string, command: readonly string[] | undefined, t
 }
 
 function checkImage(image: string): void {
-  if (IMAGE_NAMES.includes(image)) return
-  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${IMAGE_NAMES.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
+  const names = [...IMAGE_NAMES, ...DEBIAN_IMAGE_NAMES]
+  if (names.includes(image)) return
+  throw cliError('USAGE', `${JSON.stringify(image)} is no image (there is ${names.join(', ')}); a command goes after --, as in tenon run -- ${image}`)
 }
 
 interface RunOptions {
@@ -166,6 +169,9 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   if (lockstep && engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
   if (lockstep && disks.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a disk: leave out --disk')
+  if (command !== undefined && DEBIAN_IMAGE_NAMES.includes(image)) {
+    throw cliError('USAGE', `${image} runs with its console in this terminal, and takes no command: leave out what follows --`)
+  }
   if (command?.length === 0) throw cliError('USAGE', 'there is no command after --')
   checkImage(image)
   if (tty && command === undefined) throw cliError('USAGE', '--tty is for a command after --: without one there is a shell in this terminal anyway')

@@ -28,7 +28,7 @@ export class ProgressDisplay {
     if (event.kind === 'stage') this.#line(event.text)
     else if (event.kind === 'step') this.#step(event.name, event.done, event.total, event.what)
     else if (this.#output.isTTY) this.#bar(event.name, event.received, event.total, `${formatBytes(event.received)} of ${formatBytes(event.total)}  ${event.name}`)
-    else if (event.name !== this.#name) this.#line(`fetching ${event.name} (${formatBytes(event.total)})`)
+    else if (event.name !== this.#name) this.#line(`${event.action ?? 'fetching'} ${event.name} (${formatBytes(event.total)})`)
     this.#name = event.kind === 'stage' ? '' : event.name
   }
 

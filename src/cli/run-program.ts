@@ -1,8 +1,9 @@
+import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
 import type { StartMachine } from '../host/machine/session.ts'
 import { cliError, describeError, ExitStatus, Quit } from './errors.ts'
 import { parseCommandLine } from './program.ts'
 import type { Request } from './program.ts'
-import { prepareImage, run } from './run.ts'
+import { prepareDiskImage, prepareImage, run } from './run.ts'
 import type { Surroundings } from './run.ts'
 
 /** How long the wish to quit waits for an orderly end. */
@@ -27,8 +28,10 @@ export async function runProgram(argv: readonly string[], version: string, start
 
 async function perform(request: Request, surroundings: Surroundings): Promise<number> {
   if (request.kind === 'run') return run(request, surroundings)
-  if (request.kind === 'pull') await prepareImage(request.image, { mirror: request.mirror, refresh: true }, surroundings)
-  else surroundings.stdout.write(request.text)
+  if (request.kind === 'pull') {
+    const prepare = DEBIAN_IMAGE_NAMES.includes(request.image) ? prepareDiskImage : prepareImage
+    await prepare(request.image, { mirror: request.mirror, refresh: true }, surroundings)
+  } else surroundings.stdout.write(request.text)
   return ExitStatus.OK
 }
 

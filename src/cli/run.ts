@@ -1,8 +1,15 @@
+import { cacheFolder } from '../host/cache/folder.ts'
+import type { DiskOrder } from '../host/disks/disk-order.ts'
+import { openHttpClient } from '../host/download/http-client.ts'
 import type { GuestOptions } from '../host/guest/boot.ts'
 import { checkMemory } from '../host/guest/image-guest.ts'
 import { startImageSession } from '../host/guest/image-session.ts'
 import { runKernel } from '../host/guest/kernel-session.ts'
 import type { SessionRequest, WindowSize } from '../host/guest/protocol.ts'
+import { startConfigurationGuest } from '../host/images/debian/configure-guest.ts'
+import { openDebianImage } from '../host/images/debian/debian-image.ts'
+import type { DiskImage } from '../host/images/debian/debian-image.ts'
+import { DEBIAN_IMAGE_NAMES, builtInDefinition } from '../host/images/debian/definition-file.ts'
 import type { BootImage } from '../host/images/image.ts'
 import { openImage } from '../host/images/open-image.ts'
 import { readInputFile } from '../host/input-file.ts'
@@ -33,10 +40,16 @@ interface Running { machine?: MachineSession }
 export async function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
   const running: Running = {}
   try {
-    return await (request.kernel === undefined ? runImage(request, surroundings, running) : runOwnKernel(request, request.kernel, surroundings, running))
+    return await runRequested(request, surroundings, running)
   } finally {
     if (request.stats) showStatistics(running, surroundings.stderr, '\n')
   }
+}
+
+function runRequested(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
+  if (request.kernel !== undefined) return runOwnKernel(request, request.kernel, surroundings, running)
+  if (DEBIAN_IMAGE_NAMES.includes(request.image)) return runDiskImage(request, surroundings, running)
+  return runImage(request, surroundings, running)
 }
 
 function showStatistics({ machine }: Running, stderr: NodeJS.WriteStream, end: string): void {
@@ -83,15 +96,28 @@ function sessionRequest({ command, environment }: RunRequest, isOnTerminal: bool
 }
 
 async function runOwnKernel(request: RunRequest, kernelPath: string, surroundings: Surroundings, running: Running): Promise<number> {
-  const { stdin, stdout, stderr } = surroundings
   const kernel = await readInputFile(kernelPath, '--kernel')
   const initrd = request.initrd === undefined ? undefined : await readInputFile(request.initrd, '--initrd')
+  return runOnConsole(request, { kernel, initrd, commandLine: request.append ?? 'console=ttyS0' }, surroundings, running)
+}
+
+/** A Debian on a disk. What it writes there is kept in memory, and gone when it ends. */
+async function runDiskImage(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
+  const { kernel, diskPath, commandLine } = await prepareDiskImage(request.image, { mirror: request.mirror }, surroundings)
+  const root: DiskOrder = { graph: { kind: 'overlay', base: { kind: 'file', path: diskPath, readOnly: true } } }
+  const boot = { kernel, commandLine: ['console=ttyS0', commandLine, request.append ?? ''].join(' ').trim() }
+  return runOnConsole({ ...request, disks: [root, ...request.disks] }, boot, surroundings, running)
+}
+
+interface ConsoleBoot { readonly kernel: Uint8Array, readonly initrd?: Uint8Array, readonly commandLine: string }
+
+/** A guest whose console is this terminal, or stdin and stdout, until it ends. */
+async function runOnConsole(request: RunRequest, boot: ConsoleBoot, surroundings: Surroundings, running: Running): Promise<number> {
+  const { stdin, stdout, stderr } = surroundings
   const terminal = stdin.isTTY && stdout.isTTY ? takeTerminal(surroundings, running) : undefined
   const exit = await runKernel({
     ...guestOptions(request, surroundings, running),
-    kernel,
-    initrd,
-    commandLine: request.append ?? 'console=ttyS0',
+    ...boot,
     input: terminal ?? stdin,
     output: stdout,
     onBooted: () => terminal?.passInterrupts(),
@@ -114,6 +140,20 @@ export async function prepareImage(name: string, options: PrepareOptions, { stde
   const display = new ProgressDisplay(stderr)
   try {
     return await openImage(name, { ...options, signal: quit.signal, http: { environment }, progress: event => display.show(event) })
+  } finally {
+    display.finish()
+  }
+}
+
+/** Gets an image with a disk; to build one takes minutes, some of them in a guest. */
+export async function prepareDiskImage(name: string, options: PrepareOptions, surroundings: Surroundings): Promise<DiskImage> {
+  const { stderr, environment, quit, startMachine } = surroundings
+  const display = new ProgressDisplay(stderr)
+  try {
+    return await openDebianImage(await builtInDefinition(name), {
+      ...options, signal: quit.signal, http: await openHttpClient({ environment }), cache: cacheFolder(environment),
+      progress: event => display.show(event), startGuest: boot => startConfigurationGuest({ startMachine, signal: quit.signal }, boot),
+    })
   } finally {
     display.finish()
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { describeError } from './errors.ts'
 import { TenonError } from '../base/errors.ts'
-import { formatBytes, parseCpu, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
+import { formatBytes, parseCpu, parseDisk, parseEnvironment, parseMemory, parseMirror, parseSeconds } from './values.ts'
 
 const usage = expect.objectContaining({ code: 'USAGE' })
 const MIB = 1024 ** 2
@@ -25,6 +25,14 @@ test('seconds are numbers', () => {
 test('variables have a name', () => {
   expect(parseEnvironment('B=x=y\nz', { A: '1' })).toEqual({ A: '1', B: 'x=y\nz' })
   for (const text of ['', 'A', '=x', '1A=x', 'A B=x', '$(x)=y']) expect(() => parseEnvironment(text), text).toThrow(usage)
+})
+
+test('disks are files or NBD exports', () => {
+  expect(parseDisk('a.img')).toEqual([{ graph: { kind: 'file', path: 'a.img', readOnly: false } }])
+  expect(parseDisk('a,b.qcow2,readonly', parseDisk('nbd://host/x'))).toEqual([
+    { graph: { kind: 'nbd', uri: 'nbd://host/x', readOnly: false } }, { graph: { kind: 'file', path: 'a,b.qcow2', readOnly: true } },
+  ])
+  expect(() => parseDisk('')).toThrow(usage)
 })
 
 test('mirrors are URLs', () => {

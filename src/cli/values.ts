@@ -52,11 +52,12 @@ export function parseEnvironment(text: string, previous: Readonly<Record<string,
   return { ...previous, [name]: value }
 }
 
-/** Adds a disk, `FILE` or `FILE,readonly`, to those before. Throws TenonError USAGE. */
+/** Adds a disk, `FILE`, `nbd://HOST/NAME` or one of these with `,readonly`, to those before. Throws TenonError USAGE. */
 export function parseDisk(text: string, previous: readonly DiskOrder[] = []): DiskOrder[] {
   const [, path, options] = /^(.+?)(,readonly)?$/.exec(text) ?? []
   if (path === undefined) throw cliError('USAGE', `--disk ${JSON.stringify(text)} is no disk: write FILE, or FILE,readonly`)
-  return [...previous, { graph: { kind: 'file', path, readOnly: options !== undefined } }]
+  const place = /^nbd(\+unix)?:/.test(path) ? { kind: 'nbd', uri: path } : { kind: 'file', path }
+  return [...previous, { graph: { ...place, readOnly: options !== undefined } }]
 }
 
 /** Checks the URL of a mirror. Throws TenonError USAGE. */

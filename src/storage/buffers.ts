@@ -58,12 +58,19 @@ export function fillZeroes(buffers: Buffers): void {
 }
 
 export function isZero(bytes: Uint8Array): boolean {
-  const { byteOffset, length } = bytes
-  const head = Math.min(length, -byteOffset & 3)
-  const words = new Int32Array(bytes.buffer, byteOffset + head, (length - head) >>> 2)
-  for (let at = 0; at < head; at++) if (bytes[at] !== 0) return false
-  for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false
-  for (let at = head + words.length * 4; at < length; at++) if (bytes[at] !== 0) return false
+  const head = Math.min(bytes.length, -bytes.byteOffset & 3)
+  const words = (bytes.length - head) >>> 2
+  return areZero(bytes, 0, head) && (words === 0 || areWordsZero(bytes, head, words)) && areZero(bytes, head + words * 4, bytes.length)
+}
+
+function areZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false
+  return true
+}
+
+function areWordsZero(bytes: Uint8Array, start: number, count: number): boolean {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, count)
+  for (let at = 0; at < count; at++) if (words[at] !== 0) return false
   return true
 }
 

@@ -1,11 +1,16 @@
+import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { TenonError } from '../base/errors.ts'
 import { Random } from '../base/testing/random.ts'
 import { storageError } from './errors.ts'
 import type { DiskFormat, StorageEnvironment } from './format.ts'
 import { FORMATS } from './formats.ts'
-import { OverlayNode } from './nodes/overlay.ts'
+import { DedupNode } from './nodes/dedup.ts'
 import { MemoryNode } from './nodes/memory.ts'
+import { MirrorNode } from './nodes/mirror.ts'
+import { OverlayNode } from './nodes/overlay.ts'
+import { RawNode } from './nodes/raw.ts'
+import { TierNode } from './nodes/tier.ts'
 import { openDisk } from './open.ts'
 import { readAll } from './testing/disk-model.ts'
 import { MemoryStore, type MemoryFile } from './testing/memory-file.ts'
@@ -106,6 +111,45 @@ test('disks of one group share its limits, and must agree on them', async () => 
   await expect(openDisk({ kind: 'throttle', group: 'g', requestsPerSecond: 20, node: '/b' }, environment)).rejects.toThrow('disk.group')
   const two = await openDisk({ kind: 'throttle', group: 'g', requestsPerSecond: 10, node: '/b' }, environment)
   await Promise.all([one.close(), two.close()])
+})
+
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+
+test('mirror, tier and dedup are opened from their files', async () => {
+  const { environment, open, store } = world({})
+  const raw = (name: string): Promise<RawNode> => RawNode.create(store.file(name), 1 << 20)
+  await (await MirrorNode.create({ nodes: [await raw('/a'), await raw('/b')], state: store.file('/state') }, 'equal')).close()
+  await (await TierNode.create({ fast: await raw('/fast'), slow: await raw('/slow'), map: store.file('/map') }, 65536)).close()
+  await (await DedupNode.create({ map: store.file('/blocks'), data: store.file('/data'), sha256 }, 1 << 20)).close()
+  const descriptions = [
+    { kind: 'mirror', nodes: ['/a', '/b'], state: '/state', discard: 'zeroes' },
+    { kind: 'tier', fast: '/fast', slow: '/slow', map: '/map' },
+    { kind: 'dedup', map: '/blocks', data: '/data', mapPages: 8 },
+  ]
+  for (const description of descriptions) {
+    const node = await openDisk(description, { ...environment, sha256 })
+    expect(node.kind).toBe(description.kind)
+    await node.write(5000, [new Uint8Array(100_000).fill(3)])
+    await node.close()
+    const again = await openDisk(description, { ...environment, sha256 }, { readOnly: true })
+    expect((await readAll(again, 104_998, 4)).join()).toBe('3,3,0,0')
+    await again.close()
+  }
+  expect(open()).toBe(0)
+})
+
+test('a mirror starts without a disk that is gone, and says so', async () => {
+  const { environment, store } = world({})
+  const raw = (name: string): Promise<RawNode> => RawNode.create(store.file(name), 1 << 20)
+  await (await MirrorNode.create({ nodes: [await raw('/a'), await raw('/b')], state: store.file('/state') }, 'equal')).close()
+  const notices: string[] = []
+  const notice = (message: string): number => notices.push(message)
+  const node = await openDisk({ kind: 'mirror', nodes: ['/gone', '/b'], state: '/state' }, { ...environment, notice })
+  await node.write(0, [new Uint8Array([1])])
+  await node.close()
+  expect(notices[0]).toContain('disk.nodes[0] cannot be opened, and is left out: /gone is not there')
+  const wrong = { kind: 'mirror', nodes: [{}, '/b'], state: '/state' }
+  await expect(openDisk(wrong, environment)).rejects.toThrow('disk.nodes[0].kind is missing')
 })
 
 test('chains are followed, by relative names as well', async () => {

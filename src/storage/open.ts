@@ -5,6 +5,7 @@
  *
  * A text alone is a file by its path. A file that names a backing file has that opened too, for reading, and so on.
  */
+import { TenonError } from '../base/errors.ts'
 import type { BlockNode } from './block-node.ts'
 import { Description } from './description.ts'
 import { storageError } from './errors.ts'
@@ -83,14 +84,34 @@ class Opening {
       environment: this.environment,
       keep: node => this.keep(node),
       node: (description, field, readOnly) => this.open(description.part(field), `${description.place}.${field}`, readOnly, depth + 1),
-      nodes: async (description, field, minimum, readOnly) => {
-        const nodes: BlockNode[] = []
-        for (const [at, each] of description.list(field, minimum, MAXIMUM_NODES).entries()) {
-          nodes.push(await this.open(each, `${description.place}.${field}[${at}]`, readOnly, depth + 1))
-        }
-        return nodes
+      nodes: (description, field, minimum, readOnly) => this.openList(description, field, minimum, (each, place) => {
+        return this.open(each, place, readOnly, depth + 1)
+      }),
+      nodesThatOpen: (description, field, minimum, readOnly) => this.openList(description, field, minimum, (each, place) => {
+        return this.open(each, place, readOnly, depth + 1).catch((error: unknown) => this.goOnWithout(place, error))
+      }),
+      file: async (description, field, readOnly) => {
+        const path = await this.environment.resolvePath(null, description.string(field))
+        return this.keep(await this.environment.openFile(path, { readOnly }))
       },
     }
+  }
+
+  private async openList<Node>(
+    description: Description, field: string, minimum: number, open: (value: unknown, place: string) => Promise<Node>,
+  ): Promise<Node[]> {
+    const nodes: Node[] = []
+    for (const [at, each] of description.list(field, minimum, MAXIMUM_NODES).entries()) {
+      nodes.push(await open(each, `${description.place}.${field}[${at}]`))
+    }
+    return nodes
+  }
+
+  /** A disk that is broken or gone is no reason not to start; one that is described wrongly or in use elsewhere is. */
+  private goOnWithout(place: string, error: unknown): null {
+    if (!(error instanceof TenonError) || ['DISK_DESCRIPTION_INVALID', 'DISK_IN_USE'].includes(error.code)) throw error
+    this.environment.notice?.(`${place} cannot be opened, and is left out: ${error.message}`)
+    return null
   }
 
   private async openFile(description: Description, readOnly: boolean, depth: number): Promise<BlockNode> {

@@ -291,7 +291,10 @@ export class Translator implements HotCode {
     const { table } = this.parts
     const header = this.memory.header(position)
     const exits = this.memory.allocate(translated.exits.length * 4)
-    const region: Region = { id: translated.id, formed, isOptimised: this.optimised.delete(translated.id), translated, position, header, exits, doors: [], computed: computedExits(translated.exits) }
+    const { id } = translated
+    const computed = computedExits(translated.exits)
+    const isOptimised = this.optimised.delete(id)
+    const region: Region = { id, formed, isOptimised, translated, position, header, exits, doors: [], computed }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)

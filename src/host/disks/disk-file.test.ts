@@ -69,6 +69,22 @@ test('holes are found in sparse files', async () => {
   await file.close()
 })
 
+test.skipIf(process.platform !== 'linux' || !has('fallocate'))('large discards give room back to the host, and read as zeros', async () => {
+  const node = await RawNode.create(await openDiskFile(path, { create: true }), 16 << 20)
+  await node.write(0, [new Uint8Array(16 << 20).fill(1)])
+  await node.flush()
+  const before = statSync(path).blocks
+  await Promise.all([node.discard(1 << 20, 4 << 20), node.writeZeroes(8 << 20, 4 << 20, true)])
+  await node.writeZeroes(512, 512, true)
+  const bytes = new Uint8Array(16 << 20)
+  await node.read(0, [bytes])
+  const hole = (at: number): boolean => (at >= 1 << 20 && at < 5 << 20) || (at >= 8 << 20 && at < 12 << 20) || (at >= 512 && at < 1024)
+  expect(bytes.findIndex((value, at) => value !== (hole(at) ? 0 : 1))).toBe(-1)
+  expect(before - statSync(path).blocks).toBeGreaterThanOrEqual((8 << 20) / 512 - 64)
+  expect(node.size).toBe(16 << 20)
+  await node.close()
+})
+
 describe('what cannot be opened says why', () => {
   const CASES: readonly [expected: string, where: () => string, options: DiskFileOptions][] = [
     ['DISK_NOT_FOUND', () => join(folder, 'none.img'), {}],

@@ -5,8 +5,7 @@
  * Large ones, and all for a while after one was slow (the data was not in the cache, or the host holds back writers), go to Node's
  * threads. A flush always does.
  *
- * What Node cannot do: give space back inside a file (`punchHole` is always false) and ask where holes are. Holes are found by reading,
- * in files that occupy less than their length.
+ * Node cannot ask where holes are: they are found by reading, in files that occupy less than their length.
  */
 import {
   close, closeSync, constants, fdatasync, fstatSync, ftruncate, openSync, readSync, readv, readvSync, statSync, writev, writevSync,
@@ -21,6 +20,7 @@ import { checkSize, checkWritable, Gate } from '../../storage/gate.ts'
 import type { StorageFile } from '../../storage/storage-file.ts'
 import { diskError } from './disk-errors.ts'
 import { lockDisk, type DiskLock } from './disk-lock.ts'
+import { punchHole } from './punch-hole.ts'
 import { checkQemuLocks } from './qemu-locks.ts'
 
 export interface DiskFileOptions {
@@ -209,7 +209,13 @@ export class DiskFile implements StorageFile {
     })
   }
 
-  async punchHole(): Promise<boolean> { return false }
+  punchHole(offset: number, length: number): Promise<boolean> {
+    return this.gate.run(async () => {
+      checkWritable(this.path, this)
+      this.checkOffset(offset)
+      return !this.isDevice && punchHole(this.descriptor, offset, length)
+    })
+  }
 
   extent(offset: number, length: number): Promise<{ readonly data: boolean, readonly length: number }> {
     return this.gate.run(async () => {

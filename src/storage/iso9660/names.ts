@@ -25,7 +25,7 @@ export function checkName(name: string, directory: string): void {
 }
 
 export const primaryNaming: Naming = (names) => {
-  const taken = new Set<string>()
+  const taken = new Map<string, number>()
   return names.map(({ name, isDirectory }) => {
     const dot = isDirectory ? -1 : name.lastIndexOf('.')
     const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot + 1)] : [name, '']
@@ -36,7 +36,7 @@ export const primaryNaming: Naming = (names) => {
 }
 
 export const jolietNaming: Naming = (names) => {
-  const taken = new Set<string>()
+  const taken = new Map<string, number>()
   return names.map(({ name }) => encodeUcs2(unique(name.replace(FORBIDDEN_IN_JOLIET, '_'), '', MAXIMUM_JOLIET, taken)))
 }
 
@@ -44,10 +44,14 @@ function plain(text: string): string {
   return text.toUpperCase().replace(/[^A-Z0-9_]/g, '_')
 }
 
-/** `stem` and `ending`, with a number at the stem's end if that is taken already. */
-function unique(stem: string, ending: string, longest: number, taken: Set<string>): string {
-  let found = stem + ending
-  for (let number = 1; taken.has(found); number++) found = `${stem.slice(0, longest - `${number}`.length)}${number}${ending}`
-  taken.add(found)
+/** `stem` and `ending`, with a number at the stem's end if that is taken already. `taken` has the last number of each name. */
+function unique(stem: string, ending: string, longest: number, taken: Map<string, number>): string {
+  const whole = stem + ending
+  let found = whole
+  for (let number = (taken.get(whole) ?? 0) + 1; taken.has(found); number++) {
+    found = `${stem.slice(0, longest - `${number}`.length)}${number}${ending}`
+    taken.set(whole, number)
+  }
+  taken.set(found, taken.get(found) ?? 0)
   return found
 }

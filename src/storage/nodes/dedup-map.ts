@@ -108,7 +108,9 @@ export class DedupMap {
     return Math.max(0, Math.min(end, page * PAGE_ENTRIES) - block)
   }
 
-  private visitPages(first: number, count: number, stored: Uint32Array, blocks: number, visit: (block: number, entry: number) => void): void {
+  private visitPages(
+    first: number, count: number, stored: Uint32Array, blocks: number, visit: (block: number, entry: number) => void,
+  ): void {
     const kept = stored.length === 0 ? [...this.pages.values()].filter(page => page.index >= first && page.index < first + count) : []
     const indices = stored.length === 0 ? kept.map(page => page.index) : Array.from({ length: count }, (_, at) => first + at)
     for (const index of indices) {

@@ -62,7 +62,7 @@ export class MirrorState {
     const view = new DataView(payload.buffer)
     const size = Number(view.getBigUint64(0, true))
     const shift = payload[9]
-    if (payload[8] !== children) throw storageError('DISK_CORRUPT', `${file.path} is of a mirror of ${payload[8]} disks, not of ${children}`)
+    if (payload[8] !== children) throw storageError('DISK_CORRUPT', `${file.path} is of a mirror of ${payload[8]}, not of ${children}`)
     if (shift < MINIMUM_SHIFT || shift > 40 || !(size / 2 ** shift <= MAXIMUM_REGIONS)) {
       throw storageError('DISK_CORRUPT', `${file.path}: regions of 2^${shift} bytes do not fit a disk of ${size} bytes`)
     }

@@ -18,7 +18,8 @@ async function disks(store: MemoryStore, create: boolean, size = SIZE, readOnly 
 
 for (const discard of ['zeroes', 'ignore'] as const) {
   blockNodeContract(`mirror, discards: ${discard}`, async ({ store, size, create, readOnly }) => {
-    const options: MirrorOptions = { nodes: await disks(store, create, size, readOnly), state: store.file('state', readOnly), readOnly, discard }
+    const nodes = await disks(store, create, size, readOnly)
+    const options: MirrorOptions = { nodes, state: store.file('state', readOnly), readOnly, discard }
     return create ? MirrorNode.create(options, 'equal') : MirrorNode.open(options)
   }, {
     crashes: discard === 'zeroes' ? 25 : 5,

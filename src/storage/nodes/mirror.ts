@@ -130,7 +130,7 @@ export class MirrorNode implements BlockNode {
     return this.gate.run(async () => {
       const child = this.all[at]
       if (child === undefined || child.state === 'up-to-date' || child.state === 'rebuilding') {
-        throw storageError('DISK_IN_USE', `disk ${at} of the mirror is ${child?.state ?? 'none'}: only one that failed or is missing is replaced`)
+        throw storageError('DISK_IN_USE', `disk ${at} of the mirror is not to be replaced: it is ${child?.state ?? 'not there'}`)
       }
       this.checkChild(node, at)
       await this.saveIfNeeded()

@@ -94,8 +94,9 @@ export class StateRecord {
     if (String.fromCharCode(...bytes.subarray(0, 8)) !== this.options.magic) return null
     const length = view.getUint32(12, true)
     if (length > this.options.capacity || view.getUint32(24, true) !== checksum(bytes.subarray(0, HEADER + length))) return null
-    if (view.getUint32(8, true) !== VERSION) {
-      throw storageError('DISK_UNSUPPORTED', `${this.file.path}: the ${this.options.what} has version ${view.getUint32(8, true)}, not ${VERSION}`)
+    const version = view.getUint32(8, true)
+    if (version !== VERSION) {
+      throw storageError('DISK_UNSUPPORTED', `${this.file.path}: the ${this.options.what} has version ${version}, not ${VERSION}`)
     }
     const sequence = view.getBigUint64(16, true)
     return sequence > BigInt(Number.MAX_SAFE_INTEGER) ? null : { sequence: Number(sequence), payload: bytes.slice(HEADER, HEADER + length) }

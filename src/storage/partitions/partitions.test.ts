@@ -103,7 +103,8 @@ describe.skipIf(!hasSfdisk)('sfdisk', () => {
     const { partitiontable: table } = JSON.parse(execFileSync('sfdisk', ['--json', path], { encoding: 'utf8' })) as SfdiskTable
     const expected = table.partitions.filter(({ type }) => type !== '5')
     // sfdisk names a partition by the file and its number.
-    const mine = found.partitions.map(({ number, offset, size, type }) => ({ node: `${path}${number}`, start: offset / 512, size: size / 512, type }))
+    const mine = found.partitions.map(({ number, offset, size, type }) =>
+      ({ node: `${path}${number}`, start: offset / 512, size: size / 512, type }))
     expect(mine).toEqual(expected.map(({ node, start, size, type }) => ({ node, start, size, type: type.toLowerCase().padStart(2, '0') })))
     expect(found.guid).toBe(table.id.toLowerCase().replace('0x', ''))
   })

@@ -7,6 +7,8 @@ import { checkSize, checkWritable } from '../gate.ts'
 import type { StorageFile } from '../storage-file.ts'
 import { COMPRESSION_TYPE, encodeHeader, type CompressionType, type Header } from './header.ts'
 import { ENTRY_BYTES, Geometry, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS, viewOf, writeU64 } from './layout.ts'
+import { Image } from './image.ts'
+import { preallocate } from './preallocate.ts'
 import { writeCount } from './refcount-entry.ts'
 
 export interface CreateOptions {
@@ -25,6 +27,8 @@ export interface CreateOptions {
   /** Name and format of the backing file, as they are to stand in the image. */
   readonly backingFile?: string
   readonly backingFormat?: string
+  /** `metadata`: all clusters have their place in the file, which is sparse. `full`: and their room on the host. Without a backing file. */
+  readonly preallocation?: 'off' | 'metadata' | 'full'
 }
 
 /**
@@ -45,6 +49,10 @@ export async function createQcow2(file: StorageFile, options: CreateOptions): Pr
   await file.flush()
   await file.write(0, [first])
   await file.flush()
+  if (options.preallocation === 'metadata' || options.preallocation === 'full') {
+    await preallocate(new Image(file, { ...header, lazyRefcounts: false }, {}), options.preallocation === 'full')
+    await file.flush()
+  }
 }
 
 function newHeader(path: string, options: CreateOptions): Header {
@@ -62,6 +70,7 @@ function newHeader(path: string, options: CreateOptions): Header {
     throw refuse('version 2 has refcounts of 16 bits, zlib and no lazy refcounts')
   }
   if (options.backingFormat !== undefined && options.backingFile === undefined) throw refuse('a format is named for a backing file, but no file')
+  if (options.backingFile !== undefined && (options.preallocation ?? 'off') !== 'off') throw refuse('an image with a backing file is thin')
   return {
     version, clusterBits, refcountOrder, lazyRefcounts, compression, size: options.size,
     backingFile: options.backingFile ?? null, backingFormat: options.backingFormat ?? null,

@@ -183,7 +183,8 @@ const FEATURE_ENTRY = 48
 const FEATURES: Readonly<Record<number, string>> = { 0: 'dirty bit', 1: 'corrupt bit', 2: 'external data file', 3: 'compression type', 4: 'extended L2 entries' }
 
 function featureName(table: Uint8Array | undefined, bit: number): string | null {
-  for (let at = 0; table !== undefined && at + FEATURE_ENTRY <= table.length; at += FEATURE_ENTRY) {
+  if (table === undefined) return null
+  for (let at = 0; at + FEATURE_ENTRY <= table.length; at += FEATURE_ENTRY) {
     if (table[at] === INCOMPATIBLE_TYPE && table[at + 1] === bit) return printable(text(table.subarray(at + 2, at + FEATURE_ENTRY)) ?? '')
   }
   return null

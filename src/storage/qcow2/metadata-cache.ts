@@ -167,7 +167,7 @@ export class MetadataCache {
   }
 
   /** Forgets everything, changes included. */
-  clear(): void { for (const page of [...this.ring]) this.remove(page) }
+  clear(): void { for (const page of Array.from(this.ring)) this.remove(page) }
 
   private clean(page: Page): void {
     if (page.dirtyCount > 0) this.dirtyPages--

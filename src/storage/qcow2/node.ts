@@ -10,9 +10,11 @@ import { storageError } from '../errors.ts'
 import { checkRange, checkSize, checkWritable } from '../gate.ts'
 import type { StorageFile } from '../storage-file.ts'
 import { checkImage, repairRefcounts, type CheckReport, type Repair } from './check.ts'
+import { compactInto } from './compact.ts'
 import type { Compress } from './compressed.ts'
 import { CORRUPT, DIRTY, readHeader, type Header } from './header.ts'
 import { Image, type ImageOptions } from './image.ts'
+import { describeImage, type Qcow2Info } from './info.ts'
 import { readRange } from './reader.ts'
 import { growImage, shrinkImage } from './resize.ts'
 import { applySnapshot, createSnapshot, deleteSnapshot } from './snapshot-operations.ts'
@@ -158,6 +160,24 @@ export class Qcow2Node implements BlockNode {
 
   /** Rejects with DISK_NOT_FOUND. */
   deleteSnapshot(id: string): Promise<void> { return this.rebuild(() => deleteSnapshot(this.image, id)) }
+
+  /** What the image is, for people. */
+  info(): Qcow2Info { return describeImage(this.image) }
+
+  /**
+   * Writes a copy without unused clusters to another file, snapshots included; all that had is lost. Rejects with DISK_CORRUPT if the
+   * image has errors.
+   */
+  compactInto(target: StorageFile): Promise<void> {
+    const { operations, committer, file } = this.image
+    return operations.alone(async () => {
+      if (!this.readOnly) await committer.settle()
+      const { errorCount, errors } = await checkImage(this.image, this.readOnly ? 'none' : 'leaks')
+      if (errorCount > 0) throw storageError('DISK_CORRUPT', `${file.path} has errors and is not compacted: ${errors[0]}`)
+      if (!this.readOnly) await committer.settle()
+      await compactInto(this.image, target)
+    })
+  }
 
   /** Looks for contradictions, and repairs some. A node that is read-only is only looked at. */
   check(repair: Repair = 'none'): Promise<CheckReport> {

@@ -74,7 +74,7 @@ export class Operations {
     this.checkOpen()
     await this.whenFree()
     const running = this.runAlone(work)
-    this.exclusive = running.then(() => {}, () => {}).finally(() => { this.exclusive = null })
+    this.exclusive = running.then(() => undefined, () => undefined).finally(() => { this.exclusive = null })
     return running
   }
 

@@ -28,7 +28,8 @@ export async function readRange(image: Image, offset: number, into: Buffers): Pr
 function wholeRun({ mapping }: Image, offset: number, length: number): number {
   const { kind, host, copied } = mapping.run
   let whole = mapping.run.length
-  while (kind === 'data' && whole < length && mapping.find(offset + whole, length - whole)) {
+  if (kind !== 'data') return whole
+  while (whole < length && mapping.find(offset + whole, length - whole)) {
     if (mapping.run.kind !== 'data' || mapping.run.host !== host + whole) break
     whole += mapping.run.length
   }

@@ -14,6 +14,7 @@ import type { Image } from './image.ts'
 import { corrupt, ENTRY_BYTES, MAX_REFCOUNT_TABLE_BYTES, readU64, viewOf, writeU64 } from './layout.ts'
 import { readCount, writeCount } from './refcount-entry.ts'
 
+const MAX_FREED = 65536
 const BLOCK_CACHE_BYTES = 4 << 20
 
 interface Block {
@@ -36,6 +37,8 @@ export class Rebuild {
   private readonly blocks = new Map<number, Block>()
   /** Clusters of blocks that have been replaced. */
   private readonly replaced: number[] = []
+  /** Clusters whose count has become 0; not all, if there are very many. */
+  private readonly freed: { cluster: number, count: number }[] = []
   private lastIndex = -1
   private lastBlock: Block | null = null
 
@@ -104,6 +107,13 @@ export class Rebuild {
       throw storageError('DISK_UNSUPPORTED', `${file.path} has refcounts of ${geometry.refcountBits} bits, too few for another snapshot`)
     }
     writeCount(block, cluster, geometry.refcountOrder, count)
+    if (count === 0) this.noteFree(cluster)
+  }
+
+  private noteFree(cluster: number): void {
+    const last = this.freed.at(-1)
+    if (last !== undefined && last.cluster + last.count === cluster) last.count++
+    else if (this.freed.length < MAX_FREED) this.freed.push({ cluster, count: 1 })
   }
 
   async addAll(offset: number, bytes: number, difference: number): Promise<void> {
@@ -173,6 +183,20 @@ export class Rebuild {
     this.image.headerFile.adopt(next)
     refcounts.end = this.next
     refcounts.restart()
+    await this.punchFreed()
+  }
+
+  /** Gives the room back that the clusters have on the host. It is no loss if the host cannot. */
+  private async punchFreed(): Promise<void> {
+    const { refcounts, file, geometry: { clusterSize } } = this.image
+    for (const { cluster, count } of this.freed) {
+      for (let at = cluster; at < cluster + count;) {
+        let free = 0
+        while (at + free < cluster + count && await refcounts.get(at + free) === 0) free++
+        if (free > 0 && !await file.punchHole(at * clusterSize, free * clusterSize).catch(() => false)) return
+        at += Math.max(1, free)
+      }
+    }
   }
 
   /** Counts the clusters that were taken, and no longer those of blocks that were replaced; that may take and replace more. */

@@ -230,7 +230,7 @@ export class Refcounts {
   /** One change of the refcount table at a time. */
   private exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.changing.then(work)
-    this.changing = result.then(() => {}, () => {})
+    this.changing = result.then(() => undefined, () => undefined)
     return result
   }
 

@@ -156,7 +156,8 @@ async function clearSome(image: Image, cluster: number, count: number, clearing:
 /** Zeros for parts of clusters, unless they read so anyway. */
 async function zeroPart(image: Image, offset: number, length: number, clearing: Clearing): Promise<void> {
   const { clusterSize } = image.geometry
-  for (let at = offset; clearing !== 'discard' && at < offset + length;) {
+  if (clearing === 'discard') return
+  for (let at = offset; at < offset + length;) {
     const part = Math.min(offset + length - at, clusterSize - at % clusterSize)
     if (await needsZeroes(image, at, part)) await writeZeroes(image, at, part)
     at += part

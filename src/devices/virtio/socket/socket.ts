@@ -101,7 +101,7 @@ export class VirtioSocket implements VirtioDevice, GuestSocket, ConnectionOwner 
   }
 
   reset(): void {
-    for (const connection of [...this.connections.values()]) connection.close('reset', false)
+    for (const connection of Array.from(this.connections.values())) connection.close('reset', false)
     this.refusals = []
     this.lostStreams = false
   }

@@ -19,7 +19,7 @@ export async function writeImageDisk(image: UnconfiguredImage, path: string, { p
   try {
     await writeExt4(node, toStorageTree(image.tree.root), {
       uuid: Buffer.from(image.uuid.replaceAll('-', ''), 'hex'), label: 'root', time: image.modified, signal,
-      progress: (done, total) => progress({ kind: 'transfer', name: 'the disk', received: done, total }),
+      progress: (done, total) => progress({ kind: 'transfer', name: 'the disk', received: done, total, action: 'writing' }),
     })
     await node.flush()
   } finally {
