@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Document, LineCounter, ParsedNode } from 'yaml'
 import { hostError } from '../../errors.ts'
-import { imageDefinitionSchema } from './definition.ts'
 import type { ImageDefinition } from './definition.ts'
 
 const BUILT_IN: Readonly<Record<string, string>> = { 'debian:12': 'debian-12.yaml', 'debian:13': 'debian-13.yaml' }
@@ -28,7 +27,8 @@ export async function readDefinitionFile(path: string): Promise<ImageDefinition>
 
 /** Reads YAML 1.2. Throws TenonError IMAGE_DEFINITION_INVALID, which names `file`, line, field, and what is wrong with it. */
 export async function parseDefinition(text: string, file: string): Promise<ImageDefinition> {
-  const { LineCounter, parseDocument } = await import('yaml')
+  // Loaded here: most starts of the program need neither.
+  const [{ LineCounter, parseDocument }, { imageDefinitionSchema }] = await Promise.all([import('yaml'), import('./definition.ts')])
   if (text.length > MAXIMUM_SIZE) throw invalid(`${file}: it is larger than ${MAXIMUM_SIZE} bytes`)
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true })
@@ -36,7 +36,8 @@ export async function parseDefinition(text: string, file: string): Promise<Image
   if (error !== undefined) throw invalid(`${file}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`)
   const result = imageDefinitionSchema.safeParse(toPlain(document, file))
   if (result.success) return result.data
-  throw invalid(result.error.issues.map(issue => describeIssue(issue, document, lineCounter, file)).join('; '))
+  const source: Source = { document, lineCounter, file, schema: imageDefinitionSchema }
+  throw invalid(result.error.issues.map(issue => describeIssue(issue, source)).join('; '))
 }
 
 /** Aliases that multiply ("a billion laughs") are an error, not a full memory. */
@@ -55,15 +56,23 @@ interface Issue {
   readonly keys?: readonly string[]
 }
 
-function describeIssue(issue: Issue, document: Document.Parsed, lineCounter: LineCounter, file: string): string {
+/** A definition's text as parsed, and what it should be. */
+interface Source {
+  readonly document: Document.Parsed
+  readonly lineCounter: LineCounter
+  readonly file: string
+  readonly schema: unknown
+}
+
+function describeIssue(issue: Issue, source: Source): string {
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys?.[0] : undefined
   const path = unknown === undefined ? issue.path : [...issue.path, unknown]
-  const what = unknown === undefined ? issue.message : `there is no such field; there are ${fieldsAt(issue.path).join(', ')}`
-  return `${file}:${lineOf(path, document, lineCounter)}: ${formatPath(path)}: ${what}`
+  const what = unknown === undefined ? issue.message : `there is no such field; there are ${fieldsAt(source.schema, issue.path).join(', ')}`
+  return `${source.file}:${lineOf(path, source)}: ${formatPath(path)}: ${what}`
 }
 
 /** The line of the value at `path`, or of the nearest one around it that is there. */
-function lineOf(path: readonly PropertyKey[], document: Document.Parsed, lineCounter: LineCounter): number {
+function lineOf(path: readonly PropertyKey[], { document, lineCounter }: Source): number {
   for (let length = path.length; length >= 0; length--) {
     const node = nodeAt(document, path.slice(0, length))
     if (node?.range) return lineCounter.linePos(node.range[0]).line
@@ -83,8 +92,8 @@ function formatPath(path: readonly PropertyKey[]): string {
 }
 
 /** What a mapping of the definition may hold. */
-function fieldsAt(path: readonly PropertyKey[]): string[] {
-  let schema: unknown = imageDefinitionSchema
+function fieldsAt(root: unknown, path: readonly PropertyKey[]): string[] {
+  let schema = root
   for (const part of path) schema = typeof part === 'number' ? innermost(schema).element : innermost(schema).shape?.[String(part)]
   return Object.keys(innermost(schema).shape ?? {})
 }
