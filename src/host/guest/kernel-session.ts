@@ -30,8 +30,8 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
     options.onMachine?.(machine)
   }
   for (;;) {
-    // The machine takes the kernel's bytes for itself, and the next one needs them too.
-    const files = options.keptDisks === undefined ? {} : { kernel: options.kernel.slice(), initrd: options.initrd?.slice() }
+    // The machine takes the kernel's bytes for itself, and the next one needs them too. (A Buffer's slice would be no copy.)
+    const files = options.keptDisks === undefined ? {} : { kernel: new Uint8Array(options.kernel), initrd: options.initrd && new Uint8Array(options.initrd) }
     const exit = await runOnce({ ...starts, ...files })
     if (exit.reason !== 'reset' || options.keptDisks === undefined) return exit
   }
