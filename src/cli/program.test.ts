@@ -1,12 +1,12 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { parseCommandLine } from './program.ts'
-import type { RunRequest } from './program.ts'
+import type { RunRequest } from './run-request.ts'
 
-const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3')
+const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3').request
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
+  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
 }
 
@@ -39,13 +39,33 @@ test('the interpreter has time to check the translator, if there is one', () => 
 
 test('the mirror may come from the environment', () => {
   vi.stubEnv('TENON_MIRROR', 'http://near/')
-  expect(parse('pull')).toEqual({ kind: 'pull', image: 'busybox', mirror: 'http://near/' })
+  expect(parse('pull')).toEqual({ image: 'busybox', mirror: 'http://near/' })
 })
 
 test.each([
   [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--cpu', 'i386', '--', 'x']], [['run', '--memory']], [['run', '--']],
-  [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']],
+  [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']], [['inspect', 'code', '--', 'x']], [['run', 'debian:12', '--', 'x']], [['run', '--lockstep', 'debian:12']],
   [['run', '--mirror', 'nowhere', '--', 'x']],
+])('%j is misuse', argv => {
+  expect(() => parse(...argv)).toThrow(usage)
+})
+
+test('named guests have commands', () => {
+  expect(parse('run', '--name', 'web', '-d', 'debian:12')).toEqual({ ...shell, name: 'web', detach: true, image: 'debian:12' })
+  expect(parse('start', '-a', 'web')).toEqual({ name: 'web', attach: true })
+  expect(parse('stop', '--timeout', '5', 'web', 'db')).toEqual({ names: ['web', 'db'], force: false, timeoutMs: 5000 })
+  expect(parse('stop', 'web')).toEqual({ names: ['web'], force: false, timeoutMs: 60_000 })
+  expect(parse('rm', '--force', 'web')).toEqual({ names: ['web'], force: true })
+  expect(parse('ls', '--json')).toEqual({ json: true })
+  expect(parse('console', 'web')).toEqual({ name: 'web' })
+  expect(parse('logs', '-f', 'web')).toEqual({ name: 'web', follow: true })
+  expect(parse('inspect', 'web')).toEqual({ name: 'web' })
+})
+
+test.each([
+  [['run', '--name', 'Web', 'debian:12']], [['run', '-d']], [['run', '--name', 'a', '--', 'x']], [['run', '--name', 'a', '--stats', 'debian:12']],
+  [['run', '--name', 'a', '--boot-timeout', '5', 'debian:12']], [['run', '--name', 'a', '--lockstep']], [['start']], [['stop']], [['rm']],
+  [['start', 'a', 'b']], [['stop', '--timeout', 'long', 'a']], [['ls', 'a']], [['console', 'a', '--', 'x']], [['inspect', 'web', '--hex', '90']],
 ])('%j is misuse', argv => {
   expect(() => parse(...argv)).toThrow(usage)
 })
