@@ -2,18 +2,16 @@ import { readFile } from 'node:fs/promises'
 import type { Document, LineCounter, ParsedNode } from 'yaml'
 import { hostError } from '../../errors.ts'
 import type { ImageDefinition } from './definition.ts'
+import { BUILT_IN_DEFINITIONS, DEBIAN_IMAGE_NAMES } from './names.ts'
 
-const BUILT_IN: Readonly<Record<string, string>> = { 'debian:12': 'debian-12.yaml', 'debian:13': 'debian-13.yaml' }
 const MAXIMUM_SIZE = 4 * 1024 ** 2
-
-export const DEBIAN_IMAGE_NAMES: readonly string[] = Object.keys(BUILT_IN)
 
 /** The definition of an image that comes with Tenon. Throws TenonError IMAGE_UNKNOWN. */
 export async function builtInDefinition(name: string): Promise<ImageDefinition> {
-  if (!Object.hasOwn(BUILT_IN, name)) {
+  if (!Object.hasOwn(BUILT_IN_DEFINITIONS, name)) {
     throw hostError('IMAGE_UNKNOWN', `there is no image ${JSON.stringify(name)}: there is ${DEBIAN_IMAGE_NAMES.join(', ')}`)
   }
-  const file = BUILT_IN[name]
+  const file = BUILT_IN_DEFINITIONS[name]
   return parseDefinition(await readFile(new URL(`definitions/${file}`, import.meta.url), 'utf8'), file)
 }
 
