@@ -72,23 +72,24 @@ export async function writeDisk(source: BlockNode, file: StorageFile, name: stri
   if (compress && thick) throw storageError('DISK_UNSUPPORTED', 'a disk is compressed or thick, not both: leave out one of the two')
   if (compress && format !== 'qcow2' && format !== 'vmdk') throw storageError('DISK_UNSUPPORTED', `a ${format} cannot be compressed: choose qcow2 or vmdk`)
   const progress = reporter(options, name)
-  if (compress && format === 'vmdk') return writeStream(source, file, options)
+  if (compress && format === 'vmdk') return writeStream(source, file, name, options)
   // What is written before the copy is zeros, for thick disks.
   const node = await createTarget(watchFile(file, options, () => {}), format, Math.ceil(source.size / SECTOR) * SECTOR, { thick })
   try {
     if (compress && node instanceof Qcow2Node) {
       await copyCompressed(source, node, cluster => deflateRawThere(cluster, { windowBits: QCOW2_WINDOW_BITS }), { progress, signal })
     } else await copyNode(source, node, { targetIsZero: true, progress, signal })
+    progress(node.size, node.size)
   } finally {
     await node.close()
   }
 }
 
-async function writeStream(source: BlockNode, file: StorageFile, { signal, ...work }: ConvertOptions): Promise<void> {
+async function writeStream(source: BlockNode, file: StorageFile, name: string, { signal, ...work }: ConvertOptions): Promise<void> {
   let at = 0
-  const report = reporter(work, file.path)
+  const report = reporter(work, name)
   await writeStreamOptimizedVmdk(source, {
-    fileName: basename(file.path), contentId: newContentId(), compress: bytes => deflateThere(bytes),
+    fileName: basename(name), contentId: newContentId(), compress: bytes => deflateThere(bytes),
     write: async (bytes) => {
       await file.write(at, [bytes])
       at += bytes.length

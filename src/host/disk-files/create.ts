@@ -86,7 +86,7 @@ function createFormat(file: StorageFile, options: CreateDiskOptions, size: numbe
     case 'vhd': return backing === null ? createWholeVhd(file, size, options.thick === true) : createVhdOver(file, size, options, backing)
     case 'vmdk':
       if (options.thick === true) throw refuse('a VMDK made here is thin')
-      return createVmdk(file, { size, contentId: newContentId(), ...backing === null ? {} : { parent: vmdkParent(backing, size) } })
+      return createVmdk(file, { size, contentId: newContentId(), ...backing === null ? {} : { parent: vmdkParent(file, backing, size) } })
   }
 }
 
@@ -115,10 +115,13 @@ async function createVhdOver(file: StorageFile, size: number, { thick }: CreateD
   await createDifferencingVhd(file, { size, uniqueId: randomBytes(16), time: now(), parent: { ...place, uniqueId: node.uniqueId, time: modified } })
 }
 
-function vmdkParent({ node, path, reference }: Backing, size: number): { fileNameHint: string, contentId: number } {
+/** A parent has to be in the disk's folder or below: readers do not follow paths that lead out. */
+function vmdkParent(file: StorageFile, { node, path }: Backing, size: number): { fileNameHint: string, contentId: number } {
   if (!(node instanceof VmdkNode)) throw otherFormat(path, node, 'vmdk')
   if (node.size !== size) throw otherSize(path, node, 'VMDK')
-  return { fileNameHint: reference, contentId: node.contentId }
+  const fileNameHint = relative(dirname(file.path), resolve(path))
+  if (fileNameHint.startsWith('..')) throw storageError('DISK_UNSUPPORTED', `a VMDK's backing file lies in its folder, and ${path} does not: make the new disk beside it`)
+  return { fileNameHint, contentId: node.contentId }
 }
 
 function otherFormat(path: string, { kind }: BlockNode, format: string): Error {

@@ -1,8 +1,6 @@
 /** What a disk is: for people, and as plain data for programs. It is only looked at, also while others use it. */
 import { stat } from 'node:fs/promises'
 import { TenonError } from '../../base/errors.ts'
-import type { BlockNode } from '../../storage/block-node.ts'
-import { contentExtent } from '../../storage/extents.ts'
 import { probeFormat } from '../../storage/formats.ts'
 import { openDisk } from '../../storage/open.ts'
 import { readHeader } from '../../storage/qcow2/header.ts'
@@ -129,16 +127,4 @@ async function describeOther(path: string, format: string): Promise<Omit<DiskInf
   }, { readOnly: true })
   await node.close()
   return { format: node.kind, size: node.size, ...files.length <= 1 ? {} : { files: files.slice(1) } }
-}
-
-/** Bytes of a disk that are not known to be zeros, at all levels. Reads all tables on the way. */
-export async function measureData(node: BlockNode, signal?: AbortSignal): Promise<number> {
-  let data = 0
-  for (let at = 0; at < node.size;) {
-    signal?.throwIfAborted()
-    const { state, length } = await contentExtent(node, at, node.size - at)
-    if (state === 'data') data += length
-    at += length
-  }
-  return data
 }

@@ -8,6 +8,6 @@ export interface DiskWork {
 }
 
 /** Reports `done` of `total` bytes under a file's name. */
-export function reporter({ progress = () => {} }: DiskWork, name: string): (done: number, total: number) => void {
-  return (done, total) => progress({ kind: 'transfer', name, received: done, total, action: 'writing' })
+export function reporter({ progress = () => {} }: DiskWork, name: string, action: 'reading' | 'writing' = 'writing'): (done: number, total: number) => void {
+  return (done, total) => progress({ kind: 'transfer', name, received: done, total, action })
 }
