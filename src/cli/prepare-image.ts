@@ -1,5 +1,5 @@
 import { cacheFolder } from '../host/cache/folder.ts'
-import type { DiskImage } from '../host/images/debian/debian-image.ts'
+import type { DiskImage } from '../host/images/disks/disk-image.ts'
 import { prepareDiskImage as prepare } from '../host/images/debian/prepare.ts'
 import type { BootImage } from '../host/images/image.ts'
 import { openImage } from '../host/images/open-image.ts'

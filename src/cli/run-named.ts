@@ -3,7 +3,7 @@ import { createGuest } from '../host/guests/create-guest.ts'
 import type { GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
 import { hostError } from '../host/errors.ts'
-import { DEBIAN_IMAGE_NAMES, isDiskImageName } from '../host/images/debian/names.ts'
+import { DEBIAN_IMAGE_NAMES, isDefinitionPath, isDiskImageName } from '../host/images/debian/names.ts'
 import { startGuest } from './commands/start.ts'
 import { guestStore } from './named-guests.ts'
 import { prepareDiskImage } from './prepare-image.ts'
@@ -29,7 +29,7 @@ function noDisk(name: string, image: string): Error {
 
 function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, append = '' }: RunRequest): GuestDefinition {
   const boot = kernel === undefined
-    ? { image: DEBIAN_IMAGE_NAMES.includes(image) ? image : resolve(image) }
+    ? { image: isDefinitionPath(image) ? resolve(image) : image }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
   return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, append, domain: DEFAULT_DOMAIN }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
 import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
-import { DISK_IMAGE_COMMAND_LINE } from '../images/debian/debian-image.ts'
+import { ROOT_COMMAND_LINE } from '../images/disks/names.ts'
 import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
 import type { GuestDefinition } from './guest-definition.ts'
@@ -43,7 +43,7 @@ async function ownFiles(folder: GuestFolder, { initrd }: GuestDefinition, kernel
 /** A panic resets at once, so that it is seen. What the definition adds comes last, and wins. */
 function commandLineOf({ kernel, append }: GuestDefinition): string {
   if (kernel !== undefined) return append === '' ? 'console=ttyS0 panic=-1' : append
-  return ['console=ttyS0', 'panic=-1', DISK_IMAGE_COMMAND_LINE, append].join(' ').trim()
+  return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
 function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
