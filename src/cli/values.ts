@@ -4,6 +4,7 @@ import type { DiskOrder } from '../host/disks/disk-order.ts'
 import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { isGuestName } from '../host/guests/home.ts'
+import { isHostname } from '../host/seed/hostname.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -64,6 +65,12 @@ export function parseEngine(text: string): EngineName {
 export function parseGuestName(text: string): string {
   if (isGuestName(text)) return text
   throw cliError('USAGE', `--name ${JSON.stringify(text)} is no name for a guest: lower-case letters, digits and hyphens, 63 at most, such as web-1`)
+}
+
+/** Checks a host name. Throws TenonError USAGE. */
+export function parseHostname(text: string): string {
+  if (isHostname(text)) return text
+  throw cliError('USAGE', `--hostname ${JSON.stringify(text)} is no host name: letters, digits and hyphens, 63 at most, such as web-1`)
 }
 
 /** Reads bytes in hexadecimal, blanks between them or not. Throws TenonError USAGE. */

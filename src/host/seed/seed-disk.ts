@@ -10,12 +10,6 @@ import { Description } from '../../storage/description.ts'
 import type { KindOpener } from '../../storage/format.ts'
 import { makeSeed, type Seed } from '../../storage/iso9660/seed.ts'
 import { MemoryNode } from '../../storage/nodes/memory.ts'
-import type { DiskOrder } from '../disks/disk-order.ts'
-
-const SERIAL = 'tenon-seed'
-
-/** The disk for a guest, the last of its disks. */
-export function seedDisk(seed: Seed, time: number): DiskOrder { return { graph: { kind: 'seed', ...seed, time }, serial: SERIAL } }
 
 export const openSeedKind: KindOpener = async (fields): Promise<BlockNode> => {
   const description = new Description('seed', fields)

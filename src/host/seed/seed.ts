@@ -17,7 +17,6 @@ export interface SeedWishes {
   readonly userData?: string
 }
 
-const HOSTNAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i
 const KEY = /^(?:ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp\d+|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]+={0,3}(?: .*)?$/
 const LARGEST = 1 << 20
 
@@ -28,7 +27,8 @@ const KINDS: readonly [RegExp, string][] = [
   [/^(content-type|mime-version):/i, 'several parts'],
 ]
 
-export function isHostname(text: string): boolean { return HOSTNAME.test(text) }
+/** Whether a text is a public key, as a line of `authorized_keys` without options. */
+export function isPublicKey(text: string): boolean { return KEY.test(text) }
 
 /** Whether a guest has to be told anything. */
 export function needsSeed({ hostname, sshKeys = [], userData }: SeedWishes): boolean {
@@ -54,7 +54,7 @@ export function seedFor({ hostname, sshKeys = [], userData = '#cloud-config\n' }
 export function parseKeys(text: string, file: string): string[] {
   const lines = text.split(/\r?\n/).map(line => line.trim()).filter(line => line !== '' && !line.startsWith('#'))
   if (/^-----BEGIN .*PRIVATE KEY-----/.test(lines[0] ?? '')) throw invalid(`${file} is a private key, which stays with you: give the public one, ${file}.pub`)
-  const wrong = lines.findIndex(line => !KEY.test(line))
+  const wrong = lines.findIndex(line => !isPublicKey(line))
   if (lines.length === 0 || wrong >= 0) throw invalid(`${file} has ${lines.length === 0 ? 'no keys' : `a line that is no public SSH key: ${JSON.stringify(lines[wrong].slice(0, 40))}`}`)
   return lines
 }
