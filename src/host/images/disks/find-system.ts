@@ -14,7 +14,7 @@ import type { Partition } from '../../../storage/partitions/partition.ts'
 import { PartitionNode } from '../../../storage/partitions/partition-node.ts'
 import { readPartitions } from '../../../storage/partitions/reader.ts'
 import { hostError } from '../../errors.ts'
-import { compareVersions, isVersion } from '../archive/version.ts'
+import { compareVersions } from '../archive/version.ts'
 import { ROOT_DEVICE } from './names.ts'
 
 export interface FoundSystem {
@@ -32,6 +32,8 @@ export interface FoundKernel {
 
 const INITS = ['/sbin/init', '/usr/sbin/init', '/usr/lib/systemd/systemd', '/bin/init', '/init']
 const KERNEL = /^vmlinuz-(.+)$/
+/** `6.1.0-28-cloud-amd64`, `6.5.6-300.fc39.x86_64`. */
+const RELEASE = /^[A-Za-z0-9.+~_-]+$/
 const RESCUE = /rescue/
 const LARGEST_KERNEL = 128 * 1024 ** 2
 const LARGEST_INITRD = 512 * 1024 ** 2
@@ -94,13 +96,16 @@ async function hasInit({ files }: Volume): Promise<boolean> {
 
 async function kernelIn(files: Ext4Reader, folder: string): Promise<FoundKernel | undefined> {
   const entries = await files.list(folder) ?? []
-  const releases = entries.flatMap(({ name }) => KERNEL.exec(name)?.[1] ?? []).filter(release => isVersion(release) && !RESCUE.test(release))
-  for (const release of releases.sort((a, b) => compareVersions(b, a))) {
+  const releases = entries.flatMap(({ name }) => KERNEL.exec(name)?.[1] ?? []).filter(release => RELEASE.test(release) && !RESCUE.test(release))
+  for (const release of releases.sort((a, b) => compareVersions(comparable(b), comparable(a)))) {
     const path = `${folder}/vmlinuz-${release}`
     if ((await files.find(path))?.kind !== 'file') continue
     return { release, kernel: await files.readFile(path, LARGEST_KERNEL), initrd: await initrdFor(files, folder, release) }
   }
 }
+
+/** In the letters of Debian's versions. */
+function comparable(release: string): string { return release.replaceAll('_', '.') }
 
 async function initrdFor(files: Ext4Reader, folder: string, release: string): Promise<Uint8Array | undefined> {
   if (await findsItsRoot(files, `${folder}/config-${release}`)) return undefined
