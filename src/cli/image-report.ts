@@ -16,7 +16,7 @@ export function imageLines(image: ImageDetails, withPackages: boolean): string[]
   const fields: [string, string | undefined][] = [
     ['image', name], ['origin', source === undefined ? origin : `${origin} from ${source}`], ['id', id], ['created', created],
     ['disk', diskSize === undefined ? undefined : formatSize(diskSize)], ['on host', `${formatSize(occupied)} in ${folder}`],
-    ['kernel', `${kernelRelease === '' ? 'of a release that is not known' : kernelRelease}, SHA-256 ${kernelSha256}`],
+    ['kernel', `${!kernelRelease ? 'of a release that is not known' : kernelRelease}, SHA-256 ${kernelSha256}`],
     ['initrd', initrdSha256 === undefined ? undefined : `SHA-256 ${initrdSha256}`], ['boots with', commandLine],
     ['packages', packages.length === 0 ? undefined : `${packages.length}`],
   ]
