@@ -14,6 +14,9 @@ Examples:
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
+  tenon run --ssh-key id.pub debian:12         and who may log in; also --user-data, --hostname
+  tenon disk create data.qcow2 --size 10G      virtual disks: see tenon disk --help
+  tenon image import disk.qcow2 --name my:1    images of disks: see tenon image --help
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
 

@@ -48,7 +48,7 @@ test('a disk becomes an image, that is listed, run, exported and removed', async
     expect(options.commandLine).toBe(`console=ttyS0 root=PARTUUID=${PARTITION_IDS[0]} rw`)
     const [root, seed, ...others] = options.disks ?? []
     expect([root, seed, others]).toMatchObject([{ graph: { kind: 'overlay' } }, { graph: { kind: 'seed', userData: '#cloud-config\n' } }, []])
-    expect((seed.graph as { metaData: string }).metaData).toContain('ssh-ed25519 AAAA me')
+    expect(JSON.stringify(seed.graph)).toContain('ssh-ed25519 AAAA me')
     end('power-off')
   })
   expect((await tenon(['image', 'export', 'web:1', at('out.vmdk'), '--kernel', at('kernel')])).stderr).toContain('vmdk, 26 MiB; it boots with root=')
