@@ -45,8 +45,8 @@ test('a disk becomes an image, that is listed, run, exported and removed', async
   writeFileSync(at('key.pub'), 'ssh-ed25519 AAAA me\n')
   writeFileSync(at('user-data'), '#cloud-config\n')
   await tenon(['run', 'web:1', '--hostname', 'web', '--ssh-key', at('key.pub'), '--user-data', at('user-data')], ({ options, end }) => {
-    expect(options.commandLine).toBe(`console=ttyS0 root=PARTUUID=${PARTITION_IDS[0]} rw`)
-    const [root, seed, ...others] = options.disks ?? []
+    expect(options.commandLine).toBe(`console=ttyS0 panic=-1 root=PARTUUID=${PARTITION_IDS[0]} rw`)
+    const [root, seed, ...others] = options.keptDisks?.orders ?? []
     expect([root, seed, others]).toMatchObject([{ graph: { kind: 'overlay' } }, { graph: { kind: 'seed', userData: '#cloud-config\n' } }, []])
     expect(JSON.stringify(seed.graph)).toContain('ssh-ed25519 AAAA me')
     end('power-off')

@@ -5,7 +5,8 @@ import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, LINES, MachineChannel } from './channel.ts'
 import { translates } from './engines.ts'
-import { DiskThread } from '../disks/disk-thread.ts'
+import { attachDisks } from '../disks/attached-disks.ts'
+import type { AttachedDisks } from '../disks/attached-disks.ts'
 import { HostLine } from './host-line.ts'
 import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
 import type { MachineStatistics } from './statistics.ts'
@@ -23,7 +24,7 @@ export const startMachine: StartMachine = async options => {
   }
   const cpu = cpuModel(options.cpu)
   const channel = new MachineChannel()
-  const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
+  const disks = await attachDisks(options.keptDisks ?? options.disks, channel, options.onDiskFailure ?? warn)
   if (options.signal?.aborted) {
     await disks?.close()
     options.signal.throwIfAborted()
@@ -56,7 +57,7 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 }
 
 function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: AttachedDisks | undefined,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
@@ -78,7 +79,7 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
-  readonly disks: DiskThread | undefined
+  readonly disks: AttachedDisks | undefined
 }
 
 class WorkerSession implements MachineSession {
