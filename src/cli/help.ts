@@ -15,6 +15,9 @@ Examples:
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon run --name web debian:12               one that keeps its disk, in the background: see start, stop, console, rm
+  tenon run --ssh-key id.pub debian:12         and who may log in; also --user-data, --hostname
+  tenon disk create data.qcow2 --size 10G      virtual disks: see tenon disk --help
+  tenon image import disk.qcow2 --name my:1    images of disks: see tenon image --help
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
 

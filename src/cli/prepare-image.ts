@@ -1,12 +1,11 @@
 import { cacheFolder } from '../host/cache/folder.ts'
-import type { DiskImage } from '../host/images/debian/debian-image.ts'
+import type { DiskImage } from '../host/images/disks/disk-image.ts'
 import { prepareDiskImage as prepare } from '../host/images/debian/prepare.ts'
 import type { BootImage } from '../host/images/image.ts'
 import { openImage } from '../host/images/open-image.ts'
-import type { ProgressListener } from '../host/images/progress.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
-import { ProgressDisplay } from './progress-display.ts'
+import { withProgress } from './progress-display.ts'
 import type { Surroundings } from './surroundings.ts'
 
 export interface PrepareOptions {
@@ -33,13 +32,4 @@ export function prepareDiskImage(name: string, { verbose, ...options }: PrepareD
   const log = verbose ? (line: string): void => void stderr.write(`${line}\n`) : undefined
   const where = { cache: cacheFolder(environment), http: { environment } }
   return withProgress(stderr, progress => prepare(name, { ...options, ...where, startMachine, signal: quit.signal, progress, log }))
-}
-
-async function withProgress<T>(stderr: NodeJS.WriteStream, work: (progress: ProgressListener) => Promise<T>): Promise<T> {
-  const display = new ProgressDisplay(stderr)
-  try {
-    return await work(event => display.show(event))
-  } finally {
-    display.finish()
-  }
 }

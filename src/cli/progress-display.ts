@@ -1,4 +1,4 @@
-import type { ProgressEvent } from '../host/images/progress.ts'
+import type { ProgressEvent, ProgressListener } from '../host/images/progress.ts'
 import { formatBytes } from './values.ts'
 
 /** Where progress is shown: standard error, or a test. */
@@ -54,6 +54,16 @@ export class ProgressDisplay {
     this.#drawnAt = this.#now()
     this.#isBarShown = true
     this.#output.write(`\r\x1b[K${drawBar(done, total, text).slice(0, (this.#output.columns ?? 80) - 1)}`)
+  }
+}
+
+/** Runs what takes time, with its progress on an output. */
+export async function withProgress<T>(output: ProgressOutput, work: (progress: ProgressListener) => Promise<T>): Promise<T> {
+  const display = new ProgressDisplay(output)
+  try {
+    return await work(event => display.show(event))
+  } finally {
+    display.finish()
   }
 }
 

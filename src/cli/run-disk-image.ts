@@ -13,14 +13,14 @@ import type { Surroundings } from './surroundings.ts'
  */
 export async function runDiskImage(request: RunRequest, options: GuestOptions, surroundings: Surroundings, running: Running): Promise<number> {
   const { mirror, cpu, engine, verbose, append = '' } = request
-  const { kernel, diskPath, commandLine, definition } = await prepareDiskImage(request.image, { mirror, cpu, engine, verbose }, surroundings)
+  const { name, kernel, initrd, diskPath, commandLine } = await prepareDiskImage(request.image, { mirror, cpu, engine, verbose }, surroundings)
   const root: DiskOrder = { graph: { kind: 'overlay', base: { kind: 'file', path: diskPath, readOnly: true } } }
   const keptDisks = new KeptDisks([root, ...options.disks ?? []])
   // A panic resets at once, so that it is seen.
   const words = ['console=ttyS0', 'panic=-1', commandLine, append].join(' ').trim()
-  const greeting = `starting ${definition.name}, whose changes last as long as it runs (Ctrl-A x quits, Ctrl-A h helps)`
+  const greeting = `starting ${name}, whose changes last as long as it runs (Ctrl-A x quits, Ctrl-A h helps)`
   try {
-    return await runOnConsole(request, { ...options, kernel, commandLine: words, keptDisks }, surroundings, running, greeting)
+    return await runOnConsole(request, { ...options, kernel, initrd, commandLine: words, keptDisks }, surroundings, running, greeting)
   } finally {
     await keptDisks.close()
   }

@@ -3,11 +3,15 @@ import { createGuest } from '../host/guests/create-guest.ts'
 import type { GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
 import { hostError } from '../host/errors.ts'
-import { DEBIAN_IMAGE_NAMES, isDiskImageName } from '../host/images/debian/names.ts'
+import { DEBIAN_IMAGE_NAMES, isDefinitionPath, isDiskImageName } from '../host/images/debian/names.ts'
+import type { DiskImage } from '../host/images/disks/disk-image.ts'
+import { ROOT_COMMAND_LINE } from '../host/images/disks/names.ts'
+import type { SeedWishes } from '../host/seed/seed.ts'
 import { startGuest } from './commands/start.ts'
 import { guestStore } from './named-guests.ts'
 import { prepareDiskImage } from './prepare-image.ts'
 import type { RunRequest } from './run-request.ts'
+import { readSeed } from './run-seed.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Makes a named guest, starts it, and attaches to it unless it was not to. Gives the exit status. */
@@ -17,8 +21,9 @@ export async function runNamed(request: RunRequest, name: string, surroundings: 
   if (await store.has(name)) throw hostError('GUEST_EXISTS', `there is a guest ${name} already: start it with tenon start ${name}, or choose another name`)
   const { image, mirror, cpu, engine, verbose, kernel, detach } = request
   if (kernel === undefined && !isDiskImageName(image)) throw noDisk(name, image)
+  const seed = request.seed === undefined ? {} : await readSeed(request.seed)
   const disk = kernel === undefined ? await prepareDiskImage(image, { mirror, cpu, engine, verbose }, surroundings) : undefined
-  await createGuest(store, name, definitionOf(request), disk)
+  await createGuest(store, name, definitionOf(request, seed, disk), disk, seed.userData)
   return startGuest({ name, attach: !detach }, surroundings)
 }
 
@@ -27,10 +32,12 @@ function noDisk(name: string, image: string): Error {
     + `leave out --name, or choose an image with a disk, as in tenon run --name ${name} ${DEBIAN_IMAGE_NAMES[0]}`)
 }
 
-function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, append = '' }: RunRequest): GuestDefinition {
+function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, append = '' }: RunRequest, { hostname, sshKeys = [] }: SeedWishes, disk?: DiskImage): GuestDefinition {
+  // A guest's boot assumes a disk that is one file system; what comes last on a command line counts.
+  const words = [disk === undefined || disk.commandLine === ROOT_COMMAND_LINE ? '' : disk.commandLine, append].filter(text => text !== '')
   const boot = kernel === undefined
-    ? { image: DEBIAN_IMAGE_NAMES.includes(image) ? image : resolve(image) }
+    ? { image: isDefinitionPath(image) ? resolve(image) : image }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, append, domain: DEFAULT_DOMAIN }
+  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
 }

@@ -1,6 +1,7 @@
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
+import type { SeedRequest } from './run-seed.ts'
 
 /** What `tenon run` is asked for. */
 export interface RunRequest {
@@ -28,4 +29,6 @@ export interface RunRequest {
   readonly mirror?: string
   readonly bootTimeoutMs: number
   readonly verbose: boolean
+  /** What cloud-init is told at the first start. */
+  readonly seed?: SeedRequest
 }

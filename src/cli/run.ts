@@ -1,10 +1,15 @@
+import { randomUUID } from 'node:crypto'
+import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { GuestOptions } from '../host/guest/boot.ts'
 import { isDiskImageName } from '../host/images/debian/names.ts'
+import { seedFor } from '../host/seed/seed.ts'
+import { seedDisk } from '../host/seed/seed-order.ts'
 import { runDiskImage } from './run-disk-image.ts'
 import { runImage } from './run-image.ts'
 import { runOwnKernel } from './run-kernel.ts'
 import { runNamed } from './run-named.ts'
 import type { RunRequest } from './run-request.ts'
+import { readSeed } from './run-seed.ts'
 import { showStatistics } from './session-terminal.ts'
 import type { Running } from './session-terminal.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -20,11 +25,16 @@ export async function run(request: RunRequest, surroundings: Surroundings): Prom
   }
 }
 
-function runRequested(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
-  const options = guestOptions(request, surroundings, running)
+async function runRequested(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
+  const options = guestOptions({ ...request, disks: [...request.disks, ...await seedDisks(request)] }, surroundings, running)
   if (request.kernel !== undefined) return runOwnKernel(request, request.kernel, options, surroundings, running)
   if (isDiskImageName(request.image)) return runDiskImage(request, options, surroundings, running)
   return runImage(request, options, surroundings, running)
+}
+
+/** Each run is a guest of its own to cloud-init. */
+async function seedDisks({ seed }: RunRequest): Promise<DiskOrder[]> {
+  return seed === undefined ? [] : [seedDisk(seedFor(await readSeed(seed), randomUUID()), Math.floor(Date.now() / 1000))]
 }
 
 function guestOptions({ memoryBytes, cpu, engine, disks, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {

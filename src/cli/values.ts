@@ -4,9 +4,11 @@ import type { DiskOrder } from '../host/disks/disk-order.ts'
 import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { isGuestName } from '../host/guests/home.ts'
+import { isHostname } from '../host/seed/hostname.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
+const DISK_UNITS: Readonly<Record<string, number>> = { ...UNITS, T: 1024 ** 4 }
 const MIB = 1024 ** 2
 
 /** Reads a memory size, `512M` or `2G`, as bytes: a whole number of MiB. Throws TenonError USAGE. */
@@ -17,6 +19,32 @@ export function parseMemory(text: string): number {
     throw cliError('USAGE', `--memory ${JSON.stringify(text)} is no memory size: write it in whole mebibytes or gibibytes, such as 512M or 2G`)
   }
   return bytes
+}
+
+/** Reads the size of a disk, `10G`, `1.5T` or a number of bytes, as bytes: a multiple of 512. Throws TenonError USAGE. */
+export function parseSize(option: string, text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,16}(?:\.\d{1,6})?)(?:([KMGT])(?:i?B)?)?$/i.exec(text) ?? []
+  const bytes = digits === undefined ? NaN : Number(digits) * (DISK_UNITS[unit.toUpperCase()] ?? 1)
+  if (Number.isSafeInteger(bytes) && bytes % 512 === 0) return bytes
+  throw cliError('USAGE', `${option} ${JSON.stringify(text)} is no size: write it as 512M, 10G or 1.5T, or in bytes, a multiple of 512`)
+}
+
+/** Reads a new size, `20G`, or a difference, `+5G` or `-5G`. Throws TenonError USAGE. */
+export function parseSizeChange(text: string): { readonly to: number } | { readonly by: number } {
+  if (text.startsWith('+')) return { by: parseSize('--size', text.slice(1)) }
+  return text.startsWith('-') ? { by: -parseSize('--size', text.slice(1)) } : { to: parseSize('--size', text) }
+}
+
+/** Reads a TCP port. Throws TenonError USAGE. */
+export function parsePort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text)
+  throw cliError('USAGE', `--port ${JSON.stringify(text)} is no port: write a number from 0 to 65535`)
+}
+
+/** Checks the name of an export. Throws TenonError USAGE. */
+export function parseExportName(text: string): string {
+  if (Buffer.byteLength(text) <= 256 && !/\p{Cc}/u.test(text)) return text
+  throw cliError('USAGE', '--name is too long, or has control characters: choose another one')
 }
 
 /** Reads the name of a CPU model. Throws TenonError USAGE. */
@@ -37,6 +65,12 @@ export function parseEngine(text: string): EngineName {
 export function parseGuestName(text: string): string {
   if (isGuestName(text)) return text
   throw cliError('USAGE', `--name ${JSON.stringify(text)} is no name for a guest: lower-case letters, digits and hyphens, 63 at most, such as web-1`)
+}
+
+/** Checks a host name. Throws TenonError USAGE. */
+export function parseHostname(text: string): string {
+  if (isHostname(text)) return text
+  throw cliError('USAGE', `--hostname ${JSON.stringify(text)} is no host name: letters, digits and hyphens, 63 at most, such as web-1`)
 }
 
 /** Reads bytes in hexadecimal, blanks between them or not. Throws TenonError USAGE. */
@@ -84,4 +118,11 @@ function protocolOf(text: string): string {
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`
   return bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
+}
+
+/** A size in binary units, as disks have them: `10 GiB`, `1.5 MiB`, `512 bytes`. */
+export function formatSize(bytes: number): string {
+  const exponent = Math.min(5, Math.floor(Math.log2(Math.max(1, bytes)) / 10))
+  if (exponent === 0) return `${bytes} bytes`
+  return `${Number((bytes / 1024 ** exponent).toFixed(1))} ${'KMGTP'[exponent - 1]}iB`
 }

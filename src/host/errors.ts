@@ -39,14 +39,18 @@ export type HostErrorCode =
   | 'HOST_PROCESS_VERSION' // it is another version of Tenon
   | 'IMAGE_CONFIGURATION_FAILED' // a package's script, in the guest that configures an image
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
+  | 'IMAGE_EXISTS' // another image has the name
   | 'IMAGE_FILES_CONFLICT' // two packages with the same file
+  | 'IMAGE_NAME_INVALID'
   | 'IMAGE_TOO_LARGE' // for its disk
   | 'IMAGE_TREE_INVALID' // a path that no image can have
+  | 'IMAGE_UNBOOTABLE' // a disk without a root or a kernel that could be found
   | 'IMAGE_UNKNOWN'
   | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
+  | 'SEED_INVALID' // keys or user data that cloud-init could not use
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
 

@@ -16,6 +16,9 @@ export const FORMATS: readonly DiskFormat[] = [
   RAW, QCOW2, VHD, VMDK,
 ]
 
+/** What other programs call some of them, in files that name the format of their backing file. */
+export const FORMAT_ALIASES: Readonly<Record<string, string | undefined>> = { vpc: 'vhd' }
+
 const HEAD_BYTES = 4096
 const TAIL_BYTES = 512
 

@@ -10,7 +10,7 @@ import type { BlockNode } from './block-node.ts'
 import { Description } from './description.ts'
 import { storageError } from './errors.ts'
 import type { DiskFormat, FormatContext, StorageEnvironment } from './format.ts'
-import { FORMATS, formatOf, probeFormat, RAW } from './formats.ts'
+import { FORMAT_ALIASES, FORMATS, formatOf, probeFormat, RAW } from './formats.ts'
 import { KINDS, type Builder } from './kinds.ts'
 import { ProbedRawNode } from './nodes/probed-raw.ts'
 import type { StorageFile } from './storage-file.ts'
@@ -143,7 +143,7 @@ class Opening {
   }
 
   private formatNamed(path: string, name: string): DiskFormat {
-    const format = this.formats.find(each => each.name === name)
+    const format = this.formats.find(each => each.name === (FORMAT_ALIASES[name] ?? name))
     if (format === undefined) throw storageError('DISK_UNSUPPORTED', `${path} is said to have the format ${name}, which is not known here`)
     return format
   }

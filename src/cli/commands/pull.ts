@@ -1,3 +1,4 @@
+import type { Command } from 'commander'
 import { isDiskImageName } from '../../host/images/debian/names.ts'
 import { ExitStatus } from '../errors.ts'
 import { checkImage, DEFAULT_IMAGE } from '../image-names.ts'
@@ -5,14 +6,17 @@ import { mirrorOption } from '../options.ts'
 import { prepareDiskImage, prepareImage } from '../prepare-image.ts'
 import type { Surroundings } from '../surroundings.ts'
 import { task } from '../task.ts'
-import type { AddCommand } from '../task.ts'
+import type { AddCommand, CommandLine } from '../task.ts'
 
 export interface PullRequest {
   readonly image: string
   readonly mirror?: string
 }
 
-export const addPull: AddCommand = (program, line) => {
+export const addPull: AddCommand = (program, line) => addPullTo(program, line)
+
+/** Adds it under another command, too. */
+export function addPullTo(program: Command, line: CommandLine): void {
   program.command('pull')
     .summary('fetch an image\'s newest packages')
     .description('Fetches what an image is made of, as the archive has it now, and builds it.')

@@ -11,7 +11,7 @@ import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
 import { taskWithCommand } from '../task.ts'
 import type { AddCommand } from '../task.ts'
-import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseMemory, parseSeconds } from '../values.ts'
+import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseHostname, parseMemory, parseSeconds } from '../values.ts'
 
 const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
@@ -27,6 +27,9 @@ export const addRun: AddCommand = (program, line) => {
     .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
     .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
     .option('-d, --detach', 'with --name: only start it, do not attach to its console')
+    .option('--ssh-key <file>', 'a public key: whoever has its private one may log in to the image\'s default user (repeatable)', collect)
+    .option('--user-data <file>', 'what cloud-init is to do at the first start: #cloud-config, a script, …')
+    .addOption(new Option('--hostname <name>', 'the guest\'s host name, by cloud-init').argParser(parseHostname))
     .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
@@ -45,6 +48,9 @@ export const addRun: AddCommand = (program, line) => {
 interface RunOptions {
   readonly name?: string
   readonly detach?: boolean
+  readonly sshKey?: readonly string[]
+  readonly userData?: string
+  readonly hostname?: string
   readonly memory: number
   readonly cpu: CpuModel
   readonly engine: EngineName
@@ -63,17 +69,19 @@ interface RunOptions {
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
   const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
-  const { name, detach = false } = options
+  const { name, detach = false, sshKey: sshKeys = [], userData, hostname } = options
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   const request: RunRequest = {
     name, detach, image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
     bootTimeoutMs: bootTimeout, verbose,
+    seed: sshKeys.length === 0 && userData === undefined && hostname === undefined ? undefined : { hostname, sshKeys, userData },
   }
   checkImage(image)
   checkLockstep(request)
   checkCommand(request)
   checkKernel(request)
   checkName(request, options)
+  checkSeed(request)
   return request
 }
 
@@ -106,3 +114,10 @@ function checkName({ name, detach, command, tty, lockstep, stats }: RunRequest, 
   const unfit = Object.entries({ '--tty': tty, '--lockstep': lockstep, '--stats': stats, '--env': env, '--boot-timeout': bootTimeout }).find(([, value]) => value)
   if (unfit !== undefined) throw cliError('USAGE', `${unfit[0]} is for guests without a name: leave it out`)
 }
+
+function checkSeed({ seed, image, kernel }: RunRequest): void {
+  if (seed === undefined || kernel !== undefined || isDiskImageName(image)) return
+  throw cliError('USAGE', `${image} has no cloud-init, which --ssh-key, --user-data and --hostname are for: choose an image with a disk, such as debian:12`)
+}
+
+function collect(text: string, previous: readonly string[] = []): string[] { return [...previous, text] }

@@ -8,6 +8,7 @@ import type { StorageEnvironment } from '../../storage/format.ts'
 import { diskError } from './disk-errors.ts'
 import { openDiskFile } from './disk-file.ts'
 import { hostTimer } from './host-timer.ts'
+import { openSeedKind } from '../seed/seed-disk.ts'
 import { openNbdKind } from './nbd.ts'
 
 export interface HostEnvironmentOptions {
@@ -30,7 +31,7 @@ export function hostEnvironment(options: HostEnvironmentOptions = {}): StorageEn
       zstd: (bytes, length) => exactly(length, () => decompressZstd(bytes, new Uint8Array(length))),
     },
     timer: hostTimer,
-    kinds: { nbd: openNbdKind },
+    kinds: { nbd: openNbdKind, seed: openSeedKind },
     notice: options.notice,
   }
 }

@@ -5,23 +5,26 @@ import { RawNode } from '../../storage/nodes/raw.ts'
 import { createQcow2 } from '../../storage/qcow2/create.ts'
 import { explained } from '../cache/file-errors.ts'
 import { openDiskFile } from '../disks/disk-file.ts'
-import type { DiskImage } from '../images/debian/debian-image.ts'
+import type { DiskImage } from '../images/disks/disk-image.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { formatGuestFile } from './guest-file.ts'
 import type { GuestStore } from './guest-store.ts'
 import { GUEST_FILES } from './home.ts'
 
+const USER_DATA = 'user-data'
+
 /** What a guest takes over from its image. */
 export type GuestImage = Pick<DiskImage, 'kernel' | 'diskPath'>
 
 /**
- * Makes a guest, which does not run yet. With an image it gets a disk of its own, `disk.qcow2` over `base.raw`. Throws TenonError
+ * Makes a guest, which does not run yet. `userData` becomes a file of its own, which the definition then names. With an image it gets a disk of its own, `disk.qcow2` over `base.raw`. Throws TenonError
  * GUEST_NAME_INVALID, GUEST_EXISTS, GUEST_FILES_FULL and GUEST_FILES_UNUSABLE, and those of disks (StorageErrorCode).
  */
-export async function createGuest(store: GuestStore, name: string, definition: GuestDefinition, image?: GuestImage): Promise<void> {
+export async function createGuest(store: GuestStore, name: string, definition: GuestDefinition, image?: GuestImage, userData?: string): Promise<void> {
   await store.create(name, async folder => {
+    if (userData !== undefined) await explained(folder, () => writeFile(join(folder, USER_DATA), userData, { mode: 0o600 }), GUEST_FILES)
     if (image !== undefined) await makeDisk(folder, image)
-    const text = await formatGuestFile(definition)
+    const text = await formatGuestFile(userData === undefined ? definition : { ...definition, userData: USER_DATA })
     await explained(folder, () => writeFile(join(folder, 'guest.yaml'), text), GUEST_FILES)
   })
 }

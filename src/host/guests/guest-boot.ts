@@ -1,10 +1,12 @@
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
 import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
-import { DISK_IMAGE_COMMAND_LINE } from '../images/debian/debian-image.ts'
+import { ROOT_COMMAND_LINE } from '../images/disks/names.ts'
 import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
+import { seedDisk } from '../seed/seed-order.ts'
+import { checkUserData, needsSeed, seedFor } from '../seed/seed.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { GUEST_FILES } from './home.ts'
 import type { GuestFolder } from './home.ts'
@@ -20,7 +22,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: commandLineOf(definition), disks: disksOf(folder, definition) }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: commandLineOf(definition), disks: [...disksOf(folder, definition), ...await seedOf(folder, definition)] }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -43,12 +45,20 @@ async function ownFiles(folder: GuestFolder, { initrd }: GuestDefinition, kernel
 /** A panic resets at once, so that it is seen. What the definition adds comes last, and wins. */
 function commandLineOf({ kernel, append }: GuestDefinition): string {
   if (kernel !== undefined) return append === '' ? 'console=ttyS0 panic=-1' : append
-  return ['console=ttyS0', 'panic=-1', DISK_IMAGE_COMMAND_LINE, append].join(' ').trim()
+  return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
 function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
   const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
   return [...own, ...disks.map(graph => ({ graph: inFolder(folder, graph) }))]
+}
+
+/** The last disk. Its time is the definition's, so that nothing changes with the day. */
+async function seedOf(folder: GuestFolder, { hostname, sshKeys, userData }: GuestDefinition): Promise<DiskOrder[]> {
+  if (!needsSeed({ hostname, sshKeys, userData })) return []
+  const text = userData === undefined ? undefined : await checkUserData(await readInputFile(resolve(folder.path, userData), 'the user data'), userData)
+  const { mtimeMs } = await explained(folder.definition, () => stat(folder.definition), GUEST_FILES)
+  return [seedDisk(seedFor({ hostname, sshKeys, userData: text }, basename(folder.path)), Math.floor(mtimeMs / 1000))]
 }
 
 function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {

@@ -9,6 +9,10 @@
  *       - /data/mail.qcow2
  *       - { kind: file, path: /data/seed.iso, readOnly: true }
  *     append: quiet           more for the kernel's command line
+ *     hostname: web           this and the next two are for cloud-init in the guest; a change has it configure the guest anew
+ *     sshKeys:                who may log in to the image's default user
+ *       - ssh-ed25519 AAAA… anna@laptop
+ *     userData: user-data     a file: #cloud-config, a script, and what else cloud-init knows
  *     domain: default         the trust domain: guests of one share a process and may share memory
  *
  * Relative paths are relative to the file's folder. The name is the folder's. A change holds from the next start on.
@@ -16,6 +20,8 @@
 import { z } from 'zod'
 import { CPU_MODELS } from '../machine/cpu-models.ts'
 import { ENGINES } from '../machine/engines.ts'
+import { isHostname } from '../seed/hostname.ts'
+import { isPublicKey } from '../seed/seed.ts'
 import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
 
 const MIB = 1024 ** 2
@@ -46,6 +52,9 @@ export const guestDefinitionSchema = z.strictObject({
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(disk).max(MOST_DISKS).default([]),
   append: oneLine.default(''),
+  hostname: z.string().refine(isHostname, 'is no host name: letters, digits and hyphens, 63 at most').optional(),
+  sshKeys: z.array(z.string().refine(isPublicKey, 'is no public SSH key, one line as in id_ed25519.pub')).default([]),
+  userData: path.optional(),
   domain: z.string().refine(isDomainName, 'is no name of a domain: lower-case letters, digits and hyphens').default(DEFAULT_DOMAIN),
 }).superRefine(({ image, kernel, initrd }, context) => {
   const refuse = (field: string, message: string): void => context.addIssue({ code: 'custom', path: [field], message })

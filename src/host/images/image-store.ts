@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
 import type { PackageRecord } from './archive/package-index.ts'
@@ -24,10 +24,10 @@ export type ImageFiles = Readonly<Record<ImageFile, Uint8Array>>
 const IMAGE_FILES: readonly ImageFile[] = ['kernel', 'initrd']
 
 export class ImageStore {
-  readonly #folder: string
+  readonly folder: string
 
   constructor(cacheFolder: string) {
-    this.#folder = join(cacheFolder, 'images')
+    this.folder = join(cacheFolder, 'images')
   }
 
   /** The record of an image; undefined if there is none, or none that we understand. */
@@ -53,22 +53,35 @@ export class ImageStore {
 
   /** Makes an image the current one of its name. Throws TenonError CACHE_DISK_FULL or CACHE_UNUSABLE; the old one then stays. */
   async save(name: string, description: Omit<ImageRecord, 'format' | 'files'>, files: ImageFiles): Promise<void> {
-    await explained(this.#folder, async () => {
-      await mkdir(this.#folder, { recursive: true })
+    await explained(this.folder, async () => {
+      await mkdir(this.folder, { recursive: true })
       const described = { kernel: describe(files.kernel), initrd: describe(files.initrd) }
-      for (const file of IMAGE_FILES) await this.#write(join(this.#folder, described[file].sha256), files[file])
+      for (const file of IMAGE_FILES) await this.#write(join(this.folder, described[file].sha256), files[file])
       const record: ImageRecord = { format: 1, ...description, files: described }
       await this.#write(this.#recordPath(name), new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`))
     })
     await this.#removeUnused().catch(() => {})
   }
 
+  /** When the current image of a name was made; undefined if there is none. */
+  async date(name: string): Promise<Date | undefined> {
+    return stat(this.#recordPath(name)).then(({ mtime }) => mtime, () => undefined)
+  }
+
+  /** Removes an image. Returns whether there was one. */
+  async remove(name: string): Promise<boolean> {
+    const isThere = await this.date(name) !== undefined
+    await explained(this.folder, () => rm(this.#recordPath(name), { force: true }))
+    if (isThere) await this.#removeUnused()
+    return isThere
+  }
+
   #recordPath(name: string): string {
-    return join(this.#folder, `${name}.json`)
+    return join(this.folder, `${name}.json`)
   }
 
   async #readVerified(sha256: string): Promise<Uint8Array> {
-    const bytes = await readFile(join(this.#folder, sha256))
+    const bytes = await readFile(join(this.folder, sha256))
     if (sha256Of(bytes) !== sha256) throw new RangeError(`${sha256} is damaged`)
     return bytes
   }
@@ -88,11 +101,11 @@ export class ImageStore {
 
   /** Files of no record, such as those of a previous image. One that reads them just now has them in memory, or builds anew. */
   async #removeUnused(): Promise<void> {
-    const names = await readdir(this.#folder)
+    const names = await readdir(this.folder)
     const records = await Promise.all(names.filter(name => name.endsWith('.json')).map(name => this.record(name.slice(0, -5))))
     const used = new Set(records.flatMap(record => (record === undefined ? [] : Object.values(record.files).map(({ sha256 }) => sha256))))
     const unused = names.filter(name => !name.endsWith('.json') && !used.has(name))
-    await Promise.all(unused.map(name => rm(join(this.#folder, name), { force: true })))
+    await Promise.all(unused.map(name => rm(join(this.folder, name), { force: true })))
   }
 }
 

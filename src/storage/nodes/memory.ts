@@ -13,6 +13,8 @@ const BLOCK = 65536
 export interface MemoryOptions {
   readonly size: number
   readonly readOnly?: boolean
+  /** What it holds at first, from its start on; default: zeros. */
+  readonly content?: Uint8Array
   /** Bytes of data at most; default: as many as the disk has. */
   readonly limit?: number
 }
@@ -31,6 +33,8 @@ export class MemoryNode implements BlockNode {
     this.bytes = options.size
     this.readOnly = options.readOnly === true
     this.limit = options.limit ?? Infinity
+    const { content } = options
+    if (content !== undefined) this.eachPart(0, [content], (block, start, part) => this.blockToWrite(block).set(part, start))
   }
 
   get size(): number { return this.bytes }

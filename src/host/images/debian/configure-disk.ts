@@ -1,4 +1,5 @@
 import { hostError } from '../../errors.ts'
+import { ROOT_DEVICE } from '../disks/names.ts'
 import type { ProgressListener } from '../progress.ts'
 import { ConsoleLines, parseConfigureLine } from './configure-protocol.ts'
 import type { ConfigureEvent } from './configure-protocol.ts'
@@ -28,8 +29,6 @@ export interface ConfigureOptions<Disk> {
   /** A guest that prints nothing for as long has failed. */
   readonly silenceMs?: number
 }
-
-export const ROOT_DEVICE = '/dev/nvme0n1'
 
 const DEFAULT_SILENCE_MS = 10 * 60_000
 const LINES_IN_ERROR = 15
