@@ -1,3 +1,4 @@
+import { AGENT_PORT, AgentClient } from '../agent/client.ts'
 import { ConsoleLog } from '../guest/console-log.ts'
 import type { MachineExit, MachineSession, StartMachine } from '../machine/session.ts'
 import { hostError } from '../errors.ts'
@@ -42,6 +43,8 @@ export class RunningGuest {
   readonly since = Date.now()
   /** Never rejects. */
   readonly ended: Promise<GuestEnd>
+  /** Its guest agent, over all of its reboots; whether one runs inside is seen when it is called. */
+  readonly agent = new AgentClient(async bytes => this.#machine?.ports?.[0].write(bytes))
   readonly #parts: RunningGuestParts
   readonly #abort = new AbortController()
   #resolveEnd!: (end: GuestEnd) => void
@@ -121,7 +124,7 @@ export class RunningGuest {
       return true
     }
     const machine = await startMachine({
-      ...boot, serial: [{ receive }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
+      ...boot, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
     })
     this.#machine = machine
     this.#boots++
@@ -146,6 +149,7 @@ export class RunningGuest {
 
   async #end(end: GuestEnd): Promise<void> {
     this.#state = 'ended'
+    this.agent.end()
     this.console.close()
     this.#parts.log(`${this.name}: ended: ${describeEnd(end)}`)
     await this.#parts.onEnd(end)
