@@ -1,7 +1,5 @@
-import { copyIn } from '../../host/agent/copy-in.ts'
-import { copyOut } from '../../host/agent/copy-out.ts'
 import type { CopyOptions, CopyResult } from '../../host/agent/copy.ts'
-import { printable } from '../../host/agent/reply.ts'
+import { printable } from '../../host/agent/printable.ts'
 import { isGuestName } from '../../host/guests/home.ts'
 import { cliError, ExitStatus } from '../errors.ts'
 import { agentOf, DEFAULT_WAIT_MS } from '../guest-agent.ts'
@@ -60,8 +58,14 @@ async function copy({ source, target, waitMs }: CopyRequest, surroundings: Surro
     signal: quit.signal,
     onProgress: stderr.isTTY ? ({ path, bytes, totalBytes }) => display.show({ kind: 'transfer', name: printable(path), received: bytes, total: totalBytes }) : undefined,
   }
-  const copying = source.guest === undefined ? copyIn(agent, source.path, target.path, options) : copyOut(agent, source.path, target.path, options)
-  return report(await copying.finally(() => display.finish()), stderr)
+  const { copyIn, copyOut } = await copying()
+  const copied = source.guest === undefined ? copyIn(agent, source.path, target.path, options) : copyOut(agent, source.path, target.path, options)
+  return report(await copied.finally(() => display.finish()), stderr)
+}
+
+/** Other commands start without it. */
+async function copying() {
+  return { ...await import('../../host/agent/copy-in.ts'), ...await import('../../host/agent/copy-out.ts') }
 }
 
 /** As cp: what was left out is said, and is no success. */

@@ -1,4 +1,3 @@
-import { exec } from '../../host/agent/exec.ts'
 import { cliError, ExitStatus } from '../errors.ts'
 import { agentOf, DEFAULT_WAIT_MS } from '../guest-agent.ts'
 import type { Surroundings } from '../surroundings.ts'
@@ -42,6 +41,7 @@ export const addExec: AddCommand = (program, line) => {
 
 async function execute({ name, waitMs, ...request }: ExecCommandRequest, surroundings: Surroundings): Promise<number> {
   const { stdin, stdout, stderr, quit } = surroundings
+  const { exec } = await import('../../host/agent/exec.ts')
   const agent = await agentOf(name, waitMs, surroundings)
   const { status, signal } = await exec(agent, request, { stdin: stdin.isTTY ? undefined : stdin, stdout, stderr, signal: quit.signal })
   return signal === undefined ? status ?? ExitStatus.OK : SIGNALLED + signal

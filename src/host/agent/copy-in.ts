@@ -16,7 +16,7 @@ import { withGuestFile } from './guest-file.ts'
 import { checkGuestPath, guestShell } from './guest-shell.ts'
 import { listHostTree } from './host-tree.ts'
 import type { HostEntry } from './host-tree.ts'
-import { printable } from './reply.ts'
+import { printable } from './printable.ts'
 import { runCaptured } from './run-program.ts'
 
 /** Files up to this size go in archives. */

@@ -16,7 +16,7 @@ import type { CopyEntry, CopyOptions, CopyResult } from './copy.ts'
 import { withGuestFile } from './guest-file.ts'
 import { listGuestFolder } from './guest-listing.ts'
 import { checkGuestPath, guestShell } from './guest-shell.ts'
-import { printable } from './reply.ts'
+import { printable } from './printable.ts'
 import { runCaptured } from './run-program.ts'
 
 /** Files up to this size come in archives. */

@@ -1,6 +1,6 @@
 import type { AgentCaller } from './commands.ts'
 import { copyError } from './copy.ts'
-import { printable } from './reply.ts'
+import { printable } from './printable.ts'
 import { runCaptured } from './run-program.ts'
 
 /** Runs a script of ours in the guest's shell with these arguments, and gives what it says. @throws TenonError COPY_FAILED if it fails. */
