@@ -18,6 +18,8 @@ Examples:
   tenon run --ssh-key id.pub debian:12         and who may log in; also --user-data, --hostname
   tenon disk create data.qcow2 --size 10G      virtual disks: see tenon disk --help
   tenon image import disk.qcow2 --name my:1    images of disks: see tenon image --help
+  tenon exec web -- systemctl status           a command in the guest web, by its guest agent
+  tenon cp site web:/var/www                   a folder into it; web:/etc/motd . back
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
 

@@ -1,6 +1,8 @@
 import type { AddCommand } from '../task.ts'
 import { addConsole } from './console.ts'
+import { addCp } from './cp.ts'
 import { addDisk } from './disk.ts'
+import { addExec } from './exec.ts'
 import { addImage } from './image.ts'
 import { addInspect } from './inspect.ts'
 import { addLogs } from './logs.ts'
@@ -12,4 +14,6 @@ import { addStart } from './start.ts'
 import { addStop } from './stop.ts'
 
 /** All commands, in the order of the help. */
-export const COMMANDS: readonly AddCommand[] = [addRun, addStart, addStop, addRm, addLs, addConsole, addLogs, addPull, addImage, addDisk, addInspect]
+export const COMMANDS: readonly AddCommand[] = [
+  addRun, addStart, addStop, addRm, addLs, addExec, addCp, addConsole, addLogs, addPull, addImage, addDisk, addInspect,
+]
