@@ -20,3 +20,6 @@ export interface FileSystemRequest {
   /** `length` bytes of reply were written, from the start; 0 for none. */
   done(length: number): void
 }
+
+/** Of one request: bytes of the message and of the reply (1 MiB of data, headers, names), and the pieces of memory that both lie in. */
+export const FILE_SYSTEM_LIMITS = { LENGTH: (1 << 20) + 8192, PIECES: 640 } as const

@@ -10,7 +10,7 @@ import { ROOT_NODE } from '../../storage/fuse/protocol.ts'
 /** Nodes that a guest may hold at once: some hundred bytes each. */
 export const MAXIMUM_NODES = 1 << 20
 /** Names of one file that are remembered. */
-const MAXIMUM_PLACES = 8
+export const MAXIMUM_PLACES = 8
 
 export interface Place {
   readonly folder: ShareNode

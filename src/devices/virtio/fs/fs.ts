@@ -1,4 +1,5 @@
 import { encodeUtf8 } from '../../../base/utf8.ts'
+import { FILE_SYSTEM_LIMITS } from '../../../machine/file-system.ts'
 import type { FileSystemBackend } from '../../../machine/file-system.ts'
 import type { PortSize } from '../../../machine/io.ts'
 import type { PlainData } from '../../../machine/lifecycle.ts'
@@ -32,9 +33,6 @@ const CONFIGURATION_SIZE = 0x28
 /** fuse_in_header and fuse_out_header of the FUSE protocol. */
 const IN_HEADER = 40
 const OUT_HEADER = 16
-
-/** A message of 1 MiB of data, its headers and names; and the pieces of memory that it may lie in, each in one page. */
-export const FILE_SYSTEM_LIMITS = { LENGTH: (1 << 20) + 8192, PIECES: 640 } as const
 
 export class VirtioFileSystem implements VirtioDevice {
   readonly schema = 'virtio-fs'
