@@ -4,6 +4,10 @@ import type { EngineName } from '../host/machine/engines.ts'
 
 /** What `tenon run` is asked for. */
 export interface RunRequest {
+  /** Makes it a named guest, which lives in the background and keeps its disk. */
+  readonly name?: string
+  /** Whether a named guest is only started. */
+  readonly detach: boolean
   readonly image: string
   /** Absent for an interactive shell. */
   readonly command?: readonly string[]

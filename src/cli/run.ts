@@ -3,6 +3,7 @@ import { isDiskImageName } from '../host/images/debian/names.ts'
 import { runDiskImage } from './run-disk-image.ts'
 import { runImage } from './run-image.ts'
 import { runOwnKernel } from './run-kernel.ts'
+import { runNamed } from './run-named.ts'
 import type { RunRequest } from './run-request.ts'
 import { showStatistics } from './session-terminal.ts'
 import type { Running } from './session-terminal.ts'
@@ -10,6 +11,7 @@ import type { Surroundings } from './surroundings.ts'
 
 /** Runs what was asked for and resolves with the exit status. Rejects with a TenonError or a Quit. */
 export async function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
+  if (request.name !== undefined) return runNamed(request, request.name, surroundings)
   const running: Running = {}
   try {
     return await runRequested(request, surroundings, running)

@@ -2,15 +2,20 @@ import { TenonError } from '../base/errors.ts'
 
 /** What can fail in the host: stable, for programs. Messages say the rest. */
 export type HostErrorCode =
+  | 'AGENT_COMMAND_FAILED' // the guest's agent says that it could not
+  | 'AGENT_PROTOCOL' // what answers is no guest agent
+  | 'AGENT_TIMEOUT'
+  | 'AGENT_UNAVAILABLE' // none runs in the guest
   | 'ARCHIVE_FORMAT_INVALID' // a .deb, tar or index that is not what it should be
   | 'ARCHIVE_PACKAGE_MISSING' // the index does not list a package that the image needs
   | 'CACHE_DISK_FULL'
-  | 'CACHE_LOCKED' // another process holds the cache for too long
+  | 'CACHE_LOCKED' // another process holds a lock for too long
   | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
   | 'CODE_UNFIT' // a piece of code that cannot be inspected
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
+  | 'COPY_FAILED' // between host and guest
   | 'DISK_NOTICE' // a machine's disk has a problem, and goes on
   | 'DISK_THREAD_FAILED' // the thread that serves a machine's disks, or their closing
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
@@ -18,12 +23,26 @@ export type HostErrorCode =
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
   | 'FILE_UNREADABLE' // a file that the user named
   | 'GUEST_BOOT_TIMEOUT'
+  | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
+  | 'GUEST_EXISTS' // a name is taken
+  | 'GUEST_DEFINITION_INVALID' // guest.yaml, and where it is wrong
+  | 'GUEST_FILES_FULL' // the host's disk, where guests are kept
+  | 'GUEST_FILES_UNUSABLE'
+  | 'GUEST_IMAGE_UNFIT' // an image that no named guest can have
+  | 'GUEST_NAME_INVALID'
+  | 'GUEST_NOT_RUNNING'
+  | 'GUEST_RUNNING' // what is asked for is for a guest that does not run
+  | 'GUEST_UNKNOWN' // there is no guest of this name
   | 'GUEST_CRASHED' // triple fault, or a halt for ever
   | 'GUEST_MEMORY_TOO_SMALL' // for the image
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'HOST_PROCESS_ENDING' // the background process takes no more orders
+  | 'HOST_PROCESS_FAILED' // it cannot be started, or does not answer
+  | 'HOST_PROCESS_REQUEST' // what it is asked makes no sense
+  | 'HOST_PROCESS_VERSION' // it is another version of Tenon
   | 'IMAGE_CONFIGURATION_FAILED' // a package's script, in the guest that configures an image
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
   | 'IMAGE_FILES_CONFLICT' // two packages with the same file

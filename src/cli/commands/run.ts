@@ -11,7 +11,7 @@ import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
 import { taskWithCommand } from '../task.ts'
 import type { AddCommand } from '../task.ts'
-import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseMemory, parseSeconds } from '../values.ts'
+import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseMemory, parseSeconds } from '../values.ts'
 
 const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
@@ -25,6 +25,8 @@ export const addRun: AddCommand = (program, line) => {
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
     .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
+    .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
+    .option('-d, --detach', 'with --name: only start it, do not attach to its console')
     .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
@@ -41,6 +43,8 @@ export const addRun: AddCommand = (program, line) => {
 }
 
 interface RunOptions {
+  readonly name?: string
+  readonly detach?: boolean
   readonly memory: number
   readonly cpu: CpuModel
   readonly engine: EngineName
@@ -59,15 +63,17 @@ interface RunOptions {
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
   const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
+  const { name, detach = false } = options
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   const request: RunRequest = {
-    image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
+    name, detach, image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
     bootTimeoutMs: bootTimeout, verbose,
   }
   checkImage(image)
   checkLockstep(request)
   checkCommand(request)
   checkKernel(request)
+  checkName(request, options)
   return request
 }
 
@@ -91,4 +97,12 @@ function checkKernel({ kernel, initrd, command, image }: RunRequest): void {
   if (kernel !== undefined && (command !== undefined || image !== DEFAULT_IMAGE)) {
     throw cliError('USAGE', '--kernel boots that kernel alone: leave out the image and the command')
   }
+}
+
+function checkName({ name, detach, command, tty, lockstep, stats }: RunRequest, { env, bootTimeout }: RunOptions): void {
+  if (name === undefined && detach) throw cliError('USAGE', '--detach is for a guest with a name: give it one with --name')
+  if (name === undefined) return
+  if (command !== undefined) throw cliError('USAGE', 'a named guest boots as a machine does, and takes no command: leave out what follows --')
+  const unfit = Object.entries({ '--tty': tty, '--lockstep': lockstep, '--stats': stats, '--env': env, '--boot-timeout': bootTimeout }).find(([, value]) => value)
+  if (unfit !== undefined) throw cliError('USAGE', `${unfit[0]} is for guests without a name: leave it out`)
 }
