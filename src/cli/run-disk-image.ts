@@ -1,5 +1,6 @@
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { GuestOptions } from '../host/guest/boot.ts'
+import { shareWords } from '../host/shares/guest-share.ts'
 import { prepareDiskImage } from './prepare-image.ts'
 import type { RunRequest } from './run-request.ts'
 import { runOnConsole } from './run-kernel.ts'
@@ -11,7 +12,7 @@ export async function runDiskImage(request: RunRequest, options: GuestOptions, s
   const { mirror, cpu, engine, verbose } = request
   const { kernel, diskPath, commandLine, definition } = await prepareDiskImage(request.image, { mirror, cpu, engine, verbose }, surroundings)
   const root: DiskOrder = { graph: { kind: 'overlay', base: { kind: 'file', path: diskPath, readOnly: true } } }
-  const words = ['console=ttyS0', commandLine, ...request.append === undefined ? [] : [request.append]]
+  const words = ['console=ttyS0', commandLine, ...shareWords(request.shares), ...request.append === undefined ? [] : [request.append]]
   const boot = { ...options, kernel, commandLine: words.join(' '), disks: [root, ...options.disks ?? []] }
   return runOnConsole(request, boot, surroundings, running, `starting ${definition.name}, whose changes last as long as it runs (Ctrl-A x quits, Ctrl-A h helps)`)
 }

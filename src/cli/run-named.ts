@@ -4,6 +4,7 @@ import type { GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
 import { hostError } from '../host/errors.ts'
 import { DEBIAN_IMAGE_NAMES, isDiskImageName } from '../host/images/debian/names.ts'
+import { formatShare } from '../host/shares/share-text.ts'
 import { startGuest } from './commands/start.ts'
 import { guestStore } from './named-guests.ts'
 import { prepareDiskImage } from './prepare-image.ts'
@@ -27,10 +28,10 @@ function noDisk(name: string, image: string): Error {
     + `leave out --name, or choose an image with a disk, as in tenon run --name ${name} ${DEBIAN_IMAGE_NAMES[0]}`)
 }
 
-function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, append = '' }: RunRequest): GuestDefinition {
+function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, shares, append = '' }: RunRequest): GuestDefinition {
   const boot = kernel === undefined
     ? { image: DEBIAN_IMAGE_NAMES.includes(image) ? image : resolve(image) }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, append, domain: DEFAULT_DOMAIN }
+  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, shares: shares.map(formatShare), append, domain: DEFAULT_DOMAIN }
 }

@@ -27,6 +27,6 @@ function runRequested(request: RunRequest, surroundings: Surroundings, running: 
   return runImage(request, options, surroundings, running)
 }
 
-function guestOptions({ memoryBytes, cpu, engine, disks, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
-  return { startMachine, memoryBytes, cpu, engine, disks, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
+function guestOptions({ memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
+  return { startMachine, memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }

@@ -5,6 +5,8 @@ import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
 import { DISK_IMAGE_COMMAND_LINE } from '../images/debian/debian-image.ts'
 import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
+import { shareOrders, shareWords, type GuestShare } from '../shares/guest-share.ts'
+import { parseShare } from '../shares/share-text.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { GUEST_FILES } from './home.ts'
 import type { GuestFolder } from './home.ts'
@@ -20,7 +22,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: commandLineOf(definition), disks: disksOf(folder, definition) }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: disksOf(folder, definition), shares: shareOrders(sharesOf(folder, definition)) }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -50,6 +52,8 @@ function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskO
   const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
   return [...own, ...disks.map(graph => ({ graph: inFolder(folder, graph) }))]
 }
+
+function sharesOf({ path }: GuestFolder, { shares }: GuestDefinition): GuestShare[] { return shares.map(text => parseShare(text, path)) }
 
 function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {
   if (typeof graph === 'string') return resolve(path, graph)

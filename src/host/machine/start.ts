@@ -6,6 +6,7 @@ import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
 import { DiskThread } from '../disks/disk-thread.ts'
+import { ShareThread } from '../shares/share-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
@@ -27,14 +28,10 @@ export const startMachine: StartMachine = async options => {
   const cpu = cpuModel(options.cpu)
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
-  const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
-  if (options.signal?.aborted) {
-    await disks?.close()
-    options.signal.throwIfAborted()
-  }
+  const servers = await startServers(options, channel)
   const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const worker = startWorker(options, channel, compiler?.port, disks)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, plan, options)
+  const worker = startWorker(options, channel, compiler?.port, servers)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, servers }, channel, plan, options)
   try {
     await session.started
   } catch (error) {
@@ -43,6 +40,26 @@ export const startMachine: StartMachine = async options => {
     throw error
   }
   return session
+}
+
+/** Threads that serve the guest's requests. */
+interface Servers {
+  readonly disks: DiskThread | undefined
+  readonly shares: ShareThread | undefined
+}
+
+/** All or none. */
+async function startServers({ shares, disks, signal, onDiskFailure = warn }: MachineOptions, channel: MachineChannel): Promise<Servers> {
+  const shareThread = shares?.length ? await ShareThread.start(shares, channel, onDiskFailure) : undefined
+  try {
+    const diskThread = disks?.length ? await DiskThread.start(disks, channel, onDiskFailure) : undefined
+    if (signal?.aborted) await diskThread?.close()
+    signal?.throwIfAborted()
+    return { disks: diskThread, shares: shareThread }
+  } catch (error) {
+    await shareThread?.close()
+    throw error
+  }
 }
 
 function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
@@ -60,17 +77,17 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 }
 
 function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, { disks, shares }: Servers,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
+    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine, shares: shares?.forMachine,
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
-  const transferList = [...buffers, ...[compiler, disks?.forMachine.port].filter(port => port !== undefined)]
+  const transferList = [...buffers, ...[compiler, disks?.forMachine.port, shares?.forMachine.port].filter(port => port !== undefined)]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
 }
@@ -100,7 +117,7 @@ function consoleLine(line: HostLine, channel: MachineChannel): ConsoleLine {
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
-  readonly disks: DiskThread | undefined
+  readonly servers: Servers
 }
 
 class WorkerSession implements MachineSession {
@@ -203,10 +220,10 @@ class WorkerSession implements MachineSession {
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 
-  /** The machine's thread ends within one slice, whether or not it still runs; the disks' when they are closed. */
+  /** The machine's thread ends within one slice, whether or not it still runs; the disks' and the shares' when they are closed. */
   async #endThreads(): Promise<void> {
-    const { worker, compiler, disks } = this.#threads
+    const { worker, compiler, servers } = this.#threads
     await Promise.all([worker.terminate(), compiler?.terminate()])
-    await disks?.close()
+    await Promise.all([servers.disks?.close(), servers.shares?.close()])
   }
 }

@@ -1,7 +1,7 @@
 import { encodeUtf8 } from '../../../base/utf8.ts'
 import { gather, type Buffers } from '../../buffers.ts'
 import { byteString } from '../names.ts'
-import { IN_HEADER_SIZE, MAJOR_VERSION, MINOR_VERSION, Opcode, OUT_HEADER_SIZE, ROOT_NODE } from '../protocol.ts'
+import { IN_HEADER_SIZE, MAJOR_VERSION, Opcode, OUT_HEADER_SIZE, ROOT_NODE } from '../protocol.ts'
 import type { FuseSession } from '../session.ts'
 
 /** Part of a message: a number of 4 bytes, one of 8 bytes (bigint), or a text that ends with a zero. Bytes are taken as they are. */
