@@ -93,7 +93,7 @@ export class NodeTable {
     const identity = identityOf(stats)
     if (node.identity === '' && stats.isDirectory() === node.isFolder) {
       node.identity = identity
-      this.byIdentity.set(identity, node)
+      if (this.byId.get(node.id) === node) this.byIdentity.set(identity, node)
     }
     return node.identity === identity
   }

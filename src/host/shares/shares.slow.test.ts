@@ -85,11 +85,12 @@ describe.skipIf(unavailable)('a guest with shares', () => {
     const { status, stdout, stderr } = await runGuest(SCRIPT, [
       { path: folder, mountPoint: '/mnt/src' }, { path: readOnly, mountPoint: '/mnt/ro', readOnly: true },
     ])
-    const sha256 = (name: string): string => createHash('sha256').update(readFileSync(join(folder, name))).digest('hex')
+    const bytes = (name: string): Buffer => (existsSync(join(folder, name)) ? readFileSync(join(folder, name)) : Buffer.alloc(0))
+    const sha256 = (name: string): string => createHash('sha256').update(bytes(name)).digest('hex')
     expect([status, stdout], stderr).toEqual([0, ['hello from the host', 'one', 'two', '2', '150', '150', '142', '5', 'tenon', 'in the guest', 'kept', 'ran',
       `${sha256('big')}  -`, `${sha256('big')}  -`, `${sha256('part')}  -`, 'hello from the host', ''].join('\n')])
-    const big = readFileSync(join(folder, 'big'))
-    expect([big.length, big.subarray(5 << 16, 37 << 16).equals(readFileSync(join(folder, 'part')))]).toEqual([64 << 20, true])
+    const big = bytes('big')
+    expect([big.length, big.subarray(5 << 16, 37 << 16).equals(bytes('part'))]).toEqual([64 << 20, true])
     expect([statSync(join(folder, 'b')).mode & 0o777, statSync(join(folder, 'b')).mtimeMs]).toEqual([0o640, Date.UTC(2020, 0, 2, 3, 4, 5)])
     expect([readlinkSync(join(folder, 'own')), lstatSync(join(folder, 'hard')).nlink]).toEqual(['/etc/hostname', 2])
     expect([readdirSync(outside).toSorted(), readFileSync(join(outside, 'secret'), 'utf8')]).toEqual([['read-only', 'secret', 'shared'], 'not yours'])
