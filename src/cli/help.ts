@@ -12,6 +12,7 @@ Examples:
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
+  tenon run --share ./src:/mnt/src -- ls /mnt/src   with a folder of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon pull                                   fetch the image's newest packages
