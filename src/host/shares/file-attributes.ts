@@ -15,7 +15,8 @@ export function fileAttributes(stats: BigIntStats, { user, group }: Owner): File
   return {
     inode: stats.ino, size: stats.size, blocks: stats.blocks ?? (stats.size + 511n) / 512n,
     accessed: stats.atimeNs, modified: stats.mtimeNs, changed: stats.ctimeNs,
-    mode: typeOf(stats) | Number(stats.mode) & OTHER_BITS, links: Number(stats.nlink), user, group, blockSize: Number(stats.blksize ?? 4096n),
+    mode: typeOf(stats) | Number(stats.mode) & OTHER_BITS, links: Number(stats.nlink), user, group,
+    blockSize: Number(stats.blksize ?? 4096n),
   }
 }
 

@@ -56,8 +56,13 @@ function windowsPath(bytes: Buffer): string {
 /** The way to the share's folder on the host, as bytes. */
 export function rootPath(path: string): ByteString { return Buffer.from(path, 'utf8').toString('latin1') }
 
+interface Way {
+  readonly from: ShareNode
+  readonly names: readonly ShareNode[]
+}
+
 /** The nodes from the one below `from` down to `folder`; `isKnown` says where to begin. */
-function wayTo(folder: ShareNode, isKnown: (node: ShareNode) => boolean): { readonly from: ShareNode, readonly names: readonly ShareNode[] } {
+function wayTo(folder: ShareNode, isKnown: (node: ShareNode) => boolean): Way {
   const names: ShareNode[] = []
   let node = folder
   for (; !isKnown(node); node = node.places[0].folder) {
@@ -102,7 +107,7 @@ export class DescriptorPaths implements FolderPaths {
   }
 
   close(): void {
-    for (const folder of [...this.kept.keys()]) this.forget(folder)
+    for (const folder of this.kept.keys()) this.forget(folder)
     closeSync(this.rootDescriptor)
   }
 

@@ -1,4 +1,4 @@
-/** A guest that asks a shared folder for anything: nearly right requests at random. Nothing outside may change, and nothing may be thrown. */
+/** A guest that asks a shared folder for anything: nearly right requests at random. Nothing outside may change, nothing be thrown. */
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,10 +29,12 @@ function fieldsOf(random: Random, opcode: number): Field[] {
     case Opcode.LINK: return [node(), name()]
     case Opcode.CREATE: return [random.below(3) | random.pick([0, 0o200, 0o1000, 0o2000]), 0o100600, 0, 0, name()]
     case Opcode.OPEN: case Opcode.OPENDIR: return [random.below(4) | random.pick([0, 0o1000, 0o2000]), 0]
-    case Opcode.READ: case Opcode.READDIR: case Opcode.READDIRPLUS: return [handle(), offset(), random.pick([0, 100, 4096, 1 << 21]), 0, 0n, 0, 0]
+    case Opcode.READ: case Opcode.READDIR: case Opcode.READDIRPLUS:
+      return [handle(), offset(), random.pick([0, 100, 4096, 1 << 21]), 0, 0n, 0, 0]
     case Opcode.WRITE: return [handle(), offset(), 4, 0, 0n, 0, 0, 'data']
     case Opcode.RELEASE: case Opcode.RELEASEDIR: return [handle(), 0, 0, 0n]
-    case Opcode.SETATTR: return [random.below(512) & ~6, 0, handle(), offset(), 0n, 0n, 0n, 0n, 0, 0, 0, random.below(0o10000) | 0o700, 0, 0, 0, 0]
+    case Opcode.SETATTR:
+      return [random.below(512) & ~6, 0, handle(), offset(), 0n, 0n, 0n, 0n, 0, 0, 0, random.below(0o10000) | 0o700, 0, 0, 0, 0]
     case Opcode.FORGET: return [BigInt(random.below(3))]
     default: return [handle(), handle(), handle()]
   }

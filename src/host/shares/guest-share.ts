@@ -34,8 +34,8 @@ export function shareWords(shares: readonly GuestShare[]): string[] {
 export function checkMountPoint(mountPoint: string): void {
   const names = mountPoint.split('/')
   if (!MOUNT_POINT.test(mountPoint) || mountPoint.length > LONGEST_MOUNT_POINT || names.includes('.') || names.includes('..')) {
-    throw hostError('SHARE_UNFIT', `${JSON.stringify(mountPoint)} is no folder for a share in the guest: write it from the root, such as /mnt/src, `
-      + 'in letters, digits and . _ + @ = -')
+    throw hostError('SHARE_UNFIT', `${JSON.stringify(mountPoint)} is no folder for a share in the guest: write it from the root, `
+      + 'such as /mnt/src, in letters, digits and . _ + @ = -')
   }
 }
 

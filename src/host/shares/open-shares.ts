@@ -35,18 +35,20 @@ function openShare(order: ShareOrder): OpenShare {
 }
 
 function checkOrders(orders: readonly ShareOrder[]): void {
-  if (orders.length > MAXIMUM_SHARES) throw hostError('SHARE_UNFIT', `a guest can have ${MAXIMUM_SHARES} shares, and ${orders.length} are asked for`)
+  if (orders.length > MAXIMUM_SHARES) throw unfit(`a guest can have ${MAXIMUM_SHARES} shares, and ${orders.length} are asked for`)
   const tags = new Set<string>()
   for (const { tag, user = 0, group = 0 } of orders) {
     const length = Buffer.byteLength(tag)
     if (length < 1 || length > LONGEST_TAG || tag.includes('\0')) {
-      throw hostError('SHARE_UNFIT', `${JSON.stringify(tag)} cannot be the tag of a share: it takes 1 to ${LONGEST_TAG} bytes`)
+      throw unfit(`${JSON.stringify(tag)} cannot be the tag of a share: it takes 1 to ${LONGEST_TAG} bytes`)
     }
-    if (tags.has(tag)) throw hostError('SHARE_UNFIT', `two shares have the tag ${tag}: give each its own`)
+    if (tags.has(tag)) throw unfit(`two shares have the tag ${tag}: give each its own`)
     tags.add(tag)
-    for (const id of [user, group]) if (!isId(id)) throw hostError('SHARE_UNFIT', `${id} is no user or group of a guest: 0 to ${LARGEST_ID}`)
+    for (const id of [user, group]) if (!isId(id)) throw unfit(`${id} is no user or group of a guest: 0 to ${LARGEST_ID}`)
   }
 }
+
+function unfit(why: string): Error { return hostError('SHARE_UNFIT', why) }
 
 /** The number above means nobody. */
 const LARGEST_ID = 2 ** 32 - 2

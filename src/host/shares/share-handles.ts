@@ -64,7 +64,9 @@ export class HandleTable {
 
   /** An open file of this node: all that is left of one that was removed. */
   anyOf(node: ShareNode): FileHandle | undefined {
-    for (const handle of this.byId.values()) if (handle.kind === 'file' && handle.node === node && handle.descriptor !== undefined) return handle
+    for (const handle of this.byId.values()) {
+      if (handle.kind === 'file' && handle.node === node && handle.descriptor !== undefined) return handle
+    }
     return undefined
   }
 
@@ -75,7 +77,7 @@ export class HandleTable {
     else if (handle?.descriptor !== undefined) closeSync(handle.descriptor)
   }
 
-  clear(): void { for (const id of [...this.byId.keys()]) this.release(id) }
+  clear(): void { for (const id of this.byId.keys()) this.release(id) }
 
   /** For a restore, into a table that is empty. */
   put(id: number, handle: ShareHandle): void { this.byId.set(id, handle) }

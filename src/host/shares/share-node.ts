@@ -46,7 +46,7 @@ export function identityOf({ dev, ino, birthtimeNs }: BigIntStats): string {
   return KNOWS_BIRTH ? `${dev}:${ino}:${birthtimeNs}` : `${dev}:${ino}`
 }
 
-/** A host that has no call for the time of birth gives that of the last change instead, of every file: of one that we know to be old, too. */
+/** A host that has no call for the time of birth gives that of the last change instead: also of a file that we know to be old. */
 const KNOWS_BIRTH = knowsBirth()
 
 function knowsBirth(): boolean {

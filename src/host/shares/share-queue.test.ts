@@ -6,7 +6,8 @@ test('requests reach their session where they lie, neighbours as one piece, and 
   const seen: string[] = []
   const session = (name: string) => ({
     serve(message: readonly Uint8Array[], reply: readonly Uint8Array[]): number {
-      seen.push(`${name} ${message.map(piece => `${piece.byteOffset}+${piece.length}`).join(' ')} to ${reply.map(piece => piece.byteOffset).join(' ')}`)
+      const places = message.map(({ byteOffset, length }) => `${byteOffset}+${length}`)
+      seen.push(`${name} ${places.join(' ')} to ${reply.map(({ byteOffset }) => byteOffset).join(' ')}`)
       reply[0].fill(name.charCodeAt(0))
       return reply[0].length
     },

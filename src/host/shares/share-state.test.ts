@@ -91,10 +91,12 @@ test('a state that is damaged is refused, or leads nowhere', () => {
   expect(refused).toBeGreaterThan(100)
 })
 
+const JUNK: readonly PlainData[] = [null, -1, 3, 1, 2 ** 60, 'x', true, 0.5, Uint8Array.of(46, 46), Uint8Array.of(97, 47, 98), []]
+
 /** With one value, somewhere, replaced. */
 function damaged(state: PlainData, random: Random): PlainData {
   const children = typeof state === 'object' && state !== null && !(state instanceof Uint8Array) ? Object.keys(state) : []
-  if (children.length === 0) return random.pick([null, -1, 3, 1, 2 ** 60, 'x', true, 0.5, Uint8Array.of(46, 46), Uint8Array.of(97, 47, 98), []])
+  if (children.length === 0) return random.pick(JUNK)
   const key = random.pick(children)
   const copy = (Array.isArray(state) ? [...state] : { ...state as object }) as Record<string, PlainData>
   copy[key] = damaged(copy[key], random)

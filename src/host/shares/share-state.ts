@@ -37,7 +37,8 @@ function reachable(nodes: readonly ShareNode[]): ShareNode[] {
 }
 
 function saveNode({ id, isFolder, lookups, places }: ShareNode): PlainData {
-  return { id, isFolder, lookups: Math.max(lookups, 0), places: places.map(({ folder, name }) => ({ folder: folder.id, name: bytesOf(name) })) }
+  const seen = places.map(({ folder, name }) => ({ folder: folder.id, name: bytesOf(name) }))
+  return { id, isFolder, lookups: Math.max(lookups, 0), places: seen }
 }
 
 function saveHandle(id: number, handle: ShareHandle): PlainData {
@@ -91,8 +92,8 @@ function restoreNode(reader: StateReader, node: ShareNode, nodes: ReadonlyMap<nu
 function restoredHandle(reader: StateReader, node: ShareNode, shared: SharedFolder): ShareHandle {
   if (node.isFolder) return { kind: 'folder', node, stream: shared.streamOf(node) }
   const how = {
-    reads: reader.boolean('reads'), writes: reader.boolean('writes') && !shared.readOnly, appends: reader.boolean('appends'), truncates: false,
-    synchronous: reader.choice('synchronous', SYNCHRONOUS),
+    reads: reader.boolean('reads'), writes: reader.boolean('writes') && !shared.readOnly, appends: reader.boolean('appends'),
+    truncates: false, synchronous: reader.choice('synchronous', SYNCHRONOUS),
   }
   return { kind: 'file', node, how, descriptor: undefined }
 }

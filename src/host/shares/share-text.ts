@@ -22,13 +22,14 @@ export function parseShare(text: string, folder: string): GuestShare {
 function parseOption(text: string, option: string): Partial<GuestShare> {
   if (option === 'readonly') return { readOnly: true }
   const [, name, digits] = ID.exec(option) ?? []
-  if (name === undefined || Number(digits) > LARGEST_ID) throw unfit(text, `${JSON.stringify(option)} is no option: there are readonly, uid=N and gid=N`)
+  const isKnown = name !== undefined && Number(digits) <= LARGEST_ID
+  if (!isKnown) throw unfit(text, `${JSON.stringify(option)} is no option: there are readonly, uid=N and gid=N`)
   return name === 'uid' ? { user: Number(digits) } : { group: Number(digits) }
 }
 
 export function formatShare({ path, mountPoint, readOnly, user, group }: GuestShare): string {
-  const options = [...readOnly ? ['readonly'] : [], ...user === undefined ? [] : [`uid=${user}`], ...group === undefined ? [] : [`gid=${group}`]]
-  return [`${path}:${mountPoint}`, ...options].join(',')
+  const ids = [...user === undefined ? [] : [`uid=${user}`], ...group === undefined ? [] : [`gid=${group}`]]
+  return [`${path}:${mountPoint}`, ...readOnly ? ['readonly'] : [], ...ids].join(',')
 }
 
 function unfit(text: string, why: string): Error { return hostError('SHARE_UNFIT', `${JSON.stringify(text)} is no share: ${why}`) }

@@ -120,12 +120,14 @@ export class ShareThread {
 
   #giveUp(): void {
     this.#isDone = true
-    this.#onFailure(hostError('SHARE_THREAD_FAILED', `a shared folder did not answer for ${CLOSE_TIMEOUT_MS / 1000} s: what was written last may be lost`))
+    const seconds = CLOSE_TIMEOUT_MS / 1000
+    this.#onFailure(hostError('SHARE_THREAD_FAILED', `a shared folder did not answer for ${seconds} s: what was written last may be lost`))
     void this.#worker.terminate()
   }
 
   #broke(reason: string): void {
-    const error = hostError('SHARE_THREAD_FAILED', `the thread of the shares failed (${reason}): the guest gets I/O errors; this is a fault of Tenon, please report it`)
+    const error = hostError('SHARE_THREAD_FAILED', `the thread of the shares failed (${reason}): the guest gets I/O errors; `
+      + 'this is a fault of Tenon, please report it')
     for (const { reject } of this.#saving.splice(0)) reject(error)
     if (this.#isDone) return
     this.#isDone = true

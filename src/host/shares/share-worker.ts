@@ -1,4 +1,4 @@
-/** The thread of a machine's shares: opens the folders, and serves the machine's requests. It has no event loop: it sleeps on its channel. */
+/** The thread of a machine's shares: opens the folders and serves the machine's requests. It has no event loop, and sleeps on its channel. */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'

@@ -178,7 +178,8 @@ describe.each(KINDS)('a share by %s', kind => {
       client.errno(Opcode.OPEN, node, [READ_WRITE, 0]), client.errno(Opcode.OPEN, node, [READ_ONLY | OpenFlag.TRUNC, 0]),
       client.errno(Opcode.CREATE, ROOT_NODE, [WRITE_ONLY, 0o644, 0, 0, 'new']), client.errno(Opcode.MKDIR, ROOT_NODE, [0o755, 0, 'new']),
       client.errno(Opcode.UNLINK, ROOT_NODE, ['f']), client.errno(Opcode.RENAME, ROOT_NODE, [1n, 'f', 'g']),
-      client.errno(Opcode.SETATTR, node, change(SetAttribute.MODE, { mode: 0o777 })), client.errno(Opcode.LINK, ROOT_NODE, [BigInt(node), 'g']),
+      client.errno(Opcode.SETATTR, node, change(SetAttribute.MODE, { mode: 0o777 })),
+      client.errno(Opcode.LINK, ROOT_NODE, [BigInt(node), 'g']),
       client.errno(Opcode.SYMLINK, ROOT_NODE, ['l', 't']), client.errno(Opcode.ACCESS, node, [2, 0]),
     ]
     expect(new Set(refused)).toEqual(new Set([Errno.EROFS]))
@@ -324,6 +325,7 @@ describe.each(KINDS)('a share by %s', kind => {
 test('a folder that cannot be shared is refused with a reason', () => {
   writeFileSync(at('f'), '')
   const open = (path: string) => () => openSharedFolder({ path, tag: 't' })
-  expect(open(at('none'))).toThrow(expect.objectContaining({ code: 'SHARE_UNFIT', message: `${at('none')} cannot be shared: there is no such folder` }))
-  expect(open(at('f'))).toThrow(expect.objectContaining({ code: 'SHARE_UNFIT', message: `${at('f')} cannot be shared: it is no folder` }))
+  const refusal = (message: string) => expect.objectContaining({ code: 'SHARE_UNFIT', message })
+  expect(open(at('none'))).toThrow(refusal(`${at('none')} cannot be shared: there is no such folder`))
+  expect(open(at('f'))).toThrow(refusal(`${at('f')} cannot be shared: it is no folder`))
 })

@@ -19,13 +19,13 @@ import {
 import type { Buffers } from '../../storage/buffers.ts'
 import { FuseError } from '../../storage/fuse/errors.ts'
 import type {
-  AttributeChanges, FileAttributes, FileEntry, FileSystemFigures, FolderEntry, FuseFileSystem, OpenMode,
+  AttributeChanges, CreatedFile, FileAttributes, FileEntry, FileSystemFigures, FolderEntry, FuseFileSystem, OpenMode,
 } from '../../storage/fuse/file-system.ts'
 import type { ByteString } from '../../storage/fuse/names.ts'
 import { Mode } from '../../storage/fuse/protocol.ts'
 import {
-  changeOpen, checkFileMode, checkFolderMode, flushDescriptor, NEW_FILE, openExisting, openNew, openOrCreate, readDescriptor, resize, seconds,
-  writeDescriptor,
+  changeOpen, checkFileMode, checkFolderMode, flushDescriptor, NEW_FILE, openExisting, openNew, openOrCreate, readDescriptor, resize,
+  seconds, writeDescriptor,
 } from './file-access.ts'
 import { fileAttributes, type Owner } from './file-attributes.ts'
 import { hostPath, type FolderPaths } from './folder-paths.ts'
@@ -107,7 +107,9 @@ export class SharedFolder implements FuseFileSystem {
     checkFolderMode(mode)
     return this.make(folder, name, path => {
       mkdirSync(hostPath(path), mode & Mode.PERMISSIONS)
-      this.changeMode(path, lstat(path), mode)
+      const stats = lstat(path)
+      // A folder in one that passes its group on does so, too.
+      this.changeMode(path, stats, mode | Number(stats.mode) & Mode.SETGID)
     })
   }
 
@@ -129,7 +131,9 @@ export class SharedFolder implements FuseFileSystem {
     const node = this.nodes.get(id)
     if (node.isFolder) throw new FuseError('EPERM')
     const { folder: holder, name: oldName } = this.placeOf(node)
-    return this.paths.pinned(`${this.paths.of(holder)}/.`, from => this.make(folder, name, path => linkSync(hostPath(`${from}/${oldName}`), hostPath(path))))
+    return this.paths.pinned(`${this.paths.of(holder)}/.`, from => {
+      return this.make(folder, name, path => linkSync(hostPath(`${from}/${oldName}`), hostPath(path)))
+    })
   }
 
   access(id: number, mask: number): void {
@@ -144,7 +148,7 @@ export class SharedFolder implements FuseFileSystem {
     return this.handles.add({ kind: 'file', node, how, descriptor: this.openNode(node, how) })
   }
 
-  create(folder: number, name: ByteString, mode: number, how: OpenMode, exclusive: boolean): { entry: FileEntry, handle: number } {
+  create(folder: number, name: ByteString, mode: number, how: OpenMode, exclusive: boolean): CreatedFile {
     this.handles.checkRoom()
     const node = this.folder(folder)
     const path = `${this.paths.of(node)}/${name}`

@@ -27,7 +27,8 @@ export const FILE_OPERATIONS: readonly Operation[] = [
     opcode: Opcode.CREATE, body: 18, changes: true, perform: (files, message, reply) => {
       const flags = message.u32(0)
       const name = message.name(16)
-      const { entry, handle } = files.create(message.node, name, message.u32(4) & ~FileType.MASK, openMode(flags), (flags & OpenFlag.EXCL) !== 0)
+      const mode = message.u32(4) & ~FileType.MASK
+      const { entry, handle } = files.create(message.node, name, mode, openMode(flags), (flags & OpenFlag.EXCL) !== 0)
       reply.entry(entry)
       openReply(reply, handle)
     },
@@ -48,7 +49,7 @@ export const FILE_OPERATIONS: readonly Operation[] = [
   },
   { opcode: Opcode.RELEASE, body: 24, perform: (files, message) => files.release(message.u64(0)) },
   {
-    opcode: Opcode.FSYNC, body: 16, changes: true,
+    opcode: Opcode.FSYNC, body: 16,
     perform: (files, message) => files.synchronize(message.u64(0), (message.u32(8) & FSYNC_DATASYNC) !== 0),
   },
   { opcode: Opcode.INTERRUPT, body: 8, isSilent: true, perform: () => { /* what it names is answered already */ } },

@@ -43,6 +43,11 @@ export interface AttributeChanges {
   readonly modified?: NewTime
 }
 
+export interface CreatedFile {
+  readonly entry: FileEntry
+  readonly handle: number
+}
+
 /** How to open a file. */
 export interface OpenMode {
   readonly reads: boolean
@@ -90,7 +95,7 @@ export interface FuseFileSystem {
   access(node: number, mask: number): void
   open(node: number, how: OpenMode): number
   /** `exclusive`: the name must be free. */
-  create(folder: number, name: ByteString, mode: number, how: OpenMode, exclusive: boolean): { readonly entry: FileEntry, readonly handle: number }
+  create(folder: number, name: ByteString, mode: number, how: OpenMode, exclusive: boolean): CreatedFile
   /** Fewer bytes than asked for only at the file's end. */
   read(handle: number, offset: number, into: Buffers): number
   write(handle: number, offset: number, from: Buffers): number

@@ -24,7 +24,7 @@ export const FOLDER_OPERATIONS: readonly Operation[] = [
   { opcode: Opcode.READDIRPLUS, body: 40, perform: (files, message, reply) => readFolder(files, message, reply, true) },
   { opcode: Opcode.RELEASEDIR, body: 24, perform: (files, message) => files.release(message.u64(0)) },
   {
-    opcode: Opcode.FSYNCDIR, body: 16, changes: true,
+    opcode: Opcode.FSYNCDIR, body: 16,
     perform: (files, message) => files.synchronize(message.u64(0), (message.u32(8) & FSYNC_DATASYNC) !== 0),
   },
 ]

@@ -104,7 +104,9 @@ function attributeChanges(message: FuseMessage): AttributeChanges {
   }
 }
 
-function newTime(valid: number, given: number, now: number, message: FuseMessage, seconds: number, nanoseconds: number): NewTime | undefined {
+function newTime(
+  valid: number, given: number, now: number, message: FuseMessage, seconds: number, nanoseconds: number,
+): NewTime | undefined {
   if ((valid & now) !== 0) return 'now'
   return (valid & given) !== 0 ? message.i64(seconds) + message.u32(nanoseconds) / 1e9 : undefined
 }

@@ -11,6 +11,6 @@ export interface Operation {
   readonly changes?: boolean
   /** It has no reply. */
   readonly isSilent?: boolean
-  /** Carries it out. The fields of the reply go to `reply`; returns how many bytes of data lie behind them in the guest's memory already. */
+  /** Carries it out. Fields of the reply go to `reply`; returns how many bytes of data lie behind them in the guest's memory already. */
   readonly perform: (files: FuseFileSystem, message: FuseMessage, reply: FuseReply) => number | void
 }

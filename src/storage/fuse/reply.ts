@@ -7,7 +7,7 @@ import { OUT_HEADER_SIZE } from './protocol.ts'
  *
  *   fuse_attr (88)        0 ino, 8 size, 16 blocks, 24 atime, 32 mtime, 40 ctime (8 each), 48 atimensec, 52 mtimensec, 56 ctimensec,
  *                         60 mode, 64 nlink, 68 uid, 72 gid, 76 rdev, 80 blksize, 84 flags
- *   fuse_entry_out (128)  0 nodeid, 8 generation, 16 entry_valid, 24 attr_valid (8 each), 32 entry_valid_nsec, 36 attr_valid_nsec, 40 fuse_attr
+ *   fuse_entry_out (128)  0 nodeid, 8 generation, 16 entry_valid, 24 attr_valid (8 each), 32 and 36 their nanoseconds, 40 fuse_attr
  *   fuse_attr_out (104)   0 attr_valid (8), 8 attr_valid_nsec, 16 fuse_attr
  */
 const CAPACITY = 65536

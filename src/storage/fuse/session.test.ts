@@ -27,7 +27,7 @@ function setUp(readOnly = false) {
 describe('negotiation', () => {
   it('agrees on version 7.31, on what both can do, and on a megabyte', () => {
     const { body, errno } = setUp().client.request(Opcode.INIT, 0, [7, 38, 131072, 0xffffffff])
-    expect([errno, body.byteLength, body.getUint32(0, true), body.getUint32(4, true), body.getUint32(8, true)]).toEqual([0, 64, 7, 31, 131072])
+    expect([errno, body.byteLength, ...[0, 4, 8].map((at) => body.getUint32(at, true))]).toEqual([0, 64, 7, 31, 131072])
     const flags = body.getUint32(12, true)
     expect([flags & 1 << 16, flags & 1 << 13, flags & 1 << 22]).toEqual([0, 1 << 13, 1 << 22])
     expect([body.getUint32(20, true), body.getUint16(28, true)]).toEqual([1 << 20, 256])
@@ -82,7 +82,9 @@ describe('requests', () => {
     for (const opcode of [0, 7, 19, Opcode.GETXATTR, Opcode.FLUSH, Opcode.LSEEK, Opcode.FALLOCATE, 99, 4096, 0xffffffff]) {
       expect(client.errno(opcode, 1, [0n, 0n, 0n, 0n])).toBe(Errno.ENOSYS)
     }
-    for (const opcode of [Opcode.SETATTR, Opcode.READ, Opcode.WRITE, Opcode.RENAME, Opcode.CREATE]) expect(client.errno(opcode, 1, [0])).toBe(Errno.EINVAL)
+    for (const opcode of [Opcode.SETATTR, Opcode.READ, Opcode.WRITE, Opcode.RENAME, Opcode.CREATE]) {
+      expect(client.errno(opcode, 1, [0])).toBe(Errno.EINVAL)
+    }
     expect(client.errno(Opcode.WRITE, 1, [0n, 0n, 4096, 0, 0n, 0, 0, 'too little'])).toBe(Errno.EINVAL)
     expect(client.errno(Opcode.LOOKUP, 1, [new Uint8Array(20).fill(65)])).toBe(Errno.EINVAL)
     expect(client.errno(Opcode.WRITE, 1, [0n, 2n ** 63n, 1, 0, 0n, 0, 0, 'x'])).toBe(Errno.EFBIG)

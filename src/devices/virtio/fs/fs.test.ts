@@ -32,11 +32,12 @@ describe('virtio file system', () => {
     memory.bytes.fill(7, more, more + 5000)
     memory.bytes.fill(9, message, message + 40)
     const head = driver.queues[1].add([
-      { address: message, length: 40, writable: false }, { address: more, length: 5000, writable: false }, { address: reply, length: 6000, writable: true },
+      { address: message, length: 40, writable: false }, { address: more, length: 5000, writable: false },
+      { address: reply, length: 6000, writable: true },
     ])
     driver.queues[1].notify()
     expect(driver.queues[1].poll()).toEqual([{ head, length: 5040 }])
-    expect([memory.bytes[reply + 39], memory.bytes[reply + 40], memory.bytes[reply + 5039], memory.bytes[reply + 5040]]).toEqual([9, 7, 7, 0])
+    expect([39, 40, 5039, 5040].map((offset) => memory.bytes[reply + offset])).toEqual([9, 7, 7, 0])
     expect(memory.writtenRanges).toEqual([reply, 5040])
   })
 

@@ -3,6 +3,8 @@ import { ShareChannel } from '../share-channel.ts'
 import { ShareQueue } from '../share-queue.ts'
 import { ShareServer } from '../share-server.ts'
 
+type Places = readonly (readonly [address: number, length: number])[]
+
 /** Both ends of a channel on one thread: the server serves when it is told. */
 export class SharesInThread {
   readonly memory = new Uint8Array(new SharedArrayBuffer(1 << 20))
@@ -17,8 +19,8 @@ export class SharesInThread {
   }
 
   /** Submits a request whose message and reply lie in these places: pairs of address and length. Resolves with the reply's length. */
-  request(share: number, message: readonly (readonly [number, number])[], reply: readonly (readonly [number, number])[]): Promise<number> {
-    const views = (places: readonly (readonly [number, number])[]): Uint8Array[] => places.map(([at, length]) => this.memory.subarray(at, at + length))
+  request(share: number, message: Places, reply: Places): Promise<number> {
+    const views = (places: Places): Uint8Array[] => places.map(([at, length]) => this.memory.subarray(at, at + length))
     return new Promise(done => this.queue.shares[share].submit({ message: views(message), reply: views(reply), done }))
   }
 }

@@ -26,10 +26,10 @@ export interface Entry {
 
 /** A guest's kernel in small: makes messages, reads replies. */
 export class FuseClient {
-  private readonly session: FuseSession
+  private readonly session: Pick<FuseSession, 'serve'>
   private unique = 0n
 
-  constructor(session: FuseSession) { this.session = session }
+  constructor(session: Pick<FuseSession, 'serve'>) { this.session = session }
 
   /** As INIT of a Linux 6.1. */
   mount(): this {
