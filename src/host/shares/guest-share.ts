@@ -22,7 +22,7 @@ export function shareOrders(shares: readonly GuestShare[]): ShareOrder[] {
     if (shares.findIndex(other => other.mountPoint === mountPoint) === index) return
     throw hostError('SHARE_UNFIT', `two shares are to be at ${mountPoint} in the guest: give each its own place`)
   })
-  return shares.map(({ mountPoint: _, ...order }, index) => ({ ...order, tag: tagOf(index) }))
+  return shares.map(({ path, readOnly, user, group }, index) => ({ path, readOnly, user, group, tag: tagOf(index) }))
 }
 
 /** Words for the kernel's command line. */

@@ -100,11 +100,11 @@ class ThreadClient {
       serve(message, reply) {
         const [request, room] = [gather(message), pool.subarray(1 << 15, (1 << 15) + byteLength(reply))]
         pool.set(request)
-        let length = -1
-        queue.shares[0].submit({ message: [pool.subarray(0, request.length)], reply: [room], done: (written) => { length = written } })
-        while (length < 0) queue.settle()
+        const answer = { length: -1 }
+        queue.shares[0].submit({ message: [pool.subarray(0, request.length)], reply: [room], done: (length) => { answer.length = length } })
+        while (answer.length < 0) queue.settle()
         scatter(reply, room)
-        return length
+        return answer.length
       },
     })
   }
