@@ -5,7 +5,8 @@ import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
-import { DiskThread } from '../disks/disk-thread.ts'
+import { attachDisks } from '../disks/attached-disks.ts'
+import type { AttachedDisks } from '../disks/attached-disks.ts'
 import { ShareThread } from '../shares/share-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
@@ -44,18 +45,18 @@ export const startMachine: StartMachine = async options => {
 
 /** Threads that serve the guest's requests. */
 interface Servers {
-  readonly disks: DiskThread | undefined
+  readonly disks: AttachedDisks | undefined
   readonly shares: ShareThread | undefined
 }
 
 /** All or none. */
-async function startServers({ shares, disks, signal, onDiskFailure = warn }: MachineOptions, channel: MachineChannel): Promise<Servers> {
+async function startServers({ shares, disks, keptDisks, signal, onDiskFailure = warn }: MachineOptions, channel: MachineChannel): Promise<Servers> {
   const shareThread = shares?.length ? await ShareThread.start(shares, channel, onDiskFailure) : undefined
   try {
-    const diskThread = disks?.length ? await DiskThread.start(disks, channel, onDiskFailure) : undefined
-    if (signal?.aborted) await diskThread?.close()
+    const attached = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
+    if (signal?.aborted) await attached?.close()
     signal?.throwIfAborted()
-    return { disks: diskThread, shares: shareThread }
+    return { disks: attached, shares: shareThread }
   } catch (error) {
     await shareThread?.close()
     throw error
