@@ -82,7 +82,7 @@ sha256sum <big
 dd if=big of=part bs=64k count=32 skip=5 oflag=direct 2>/dev/null; sha256sum <part
 step mount anew
 cd /; umount /mnt/src; mount -t virtiofs share0 /mnt/src; cat /mnt/src/hello
-dmesg | grep -i -E 'bug|oops|virtiofs.*error' || true
+dmesg | grep -E 'BUG:|Oops|virtiofs.*error' || true
 `
 
 /** A guest's kernel that speaks with a share thread, and waits for each answer. */
