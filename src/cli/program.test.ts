@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { parseCommandLine } from './program.ts'
 import type { RunRequest } from './run-request.ts'
@@ -6,7 +7,7 @@ const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3').re
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
+  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], shares: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
 }
 
@@ -29,6 +30,14 @@ test('options are read', () => {
   })
   expect(parse('run', '--cpu', 'x86-64-v2')).toEqual({ ...shell, cpu: 'x86-64-v2' })
   expect(parse('run', '--kernel', 'k', '--initrd=i', '--append=console=ttyS0')).toEqual({ ...shell, kernel: 'k', initrd: 'i', append: 'console=ttyS0' })
+})
+
+test('folders to share are read, and must have a place in the guest', () => {
+  expect(parse('run', '--share', '/src:/mnt/src', '--share', '/data:/data,readonly')).toEqual({
+    ...shell, shares: [{ path: resolve('/src'), mountPoint: '/mnt/src' }, { path: resolve('/data'), mountPoint: '/data', readOnly: true }],
+  })
+  for (const text of ['/src', '/src:mnt', '/src:/mnt,writable']) expect(() => parse('run', '--share', text)).toThrow(usage)
+  expect(() => parse('run', '--lockstep', '--share', '/src:/mnt')).toThrow(usage)
 })
 
 test('the interpreter has time to check the translator, if there is one', () => {

@@ -1,6 +1,7 @@
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import { KeptDisks } from '../host/disks/kept-disks.ts'
 import type { GuestOptions } from '../host/guest/boot.ts'
+import { shareWords } from '../host/shares/guest-share.ts'
 import { prepareDiskImage } from './prepare-image.ts'
 import type { RunRequest } from './run-request.ts'
 import { runOnConsole } from './run-kernel.ts'
@@ -17,7 +18,7 @@ export async function runDiskImage(request: RunRequest, options: GuestOptions, s
   const root: DiskOrder = { graph: { kind: 'overlay', base: { kind: 'file', path: diskPath, readOnly: true } } }
   const keptDisks = new KeptDisks([root, ...options.disks ?? []])
   // A panic resets at once, so that it is seen.
-  const words = ['console=ttyS0', 'panic=-1', commandLine, append].join(' ').trim()
+  const words = ['console=ttyS0', 'panic=-1', commandLine, ...shareWords(request.shares), append].join(' ').trim()
   const greeting = `starting ${name}, whose changes last as long as it runs (Ctrl-A x quits, Ctrl-A h helps)`
   try {
     return await runOnConsole(request, { ...options, kernel, initrd, commandLine: words, keptDisks }, surroundings, running, greeting)

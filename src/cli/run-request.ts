@@ -2,6 +2,7 @@ import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import type { SeedRequest } from './run-seed.ts'
+import type { GuestShare } from '../host/shares/guest-share.ts'
 
 /** What `tenon run` is asked for. */
 export interface RunRequest {
@@ -17,6 +18,8 @@ export interface RunRequest {
   readonly engine: EngineName
   /** Disks of the host, for the guest's NVMe controller. */
   readonly disks: readonly DiskOrder[]
+  /** Folders of the host. */
+  readonly shares: readonly GuestShare[]
   /** Have the interpreter check the translator. */
   readonly lockstep: boolean
   /** Figures at the end, on stderr. */

@@ -5,6 +5,8 @@ import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { isGuestName } from '../host/guests/home.ts'
 import { isHostname } from '../host/seed/hostname.ts'
+import type { GuestShare } from '../host/shares/guest-share.ts'
+import { parseShare } from '../host/shares/share-text.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -99,6 +101,15 @@ export function parseDisk(text: string, previous: readonly DiskOrder[] = []): Di
   if (path === undefined) throw cliError('USAGE', `--disk ${JSON.stringify(text)} is no disk: write FILE, or FILE,readonly`)
   const place = /^nbd(\+unix)?:/.test(path) ? { kind: 'nbd', uri: path } : { kind: 'file', path }
   return [...previous, { graph: { ...place, readOnly: options !== undefined } }]
+}
+
+/** Adds a folder of the host, `FOLDER:PLACE[,readonly][,uid=N][,gid=N]`, to those before. Throws TenonError USAGE. */
+export function parseShareOption(text: string, previous: readonly GuestShare[] = []): GuestShare[] {
+  try {
+    return [...previous, parseShare(text, process.cwd())]
+  } catch (error) {
+    throw cliError('USAGE', `--share ${(error as Error).message}`, error)
+  }
 }
 
 /** Checks the URL of a mirror. Throws TenonError USAGE. */

@@ -57,6 +57,8 @@ export type HostErrorCode =
   | 'MEMORY_TOO_LARGE'
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'SEED_INVALID' // keys or user data that cloud-init could not use
+  | 'SHARE_UNFIT' // a folder that cannot be shared with a guest, or a share that no guest can have
+  | 'SHARE_THREAD_FAILED' // the thread that serves a machine's shared folders
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
 

@@ -1,6 +1,7 @@
 import type { Balloon, BalloonBackend, ReleasableMemory } from '../machine/balloon.ts'
 import type { BlockBackend } from '../machine/block.ts'
 import type { BytePortBackend } from '../machine/byte-port.ts'
+import type { FileSystemBackend } from '../machine/file-system.ts'
 import type { EntropySource } from '../machine/entropy.ts'
 import type { MessageSink } from '../machine/interrupts.ts'
 import type { GuestMemory } from '../machine/memory.ts'
@@ -13,6 +14,7 @@ import { VirtioConsole } from '../devices/virtio/console/console.ts'
 import type { NamedPort } from '../devices/virtio/console/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioEntropy } from '../devices/virtio/entropy.ts'
+import { VirtioFileSystem } from '../devices/virtio/fs/fs.ts'
 import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
 import { VirtioScsi } from '../devices/virtio/scsi/scsi.ts'
 import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
@@ -23,6 +25,8 @@ export interface VirtioConfig {
   readonly disks?: readonly VirtioDiskConfig[]
   /** Logical units of one SCSI device, 256 at most. */
   readonly scsiUnits?: readonly BlockBackend[]
+  /** File systems of the host, VIRTIO_FILE_SYSTEMS at most: functions of one PCI device. */
+  readonly fileSystems?: readonly FileSystemBackend[]
   readonly entropy?: EntropySource
   /** A console, hvc0. */
   readonly console?: BytePortBackend
@@ -40,8 +44,12 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, SCSI: 7, FIRST_DISK: 8 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, SCSI: 7, FIRST_DISK: 8, FILE_SYSTEMS: 30 } as const
 export const VIRTIO_DISKS = 16
+export const VIRTIO_FILE_SYSTEMS = 8
+
+/** Which function of its PCI device a virtio device is. */
+const SINGLE = { index: 0, count: 1 }
 
 /** What the devices stand on. */
 export interface VirtioParts {
@@ -75,17 +83,21 @@ export class VirtioDevices {
     if (config.scsiUnits) this.add('virtio-scsi', Slot.SCSI, new VirtioScsi(config.scsiUnits))
     this.disks = (config.disks ?? []).map(({ backend, queues }, index) =>
       this.add(`virtio-block-${index}`, Slot.FIRST_DISK + index, new VirtioBlock(backend, { queues })))
+    const { fileSystems = [] } = config
+    fileSystems.forEach((backend, index) =>
+      this.add(`virtio-fs-${index}`, Slot.FILE_SYSTEMS, new VirtioFileSystem(backend), { index, count: fileSystems.length }))
   }
 
   /** PCI functions by their names in a snapshot. */
   get functions(): Readonly<Record<string, VirtioPciFunction>> { return this.named }
 
-  private add<Device extends VirtioDevice>(name: string, slot: number, device: Device): Device {
+  private add<Device extends VirtioDevice>(name: string, slot: number, device: Device, { index, count } = SINGLE): Device {
     const { memory, messages, bus, router, mmio } = this.parts
     const pciFunction = new VirtioPciFunction(device, {
       memory, messages, line: router.input(slot, 1), window: (length, registers) => mmio.window(length, registers),
+      multiFunction: index === 0 && count > 1,
     })
-    bus.attach(slot, 0, pciFunction)
+    bus.attach(slot, index, pciFunction)
     this.named[name] = pciFunction
     return device
   }

@@ -3,6 +3,7 @@ import type { DiskOrder } from '../../host/disks/disk-order.ts'
 import { isDiskImageName } from '../../host/images/debian/names.ts'
 import type { CpuModel } from '../../host/machine/cpu-models.ts'
 import type { EngineName } from '../../host/machine/engines.ts'
+import type { GuestShare } from '../../host/shares/guest-share.ts'
 import { cliError } from '../errors.ts'
 import { EXAMPLES } from '../help.ts'
 import { checkImage, DEFAULT_IMAGE } from '../image-names.ts'
@@ -11,7 +12,7 @@ import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
 import { taskWithCommand } from '../task.ts'
 import type { AddCommand } from '../task.ts'
-import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseHostname, parseMemory, parseSeconds } from '../values.ts'
+import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseHostname, parseMemory, parseSeconds, parseShareOption } from '../values.ts'
 
 const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
@@ -25,6 +26,7 @@ export const addRun: AddCommand = (program, line) => {
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
     .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
+    .option('--share <folder:place>', 'show the guest a folder of the host there, as ./src:/mnt/src; more: ,readonly ,uid=N ,gid=N (repeatable)', parseShareOption)
     .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
     .option('-d, --detach', 'with --name: only start it, do not attach to its console')
     .option('--ssh-key <file>', 'a public key: whoever has its private one may log in to the image\'s default user (repeatable)', collect)
@@ -55,6 +57,7 @@ interface RunOptions {
   readonly cpu: CpuModel
   readonly engine: EngineName
   readonly disk?: readonly DiskOrder[]
+  readonly share?: readonly GuestShare[]
   readonly lockstep?: boolean
   readonly stats?: boolean
   readonly tty?: boolean
@@ -68,11 +71,11 @@ interface RunOptions {
 }
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
-  const { memory, cpu, engine, disk: disks = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
+  const { memory, cpu, engine, disk: disks = [], share: shares = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
   const { name, detach = false, sshKey: sshKeys = [], userData, hostname } = options
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   const request: RunRequest = {
-    name, detach, image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
+    name, detach, image, command, memoryBytes: memory, cpu, engine, disks, shares, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
     bootTimeoutMs: bootTimeout, verbose,
     seed: sshKeys.length === 0 && userData === undefined && hostname === undefined ? undefined : { hostname, sshKeys, userData },
   }
@@ -85,10 +88,11 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   return request
 }
 
-function checkLockstep({ lockstep, engine, disks, image }: RunRequest): void {
+function checkLockstep({ lockstep, engine, disks, shares, image }: RunRequest): void {
   if (!lockstep) return
   if (engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
   if (disks.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a disk: leave out --disk')
+  if (shares.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a folder: leave out --share')
   if (isDiskImageName(image)) throw cliError('USAGE', `--lockstep runs two machines, which cannot share a disk: use the image ${DEFAULT_IMAGE}`)
 }
 

@@ -10,11 +10,14 @@ import { ConsoleFeature, VirtioConsole } from './console/console.ts'
 import type { VirtioDevice } from './device.ts'
 import type { DiskTransfer } from './disk-transfer.ts'
 import { VirtioEntropy } from './entropy.ts'
+import { VirtioFileSystem } from './fs/fs.ts'
+import type { FileSystemTransfer } from './fs/fs-transfer.ts'
 import { VirtioPciFunction } from './pci-function.ts'
 import { Command } from './scsi/command-block.ts'
 import { VirtioScsi } from './scsi/scsi.ts'
 import { SocketFeature, VirtioSocket } from './socket/socket.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
+import { FakeFileSystem } from './testing/fake-file-system.ts'
 import { FakePort } from './testing/fake-port.ts'
 import { GuestPart, guestSubject } from './testing/guest-part.ts'
 import type { SavedBackend } from './testing/guest-part.ts'
@@ -131,4 +134,17 @@ function scsiCommand(random: Random) {
   bytes.set(cdb, 19)
   const header = Array.from(new Uint32Array(bytes.buffer))
   return reads ? { readable: [51], writable: [108, 512], header } : { readable: [51, 512], writable: [108], header }
+}
+
+for (const deferred of [false, true]) {
+  deviceContract(`virtio file system, answered ${deferred ? 'in its time' : 'at once'}`, (world) => {
+    const server = new FakeFileSystem({ deferred })
+    const plan = (random: Random) => ({ readable: [random.pick([40, 80, 9]), 100], writable: random.pick([[], [16], [100, 60]]), header: [random.below(200), random.below(50)] })
+    const answer = (random: Random): void => {
+      const place = (transfer: FileSystemTransfer): number => transfer.queue.index * 1000 + transfer.head
+      server.waiting.sort((a, b) => place(a as FileSystemTransfer) - place(b as FileSystemTransfer))
+      server.answer(random.below(server.waiting.length + 1))
+    }
+    return guestSubject(part(world, new VirtioFileSystem(server), server), RING_FEATURES, 2, plan, [answer])
+  })
 }

@@ -9,11 +9,13 @@ import { VirtioBlock } from './block/block.ts'
 import { RequestType } from './block/block-request.ts'
 import { VirtioConsole } from './console/console.ts'
 import { VirtioEntropy } from './entropy.ts'
+import { VirtioFileSystem } from './fs/fs.ts'
 import { Command } from './scsi/command-block.ts'
 import { VirtioScsi } from './scsi/scsi.ts'
 import { VirtioSocket } from './socket/socket.ts'
 import { VirtioDriver } from './testing/driver.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
+import { FakeFileSystem } from './testing/fake-file-system.ts'
 import { FakePort } from './testing/fake-port.ts'
 import { attach } from './testing/function.ts'
 import { HOSTILE_MEMORY, surviveHostileDriver } from './testing/hostile-driver.ts'
@@ -139,6 +141,21 @@ describe('random rings', () => {
       const words = [[0, 1, 1, 0], ...Object.values(Command).map((code) => [1, 0, 3, 0, code << 24, 0, 0x0100_0000, 0x0100_0100])]
       surviveHostileDriver(build, { buffers: [[1, 1], [2, 1], [1, 2]], header: 51, lengths: [108, 620], words }, 16, answer)
       expect(requests).toBeGreaterThan(50)
+    }
+  })
+
+  it('do not hurt a file system device', () => {
+    for (const deferred of [false, true]) {
+      let server = new FakeFileSystem({ deferred })
+      let requests = 0
+      const build = (): VirtioFileSystem => {
+        requests += server.served
+        server = new FakeFileSystem({ deferred })
+        return new VirtioFileSystem(server)
+      }
+      const answer = (random: Random): void => { if (random.below(2) === 0) server.answer(random.below(server.waiting.length + 1)) }
+      surviveHostileDriver(build, { buffers: [[1, 1], [2, 1], [1, 2], [1, 0]], header: 40, lengths: [16, 96, 4096] }, 17, answer)
+      expect(requests).toBeGreaterThan(200)
     }
   })
 

@@ -32,6 +32,8 @@ export interface PciFunctionParts {
   readonly messages: MessageSink
   /** INTA#. */
   readonly line: InterruptLine
+  /** Other functions share its device: set for function 0 of them. */
+  readonly multiFunction?: boolean
   /** Where BAR0 will stand. */
   readonly window: (length: number, device: MmioDevice) => AddressWindow
 }
@@ -56,7 +58,7 @@ export class VirtioPciFunction implements PciFunction, Stateful, VirtioBus {
   private readonly vectors: Vectors
   private isr = 0
 
-  constructor(device: VirtioDevice, { memory, messages, line, window }: PciFunctionParts) {
+  constructor(device: VirtioDevice, { memory, messages, line, window, multiFunction }: PciFunctionParts) {
     this.device = device
     this.schema = device.schema
     this.version = device.version
@@ -69,7 +71,7 @@ export class VirtioPciFunction implements PciFunction, Stateful, VirtioBus {
     this.msix = new Msix(vectors, { bar: 0, tableOffset: Region.MSIX_TABLE, pendingOffset: Region.MSIX_PENDING }, messages)
     this.config = new PciConfigSpace({
       vendorId: VENDOR, deviceId: FIRST_DEVICE + device.deviceId, revision: REVISION, classCode: device.classCode,
-      subsystemVendorId: VENDOR, subsystemId: SUBSYSTEM,
+      subsystemVendorId: VENDOR, subsystemId: SUBSYSTEM, multiFunction,
     }, {
       bars: [{ index: 0, kind: 'memory32', size: Region.END, window: window(Region.END, this.registers) }],
       capabilities: [...capabilities(queues), this.msix.capability],

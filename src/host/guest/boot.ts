@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
 import type { DiskOrder } from '../disks/disk-order.ts'
+import type { GuestShare } from '../shares/guest-share.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { EngineName } from '../machine/engines.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
@@ -16,6 +17,8 @@ export interface GuestOptions {
   readonly engine?: EngineName
   readonly lockstep?: boolean
   readonly disks?: readonly DiskOrder[]
+  /** Folders of the host; a guest of an image has them where it mounts them. */
+  readonly shares?: readonly GuestShare[]
   /** In place of `disks`: those that outlive the machine. */
   readonly keptDisks?: KeptDisks
   /** Called with the machine once it runs. */

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { BootImage } from '../images/image.ts'
+import { shareOrders, shareWords } from '../shares/guest-share.ts'
 import type { MachineExit, MachineSession, SerialOwner } from '../machine/session.ts'
 import { bootDeadline, checkExit, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
@@ -30,9 +31,10 @@ const POWER_OFF_MS = 10_000
 export async function startImageGuest(options: ImageGuestOptions): Promise<ImageGuest> {
   checkMemory(options.image, options.memoryBytes)
   const guest = new ImageGuest(options)
-  const { image, startMachine, memoryBytes, cpu, engine, lockstep, disks, signal } = options
+  const { image, startMachine, memoryBytes, cpu, engine, lockstep, disks, shares = [], signal } = options
   const machine = await startMachine({
-    memoryBytes, cpu, engine, lockstep, disks, signal, kernel: image.kernel, initrd: image.initrd, serial: guest.owners, commandLine: commandLineOf(options),
+    memoryBytes, cpu, engine, lockstep, disks, shares: shareOrders(shares), signal, kernel: image.kernel, initrd: image.initrd, serial: guest.owners,
+    commandLine: commandLineOf(options),
   })
   options.onMachine?.(machine)
   guest.watch(machine)
@@ -46,10 +48,10 @@ export function checkMemory({ name, minimumMemory }: BootImage, memoryBytes: num
   throw hostError('GUEST_MEMORY_TOO_SMALL', `the image ${name} needs ${least} of memory and is given ${given}: give it more (--memory)`)
 }
 
-function commandLineOf({ image, kernelLog, quiet = kernelLog === undefined, append }: ImageGuestOptions): string {
+function commandLineOf({ image, shares = [], kernelLog, quiet = kernelLog === undefined, append }: ImageGuestOptions): string {
   // A panic resets at once, so that we see it.
   const words = ['console=ttyS0', 'panic=-1', ...quiet ? ['quiet'] : ['earlyprintk=ttyS0'], `tenon.control=${GUEST_CONTROL_DEVICE}`]
-  return [...words, ...image.commandLine === '' ? [] : [image.commandLine], ...append === undefined ? [] : [append]].join(' ')
+  return [...words, ...shareWords(shares), ...image.commandLine === '' ? [] : [image.commandLine], ...append === undefined ? [] : [append]].join(' ')
 }
 
 /** A guest of an image: boots, and runs sessions one after another. */

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
+import { shareOrders } from '../shares/guest-share.ts'
 import type { MachineExit, MachineSession } from '../machine/session.ts'
 import { bootDeadline, checkExit, feedLines, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
@@ -51,7 +52,8 @@ async function runOnce(options: KernelSessionOptions): Promise<MachineExit> {
     log.append(bytes)
     return screen.receive(bytes)
   }
-  session = await options.startMachine({ ...options, serial: [{ receive }] })
+  const shares = options.shares && shareOrders(options.shares)
+  session = await options.startMachine({ ...options, shares, serial: [{ receive }] })
   options.onMachine?.(session)
   deadline = bootDeadline(session, options.bootTimeoutMs)
   const exit = await session.exited

@@ -7,6 +7,8 @@ import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
 import { seedDisk } from '../seed/seed-order.ts'
 import { checkUserData, needsSeed, seedFor } from '../seed/seed.ts'
+import { shareOrders, shareWords, type GuestShare } from '../shares/guest-share.ts'
+import { parseShare } from '../shares/share-text.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { GUEST_FILES } from './home.ts'
 import type { GuestFolder } from './home.ts'
@@ -22,7 +24,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: commandLineOf(definition), disks: [...disksOf(folder, definition), ...await seedOf(folder, definition)] }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...disksOf(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -60,6 +62,8 @@ async function seedOf(folder: GuestFolder, { hostname, sshKeys, userData }: Gues
   const { mtimeMs } = await explained(folder.definition, () => stat(folder.definition), GUEST_FILES)
   return [seedDisk(seedFor({ hostname, sshKeys, userData: text }, basename(folder.path)), Math.floor(mtimeMs / 1000))]
 }
+
+function sharesOf({ path }: GuestFolder, { shares }: GuestDefinition): GuestShare[] { return shares.map(text => parseShare(text, path)) }
 
 function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {
   if (typeof graph === 'string') return resolve(path, graph)

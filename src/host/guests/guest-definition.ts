@@ -8,6 +8,8 @@
  *     disks:                  more disks, behind its own: a path, or a graph of block nodes (storage/kinds.ts)
  *       - /data/mail.qcow2
  *       - { kind: file, path: /data/seed.iso, readOnly: true }
+ *     shares:                 folders of the host: FOLDER:PLACE[,readonly][,uid=N][,gid=N]
+ *       - ./src:/mnt/src
  *     append: quiet           more for the kernel's command line
  *     hostname: web           this and the next two are for cloud-init in the guest; a change has it configure the guest anew
  *     sshKeys:                who may log in to the image's default user
@@ -22,6 +24,8 @@ import { CPU_MODELS } from '../machine/cpu-models.ts'
 import { ENGINES } from '../machine/engines.ts'
 import { isHostname } from '../seed/hostname.ts'
 import { isPublicKey } from '../seed/seed.ts'
+import { MAXIMUM_SHARES } from '../shares/share-order.ts'
+import { parseShare } from '../shares/share-text.ts'
 import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
 
 const MIB = 1024 ** 2
@@ -43,6 +47,15 @@ const memory = z.string().transform((text, context) => {
 /** The rest of a graph is checked when it is opened: its kinds belong to the room of disks. */
 const disk = z.union([path, z.looseObject({ kind: z.string() })], 'is neither a path nor a graph of block nodes with its kind')
 
+/** Its folder, if relative, stays so: it is relative to the file's. */
+const share = oneLine.superRefine((text, context) => {
+  try {
+    parseShare(text, '/')
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message })
+  }
+})
+
 export const guestDefinitionSchema = z.strictObject({
   image: oneLine.min(1).optional(),
   kernel: path.optional(),
@@ -51,6 +64,7 @@ export const guestDefinitionSchema = z.strictObject({
   cpu: z.enum(CPU_MODELS).default('max'),
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(disk).max(MOST_DISKS).default([]),
+  shares: z.array(share).max(MAXIMUM_SHARES).default([]),
   append: oneLine.default(''),
   hostname: z.string().refine(isHostname, 'is no host name: letters, digits and hyphens, 63 at most').optional(),
   sshKeys: z.array(z.string().refine(isPublicKey, 'is no public SSH key, one line as in id_ed25519.pub')).default([]),

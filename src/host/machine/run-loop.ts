@@ -1,6 +1,7 @@
 import type { EngineFigures } from '../../cpu/interpreter/figures.ts'
 import type { RunOutcome } from '../../vmm/machine.ts'
 import type { DiskQueue } from '../disks/disk-queue.ts'
+import type { ShareQueue } from '../shares/share-queue.ts'
 import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
@@ -38,6 +39,8 @@ export interface RunLoopParts {
   readonly controls?: { apply(): void }
   /** Undefined for a machine without disks. */
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
+  /** Undefined for one without shares. */
+  readonly shares?: Pick<ShareQueue, 'busy' | 'settle'>
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -66,9 +69,10 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   }
 }
 
-function answer(bell: number, { machine, lines, controls, disks }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, controls, disks, shares }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
+  if (bell & Bell.SHARE) shares?.settle()
   if (bell & Bell.CONTROL) controls?.apply()
   for (const line of lines) {
     if (bell & Bell.ROOM) line.release()
@@ -91,14 +95,14 @@ function exitOf(outcome: RunOutcome, machine: RunnableMachine): MachineExit | un
   return undefined
 }
 
-function sleep(nanoseconds: number, { channel, hostClock, disks }: RunLoopParts, spin: SpinPolicy): void {
+function sleep(nanoseconds: number, { channel, hostClock, disks, shares }: RunLoopParts, spin: SpinPolicy): void {
   if (nanoseconds < SHORTEST_SLEEP_NS) return
-  if (disks?.busy && lookOn(channel, spin)) return
+  if ((disks?.busy || shares?.busy) && lookOn(channel, spin)) return
   channel.sleep(Math.min(nanoseconds / 1e6, LONGEST_SLEEP_MS))
   hostClock.catchUp()
 }
 
-/** A disk answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
+/** A disk or a share answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
 function lookOn(channel: MachineChannel, spin: SpinPolicy): boolean {
   const milliseconds = spin.begin()
   if (milliseconds === 0) return false

@@ -6,6 +6,7 @@ import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
+import type { ShareOrder } from '../shares/share-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { MachineStatistics } from './statistics.ts'
 
@@ -86,7 +87,9 @@ export interface MachineOptions {
   readonly disks?: readonly DiskOrder[]
   /** In place of `disks`: those that stay open for the next machine. */
   readonly keptDisks?: KeptDisks
-  /** Default: a warning of the process. */
+  /** Folders of the host for the guest, 8 at most; not with `lockstep`. They are opened before the machine starts. */
+  readonly shares?: readonly ShareOrder[]
+  /** Told of what goes wrong with disks and shares. Default: a warning of the process. */
   readonly onDiskFailure?: DiskFailureListener
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal

@@ -7,6 +7,7 @@ import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
 import { attachDisks } from '../disks/attached-disks.ts'
 import type { AttachedDisks } from '../disks/attached-disks.ts'
+import { ShareThread } from '../shares/share-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
@@ -28,14 +29,10 @@ export const startMachine: StartMachine = async options => {
   const cpu = cpuModel(options.cpu)
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
-  const disks = await attachDisks(options.keptDisks ?? options.disks, channel, options.onDiskFailure ?? warn)
-  if (options.signal?.aborted) {
-    await disks?.close()
-    options.signal.throwIfAborted()
-  }
+  const servers = await startServers(options, channel)
   const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const worker = startWorker(options, channel, compiler?.port, disks)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, plan, options)
+  const worker = startWorker(options, channel, compiler?.port, servers)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, servers }, channel, plan, options)
   try {
     await session.started
   } catch (error) {
@@ -44,6 +41,26 @@ export const startMachine: StartMachine = async options => {
     throw error
   }
   return session
+}
+
+/** Threads that serve the guest's requests. */
+interface Servers {
+  readonly disks: AttachedDisks | undefined
+  readonly shares: ShareThread | undefined
+}
+
+/** All or none. */
+async function startServers({ shares, disks, keptDisks, signal, onDiskFailure = warn }: MachineOptions, channel: MachineChannel): Promise<Servers> {
+  const shareThread = shares?.length ? await ShareThread.start(shares, channel, onDiskFailure) : undefined
+  try {
+    const attached = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
+    if (signal?.aborted) await attached?.close()
+    signal?.throwIfAborted()
+    return { disks: attached, shares: shareThread }
+  } catch (error) {
+    await shareThread?.close()
+    throw error
+  }
 }
 
 function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
@@ -61,17 +78,17 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 }
 
 function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: AttachedDisks | undefined,
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, { disks, shares }: Servers,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
+    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine, shares: shares?.forMachine,
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
-  const transferList = [...buffers, ...[compiler, disks?.forMachine.port].filter(port => port !== undefined)]
+  const transferList = [...buffers, ...[compiler, disks?.forMachine.port, shares?.forMachine.port].filter(port => port !== undefined)]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
 }
@@ -101,7 +118,7 @@ function consoleLine(line: HostLine, channel: MachineChannel): ConsoleLine {
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
-  readonly disks: AttachedDisks | undefined
+  readonly servers: Servers
 }
 
 class WorkerSession implements MachineSession {
@@ -204,10 +221,10 @@ class WorkerSession implements MachineSession {
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 
-  /** The machine's thread ends within one slice, whether or not it still runs; the disks' when they are closed. */
+  /** The machine's thread ends within one slice, whether or not it still runs; the disks' and the shares' when they are closed. */
   async #endThreads(): Promise<void> {
-    const { worker, compiler, disks } = this.#threads
+    const { worker, compiler, servers } = this.#threads
     await Promise.all([worker.terminate(), compiler?.terminate()])
-    await disks?.close()
+    await Promise.all([servers.disks?.close(), servers.shares?.close()])
   }
 }

@@ -9,6 +9,8 @@ import { Lockstep } from '../../vmm/lockstep/lockstep.ts'
 import { Machine } from '../../vmm/machine.ts'
 import { DiskChannel } from '../disks/disk-channel.ts'
 import { DiskQueue } from '../disks/disk-queue.ts'
+import { ShareChannel } from '../shares/share-channel.ts'
+import { ShareQueue } from '../shares/share-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
 import { modelFeatures } from './cpu-models.ts'
@@ -39,6 +41,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const devices = new ParavirtualDevices(channel, order, statistics => say({ kind: 'memory', statistics }))
   const hostClock = new HostClock()
   const disks = order.disks && new DiskQueue(new DiskChannel(order.disks.memory), order.disks.infos)
+  const shares = order.shares && new ShareQueue(new ShareChannel(order.shares.memory), order.shares.infos)
   const silent = { transmit: () => true, receive: () => -1 }
   const common = {
     memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: serial.map(line => line ?? silent), hostNow: hostClock.now,
@@ -46,18 +49,18 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const machine = order.lockstep
     ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
     : new Machine({
-      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, virtio: devices.config,
+      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, virtio: { ...devices.config, fileSystems: shares?.shares },
       wallClock: Date.now, random: randomWord,
     })
   serial.forEach((line, index) => line?.connect(machine.serial[index]))
   if (machine instanceof Machine) {
     devices.connect(machine.platform.virtio)
-    order.disks?.port.postMessage(machine.frames.pool.buffer, [])
+    for (const port of [order.disks?.port, order.shares?.port]) port?.postMessage(machine.frames.pool.buffer, [])
   }
   await boot(machine, order)
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const controls = machine instanceof Machine ? devices.controls : undefined
-  return { machine, channel, lines, controls, disks, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, controls, disks, shares, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {

@@ -14,6 +14,21 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 hostname tenon
 ip link set lo up
+
+# Folders of the host: tenon.share=TAG:rw|ro:FOLDER on the kernel's command line.
+mount_share() {
+  tag=\${1%%:*} rest=\${1#*:}
+  mkdir -p "\${rest#*:}"
+  modprobe virtio_pci
+  modprobe virtiofs
+  mount -t virtiofs -o "\${rest%%:*}" "$tag" "\${rest#*:}"
+}
+
+read -r options </proc/cmdline
+set -f
+for option in $options; do
+  case $option in tenon.share=*) mount_share "\${option#*=}" ;; esac
+done
 exec init
 `
 

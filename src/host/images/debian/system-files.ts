@@ -5,6 +5,7 @@ import type { FileTree } from '../tree/file-tree.ts'
 import { CONFIGURE_PATH, configureScript } from './configure-script.ts'
 import type { ImageDefinition, ImageSource } from './definition.ts'
 import { FIRST_BOOT_UNIT, firstBootScript } from './first-boot.ts'
+import { SHARE_GENERATOR, SHARE_GENERATOR_PATH } from './share-generator.ts'
 import type { UnpackedPackage } from './unpack.ts'
 
 /** The files of a guest that come from its image's definition and not from a package. */
@@ -85,6 +86,7 @@ function systemdFiles(definition: ImageDefinition, has: ReadonlySet<string>): Sy
     ...has.has('ifupdown') ? [] : [{ path: 'etc/systemd/network/80-dhcp.network', text: NETWORK }],
     { path: 'etc/systemd/system/systemd-networkd-wait-online.service.d/10-any.conf', text: WAIT_ONLINE },
     { path: 'etc/systemd/system/tenon-first-boot.service', text: FIRST_BOOT_UNIT },
+    { path: SHARE_GENERATOR_PATH, text: SHARE_GENERATOR, permissions: 0o755 },
     { path: 'usr/lib/tenon/first-boot', text: firstBootScript(definition), permissions: 0o755 },
   ]
 }
