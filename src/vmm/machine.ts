@@ -31,8 +31,9 @@ import { MachineStanding } from './machine-standing.ts'
 import type { MachineEnd } from './machine-standing.ts'
 import { Platform } from './platform.ts'
 import { snapshotError } from './snapshot/errors.ts'
-import { prepareRestore, saveMachine } from './snapshot/snapshot.ts'
-import type { MachineSnapshot } from './snapshot/snapshot.ts'
+import { SnapshotReader, encodeSnapshot } from './snapshot/file.ts'
+import { StreamedRestore, prepareRestore, saveMachine, streamMachine } from './snapshot/snapshot.ts'
+import type { DiskShape, MachineSnapshot } from './snapshot/snapshot.ts'
 import type { VirtioConfig } from './virtio.ts'
 import { Vcpu } from './vcpu.ts'
 import type { SliceOutcome } from './vcpu.ts'
@@ -94,6 +95,8 @@ export class Machine {
   readonly vcpu: Vcpu
   readonly platform: Platform
   readonly frames: FrameMap
+  /** What a snapshot says of the disks. */
+  readonly disks: readonly DiskShape[]
   private readonly standing: MachineStanding
   private life: 'fresh' | 'used' | 'unusable' = 'fresh'
 
@@ -103,6 +106,7 @@ export class Machine {
     this.standing = standing
     this.cpu = cpuModel(config.cpu)
     const features = modelFeatures(this.cpu)
+    this.disks = diskShapes(config)
     this.layout = layoutMachine({ memory: config.memory, vcpus: 1 })
     const { lowSize, highSize } = this.layout.ram
     const pool = config.pool ?? Pool.create(Math.min(config.memory + POOL_OVERHEAD, 2 ** 32))
@@ -202,12 +206,33 @@ export class Machine {
    * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION, SNAPSHOT_MISMATCH, MACHINE_IN_USE, POOL_EXHAUSTED.
    */
   restore(snapshot: MachineSnapshot): void {
-    if (this.life !== 'fresh') {
-      throw snapshotError('MACHINE_IN_USE', 'only a machine that has neither booted nor run can be restored: build another one')
-    }
+    this.mustBeFresh()
     const restoreAll = prepareRestore(this, snapshot)
     this.life = 'unusable'
     restoreAll()
+    this.life = 'used'
+  }
+
+  /**
+   * The machine as a snapshot's file, in pieces to be written one after the other. Stops virtual time. Memory is copied as the pieces are
+   * taken: the machine must stand still, and its disks too, until the last.
+   */
+  encode(): Generator<Uint8Array, void, undefined> {
+    this.pause()
+    return encodeSnapshot(streamMachine(this))
+  }
+
+  /**
+   * As `restore`, from a snapshot's file in pieces of any size. The memory goes to its place while it is read; if something is wrong
+   * after that, the machine can only be thrown away. Errors of `pieces` pass through.
+   */
+  decode(pieces: Iterable<Uint8Array>): void {
+    this.mustBeFresh()
+    const restore = new StreamedRestore(this, () => { this.life = 'unusable' })
+    const reader = new SnapshotReader(restore)
+    for (const piece of pieces) reader.push(piece)
+    reader.finish()
+    restore.finish()
     this.life = 'used'
   }
 
@@ -220,6 +245,11 @@ export class Machine {
     const hex = (value: bigint): string => `0x${value.toString(16)}`
     return `RIP ${hex(state.rip)}, RSP ${hex(state.rsp)}, CS 0x${state.segmentSelector(Segment.CS).toString(16)}, `
       + `CR0 0x${state.cr0.toString(16)}, CR2 ${hex(state.blockU64(Block.CR2))}, CR3 ${hex(state.blockU64(Block.CR3))}`
+  }
+
+  private mustBeFresh(): void {
+    if (this.life === 'fresh') return
+    throw snapshotError('MACHINE_IN_USE', 'only a machine that has neither booted nor run can be restored: build another one')
   }
 
   private use(): void {
@@ -239,4 +269,13 @@ export class Machine {
     this.standing.ended ??= reason
     this.vcpu.stop()
   }
+}
+
+function diskShapes({ disks = [], virtio = {} }: MachineConfig): DiskShape[] {
+  const shape = (place: string, { size, blockSize, readOnly }: BlockBackend): DiskShape => ({ place, size, blockSize, readOnly })
+  return [
+    ...disks.map((disk, index) => shape(`nvme ${index}`, disk)),
+    ...(virtio.disks ?? []).map(({ backend }, index) => shape(`virtio-block ${index}`, backend)),
+    ...(virtio.scsiUnits ?? []).map((unit, index) => shape(`virtio-scsi ${index}`, unit)),
+  ]
 }
