@@ -13,7 +13,7 @@ import { SharedStatistics, STATISTICS_SIZE } from './statistics.ts'
 export const LINES = 4
 
 /** What the bell is rung for, in bits: by the main thread, and (DISK) by the disk thread. */
-export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8 } as const
+export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8, CONTROL: 16 } as const
 
 export const OUTPUT_CAPACITY = 64 * 1024
 const INPUT_CAPACITY = 16 * 1024

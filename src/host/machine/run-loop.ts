@@ -38,6 +38,8 @@ export interface RunLoopParts {
   readonly lines: readonly (LineBackend | undefined)[]
   /** Undefined for a machine without disks. */
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
+  /** Undefined for a machine that cannot be asked for anything. */
+  readonly control?: { readonly paused: boolean, look(): void }
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -53,6 +55,7 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   for (let slice = 0; ; slice++) {
     const bell = channel.answer()
     if (bell !== 0) answer(bell, parts)
+    if (parts.control?.paused) standStill(parts, parts.control)
     const outcome = machine.run(SLICE)
     settle(parts)
     const exit = exitOf(outcome, machine)
@@ -66,13 +69,33 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   }
 }
 
-function answer(bell: number, { machine, lines, disks }: RunLoopParts): void {
+/**
+ * Until the owner lets it go on. What else the bell is rung for waits so long: a machine that was saved must not change any more, or what
+ * it sends and takes would come twice.
+ */
+function standStill(parts: RunLoopParts, control: NonNullable<RunLoopParts['control']>): void {
+  const { channel, hostClock } = parts
+  let waiting = 0
+  settle(parts)
+  while (control.paused) {
+    channel.sleep(LONGEST_SLEEP_MS)
+    const bell = channel.answer()
+    waiting |= bell & ~Bell.CONTROL
+    if (bell & Bell.CONTROL) control.look()
+  }
+  channel.ring(waiting)
+  hostClock.catchUp()
+}
+
+function answer(bell: number, { machine, lines, disks, control }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   lines.forEach((line, index) => {
     if (bell & Bell.ROOM) line?.release(machine.serial[index])
     if (bell & Bell.INPUT && line !== undefined) machine.serial[index].receiveReady()
   })
+  // The last: it may be told to stand still.
+  if (bell & Bell.CONTROL) control?.look()
 }
 
 function settle({ machine, lines, channel, notify }: RunLoopParts): void {

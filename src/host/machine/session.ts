@@ -64,6 +64,33 @@ export interface MachineExit {
   readonly code?: string
 }
 
+/** What a snapshot goes on with: the same options as the machine that was saved, but for what it was booted from. */
+export interface ResumeOptions extends Omit<MachineOptions, 'kernel' | 'initrd' | 'commandLine' | 'lockstep'> {
+  /** A file that `MachineSnapshots.save` has written. Its disks must be as they were then: what is on them is not in it. */
+  readonly snapshot: string
+}
+
+/**
+ * Standing still, and being saved. Virtual time stands still meanwhile. What is asked for is done in order; it rejects with MACHINE_ENDED
+ * if the machine ends before.
+ */
+export interface MachineSnapshots {
+  /**
+   * Resolves when the guest stands still, and its disks have carried out and flushed all that it asked for: they can be copied then.
+   * Rejects with MACHINE_DISKS_BUSY, and the guest goes on, if a disk does not answer or cannot be flushed.
+   */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /**
+   * Writes a snapshot to a file, which is there when this resolves, whole and on stable storage. A machine that was paused stays so, any
+   * other goes on. Who wants to go on from the snapshot pauses first, saves, and kills: a guest that went on would change its disks.
+   * Rejects as `pause`, and with SNAPSHOT_UNWRITABLE or SNAPSHOT_DISK_FULL; then the file is as before.
+   *
+   * Not in it: bytes that were written to a serial line and that the guest's UART has not taken.
+   */
+  save(path: string): Promise<void>
+}
+
 export interface MachineSession {
   /** COM1 to COM4. */
   readonly serial: readonly SerialLine[]
@@ -76,6 +103,8 @@ export interface MachineSession {
   readonly instructions?: number
   /** What the machine has done so far, where that is known. */
   readonly statistics?: MachineStatistics
+  /** Undefined for a machine that cannot be saved: one in lockstep. */
+  readonly snapshots?: MachineSnapshots
   /** Presses the ACPI power button. */
   powerButton(): void
   /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */
@@ -87,3 +116,9 @@ export interface MachineSession {
  * of the serial lines hear nothing before it has resolved.
  */
 export type StartMachine = (options: MachineOptions) => Promise<MachineSession>
+
+/**
+ * Builds a machine and has it go on from a snapshot. Rejects as StartMachine, and with SNAPSHOT_UNREADABLE, SNAPSHOT_INVALID (damaged),
+ * SNAPSHOT_VERSION (of another Tenon) or SNAPSHOT_MISMATCH (of a machine with other options).
+ */
+export type ResumeMachine = (options: ResumeOptions) => Promise<MachineSession>

@@ -7,7 +7,8 @@ import { Bell, LINES, MachineChannel } from './channel.ts'
 import { translates } from './engines.ts'
 import { DiskThread } from '../disks/disk-thread.ts'
 import { HostLine } from './host-line.ts'
-import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
+import { WorkerSnapshots } from './machine-snapshots.ts'
+import type { MachineExit, MachineOptions, MachineSession, ResumeMachine, ResumeOptions, StartMachine } from './session.ts'
 import type { MachineStatistics } from './statistics.ts'
 import type { CompileOrder } from './compile-protocol.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
@@ -16,7 +17,14 @@ import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 const MAXIMUM_MEMORY = 4000 * 1024 ** 2
 
 /** Starts a machine on a thread of its own. */
-export const startMachine: StartMachine = async options => {
+export const startMachine: StartMachine = options => launch(options)
+
+/** Has a machine go on from a snapshot, on a thread of its own. */
+export const resumeMachine: ResumeMachine = options => launch(options)
+
+type Options = MachineOptions | ResumeOptions
+
+async function launch(options: Options): Promise<MachineSession> {
   options.signal?.throwIfAborted()
   if (options.memoryBytes > MAXIMUM_MEMORY) {
     throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
@@ -28,9 +36,12 @@ export const startMachine: StartMachine = async options => {
     await disks?.close()
     options.signal.throwIfAborted()
   }
-  const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const worker = startWorker(options, channel, compiler?.port, disks)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, options)
+  const lockstep = inLockstep(options)
+  const compiler = translates(options.engine) && !lockstep ? startCompiler(modelFeatures(cpu)) : undefined
+  const control = lockstep ? undefined : new MessageChannel()
+  const worker = startWorker(options, channel, { compiler: compiler?.port, control: control?.port1, disks: disks?.forMachine })
+  const snapshots = control && new WorkerSnapshots(control.port2, channel)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, options, snapshots)
   try {
     await session.started
   } catch (error) {
@@ -55,19 +66,25 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
   return { worker, port: port2 }
 }
 
-function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
-): Worker {
-  const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
+function inLockstep(options: Options): boolean { return !('snapshot' in options) && options.lockstep === true }
+
+function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control' | 'disks'>): Worker {
+  const source = sourceOf(options)
   const order: WorkerOrder = {
-    channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
+    channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), ...source, ...ways, lockstep: inLockstep(options),
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
-  const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
-  const transferList = [...buffers, ...[compiler, disks?.forMachine.port].filter(port => port !== undefined)]
+  const buffers = [source.files?.kernel, source.files?.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
+  const transferList = [...buffers, ...[ways.compiler, ways.control, ways.disks?.port].filter(port => port !== undefined)]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
+}
+
+/** What the machine begins with: a kernel, or a snapshot. */
+function sourceOf(options: Options): Pick<WorkerOrder, 'commandLine' | 'files' | 'snapshot'> {
+  if ('snapshot' in options) return { commandLine: '', files: undefined, snapshot: options.snapshot }
+  const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
+  return { commandLine: options.commandLine, files, snapshot: undefined }
 }
 
 /** The array, or a copy where others have a part in its memory: only a whole buffer can be given away. */
@@ -84,6 +101,7 @@ interface Threads {
 class WorkerSession implements MachineSession {
   readonly serial: readonly HostLine[]
   readonly exited: Promise<MachineExit>
+  readonly snapshots: WorkerSnapshots | undefined
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
   readonly #threads: Threads
@@ -94,8 +112,9 @@ class WorkerSession implements MachineSession {
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(threads: Threads, channel: MachineChannel, { serial, signal }: MachineOptions) {
+  constructor(threads: Threads, channel: MachineChannel, { serial, signal }: Options, snapshots: WorkerSnapshots | undefined) {
     const { worker, compiler } = threads
+    this.snapshots = snapshots
     this.#threads = threads
     // Without it the guest is interpreted, and goes on.
     compiler?.on('error', () => {})
@@ -137,8 +156,11 @@ class WorkerSession implements MachineSession {
       case 'notice':
         this.#channel.noticeArrived()
         return this.#look()
+      case 'answer':
+        return this.snapshots?.answered(message.number, message.problem)
       case 'exit':
         this.#end = message.exit
+        this.snapshots?.end()
         this.serial.forEach(line => line.deliver())
         return this.#finishIfDrained()
     }
@@ -166,6 +188,7 @@ class WorkerSession implements MachineSession {
     this.#end = exit
     this.#signal?.removeEventListener('abort', this.#kill)
     this.serial.forEach(line => line.end())
+    this.snapshots?.end()
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { CpuModel } from './cpu-models.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
+import type { ControlProblem } from './control-protocol.ts'
 import type { MachineExit } from './session.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
@@ -17,6 +18,10 @@ export interface WorkerOrder {
   /** Two machines, one that translates on this thread and one that interprets, in place of one. */
   readonly lockstep: boolean
   readonly disks: MachineDisks | undefined
+  /** ControlOrders come in here. Undefined with lockstep. */
+  readonly control: MessagePort | undefined
+  /** Path of the snapshot to go on from, in place of booting. */
+  readonly snapshot: string | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }
@@ -29,5 +34,7 @@ export type WorkerMessage =
   | { readonly kind: 'refused', readonly code: string, readonly message: string }
   /** There is news in the channel's rings. */
   | { readonly kind: 'notice' }
+  /** An order was carried out, or not. */
+  | { readonly kind: 'answer', readonly number: number, readonly problem: ControlProblem | undefined }
   /** The last message: the rings have all of the guest's output. */
   | { readonly kind: 'exit', readonly exit: MachineExit }
