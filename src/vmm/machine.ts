@@ -1,7 +1,7 @@
 /**
  * One virtual machine: memory from a pool, a vCPU, and the PC around it.
  *
- *     created ──boot──▶ ready ──run──▶ ready | halted | ended(power-off, reset, triple-fault)
+ *     created ──boot──▶ ready ──run──▶ ready | halted | ended(MachineEnd)
  *
  * `run` executes a slice on the caller's thread and comes back; what to do between slices (wait, poll the host, save) is the caller's
  * affair. Nothing here knows threads or wall-clock time.
@@ -9,7 +9,8 @@
 import type { EngineFigures } from '../cpu/interpreter/figures.ts'
 import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import type { BlockBackend } from '../machine/block.ts'
-import { FrameMap } from '../machine/frame-map.ts'
+import type { GuestPanic } from '../devices/panic/pvpanic.ts'
+import { FrameMap, HIGH_MEMORY_PAGE } from '../machine/frame-map.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
 import { MappedMemory } from '../machine/mapped-memory.ts'
 import { Pool } from '../machine/pool.ts'
@@ -60,6 +61,11 @@ export interface MachineConfig {
   readonly random: () => number
   /** Translates hot code; without it everything is interpreted. */
   readonly compiler?: RegionCompiler
+  /**
+   * Called when the guest's kernel says that it has panicked, in the middle of an instruction; gives what comes of it. Left out, the
+   * machine ends, unless a crash kernel takes over.
+   */
+  readonly panicked?: (panic: GuestPanic) => PanicOutcome
   /** Executions before code counts as hot; the engine's own choice if it is left out. */
   readonly translationThreshold?: number
   /** The trust domain's memory; a pool of its own if there is none. */
@@ -72,6 +78,9 @@ export interface BootConfig {
   readonly initrd?: Uint8Array
   readonly entry?: KernelEntry
 }
+
+/** `end`: the machine ends with the reason `panicked`. `go-on`: it goes on, and the guest does what it is told to do after a panic. */
+export type PanicOutcome = 'end' | 'go-on'
 
 export type { MachineEnd } from './machine-standing.ts'
 
@@ -126,6 +135,11 @@ export class Machine {
       timeOfTsc: (tsc) => Number(BigInt.asIntN(64, tsc - state.blockU64(Block.TSC_ADJUST))),
       powerOff: () => this.end('power-off'),
       resetMachine: () => this.end('reset'),
+      panicked: (panic) => {
+        const outcome = config.panicked?.(panic) ?? (panic === 'panicked' ? 'end' : 'go-on')
+        if (outcome === 'end') this.end('panicked')
+      },
+      watchdogExpired: () => this.end('watchdog'),
     })
     this.vcpu = new Vcpu({
       state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
@@ -159,6 +173,23 @@ export class Machine {
     this.use()
     const rsdp = installFirmware(this.memory, this.layout)
     this.enter(loadKernel(this.memory, this.layout, { ...config, rsdp }))
+  }
+
+  /**
+   * The reset of a PC, in place: devices and processor are as at power-on, RAM is zeros, and `boot` must follow. Pool, back ends and
+   * their connections stay, and virtual time goes on. Between slices only, and when no disk owes an answer: what was abandoned might
+   * otherwise be written after what the new kernel writes.
+   */
+  reset(): void {
+    const { lowPages, highPages } = this.frames
+    const hadExpired = this.standing.ended === 'watchdog'
+    this.platform.reset()
+    this.vcpu.reset()
+    this.standing.reset()
+    this.frames.releasePages([0, lowPages, HIGH_MEMORY_PAGE, highPages])
+    this.frames.reclaim()
+    if (hadExpired) this.platform.watchdog.noteExpiry()
+    this.life = 'fresh'
   }
 
   /** Starts virtual time; `run` does so too. */

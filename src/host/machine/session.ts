@@ -2,6 +2,7 @@
  * A running machine as its owner in the host sees it: four serial lines, a way to stop it, and how it ended. The machine itself runs
  * on a thread of its own; nothing here blocks.
  */
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
@@ -46,15 +47,23 @@ export interface MachineOptions {
   readonly disks?: readonly DiskOrder[]
   /** Default: a warning of the process. */
   readonly onDiskFailure?: DiskFailureListener
+  /** Told when the guest's kernel says that it has panicked (pvpanic). */
+  readonly onPanic?: (panic: GuestPanic) => void
+  /**
+   * What comes of that. `end`, the default: the machine ends with reason `panicked`, unless the guest has a crash kernel that takes over.
+   * `go-on`: the guest does what it is told to do after a panic.
+   */
+  readonly afterPanic?: 'end' | 'go-on'
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal
 }
 
 /**
  * Why a machine ended. `power-off`: by ACPI. `reset`: the guest asked for a reset. `triple-fault`: the processor shut down.
- * `halted`: HLT with interrupts disabled, from which only a reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
+ * `panicked`: its kernel said so. `watchdog`: the guest did not reload its watchdog in time, and hangs; what its owner makes of that (a
+ * reset, as on a PC, or an end) is the owner's choice, as it is for a reset. `halted`: HLT with interrupts disabled, from which only a reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
  */
-export type MachineExitReason = 'power-off' | 'reset' | 'triple-fault' | 'halted' | 'killed' | 'failed'
+export type MachineExitReason = 'power-off' | 'reset' | 'triple-fault' | 'panicked' | 'watchdog' | 'halted' | 'killed' | 'failed'
 
 export interface MachineExit {
   readonly reason: MachineExitReason

@@ -72,6 +72,7 @@ function startWorker(options: Options, channel: MachineChannel, ways: Pick<Worke
   const source = sourceOf(options)
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), ...source, ...ways, lockstep: inLockstep(options),
+    afterPanic: options.afterPanic ?? 'end',
     owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
   }
   const buffers = [source.files?.kernel, source.files?.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
@@ -107,12 +108,13 @@ class WorkerSession implements MachineSession {
   readonly #threads: Threads
   readonly #channel: MachineChannel
   readonly #signal: AbortSignal | undefined
+  readonly #onPanic: MachineOptions['onPanic']
   #settleStart!: { resolve(): void, reject(error: unknown): void }
   #resolveExit!: (exit: MachineExit) => void
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(threads: Threads, channel: MachineChannel, { serial, signal }: Options, snapshots: WorkerSnapshots | undefined) {
+  constructor(threads: Threads, channel: MachineChannel, { serial, signal, onPanic }: Options, snapshots: WorkerSnapshots | undefined) {
     const { worker, compiler } = threads
     this.snapshots = snapshots
     this.#threads = threads
@@ -120,6 +122,7 @@ class WorkerSession implements MachineSession {
     compiler?.on('error', () => {})
     this.#channel = channel
     this.#signal = signal
+    this.#onPanic = onPanic
     this.serial = Array.from({ length: LINES }, (_, line) => new HostLine(channel, line, serial[line], () => this.#finishIfDrained()))
     this.started = new Promise((resolve, reject) => { this.#settleStart = { resolve, reject } })
     this.exited = new Promise(resolve => { this.#resolveExit = resolve })
@@ -156,6 +159,8 @@ class WorkerSession implements MachineSession {
       case 'notice':
         this.#channel.noticeArrived()
         return this.#look()
+      case 'panic':
+        return this.#onPanic?.(message.panic)
       case 'answer':
         return this.snapshots?.answered(message.number, message.problem)
       case 'exit':

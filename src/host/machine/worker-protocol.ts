@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { ControlProblem } from './control-protocol.ts'
@@ -18,6 +19,7 @@ export interface WorkerOrder {
   /** Two machines, one that translates on this thread and one that interprets, in place of one. */
   readonly lockstep: boolean
   readonly disks: MachineDisks | undefined
+  readonly afterPanic: 'end' | 'go-on'
   /** ControlOrders come in here. Undefined with lockstep. */
   readonly control: MessagePort | undefined
   /** Path of the snapshot to go on from, in place of booting. */
@@ -34,6 +36,8 @@ export type WorkerMessage =
   | { readonly kind: 'refused', readonly code: string, readonly message: string }
   /** There is news in the channel's rings. */
   | { readonly kind: 'notice' }
+  /** The guest's kernel has panicked. */
+  | { readonly kind: 'panic', readonly panic: GuestPanic }
   /** An order was carried out, or not. */
   | { readonly kind: 'answer', readonly number: number, readonly problem: ControlProblem | undefined }
   /** The last message: the rings have all of the guest's output. */

@@ -7,6 +7,8 @@ import { ImmediateCompiler } from '../../cpu/translator/compiler.ts'
 import { openKernel } from '../../vmm/boot/kernel-image.ts'
 import { Lockstep } from '../../vmm/lockstep/lockstep.ts'
 import { Machine } from '../../vmm/machine.ts'
+import type { PanicOutcome } from '../../vmm/machine.ts'
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import { DiskChannel } from '../disks/disk-channel.ts'
 import { DiskQueue } from '../disks/disk-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
@@ -48,12 +50,18 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
     ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
     : new Machine({
       ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, wallClock: Date.now, random: randomWord,
+      panicked: panic => afterPanic(panic, order),
     })
   if (machine instanceof Machine) order.disks?.port.postMessage(machine.frames.pool.buffer, [])
   if (machine instanceof Machine && order.snapshot !== undefined) restore(machine, order.snapshot)
   else await boot(machine, order)
   const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks }) : undefined
   return { machine, channel, lines, disks, control, hostClock, notify: () => say({ kind: 'notice' }) }
+}
+
+function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {
+  say({ kind: 'panic', panic })
+  return panic === 'crash-kernel' ? 'go-on' : order.afterPanic
 }
 
 function controlOf(
