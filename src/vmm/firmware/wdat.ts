@@ -19,7 +19,8 @@ const Instruction = { READ_VALUE: 0, READ_COUNTDOWN: 1, WRITE_VALUE: 2, WRITE_CO
 
 const HEADER_SIZE = 32
 const ENABLED = 1
-const NO_SEGMENT = 0xffff
+/** In each of the PCI fields; the segment's has 16 bits, and this value all the same. */
+const NO_PCI = 0xff
 /** A second: what Linux rounds to. */
 const MINIMUM_COUNT = 1000 / WATCHDOG_TICK
 
@@ -40,7 +41,7 @@ const ENTRIES: readonly Entry[] = [
 ]
 
 export function wdat({ watchdog }: MachineLayout): Uint8Array {
-  const body = new ByteWriter().u32(HEADER_SIZE).u16(NO_SEGMENT).u8(0xff).u8(0xff).u8(0xff).zeros(3)
+  const body = new ByteWriter().u32(HEADER_SIZE).u16(NO_PCI).u8(NO_PCI).u8(NO_PCI).u8(NO_PCI).zeros(3)
   body.u32(WATCHDOG_TICK).u32(WATCHDOG_MAXIMUM_COUNT).u32(MINIMUM_COUNT).u8(ENABLED).zeros(3).u32(ENTRIES.length)
   for (const [action, instruction, register, size, value, mask] of ENTRIES) {
     body.u8(action).u8(instruction).u16(0)
