@@ -187,6 +187,8 @@ export class Machine {
     this.vcpu.reset()
     this.standing.reset()
     this.frames.releasePages([0, lowPages, HIGH_MEMORY_PAGE, highPages])
+    // Frames wait for transfers of two epochs, and none is under way.
+    this.frames.reclaim()
     this.frames.reclaim()
     if (hadExpired) this.platform.watchdog.noteExpiry()
     this.life = 'fresh'
