@@ -33,14 +33,14 @@ beforeAll(async () => {
 async function start(guest: ConsoleGuest): Promise<void> {
   guest.console = ''
   guest.machine.boot(boot)
-  await guest.runUntil((console) => console.includes('/ # '))
-  await guest.command(MOUNTS)
+  await guest.runUntil((console) => console.includes('/ # '), LONG)
+  await guest.command(MOUNTS, LONG)
 }
 
 /** Has the guest do something that ends its machine. */
 async function endBy(guest: ConsoleGuest, command: string): Promise<void> {
   guest.type(`${command}\n`)
-  await expect(guest.runUntil(() => false, 120_000)).rejects.toThrow('the guest stopped')
+  await expect(guest.runUntil(() => false, LONG)).rejects.toThrow('the guest stopped')
 }
 
 describe.skipIf(unavailable)('Debian', () => {

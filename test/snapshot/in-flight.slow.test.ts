@@ -15,7 +15,7 @@ import { openKernel } from '../../src/vmm/boot/kernel-image.ts'
 import { ConsoleGuest } from '../../src/vmm/testing/console-guest.ts'
 import { imageUnavailable } from '../images.ts'
 
-const LONG = 400_000
+const LONG = 900_000
 const MEMORY = 160 << 20
 const DISK = 4 << 20
 const MOVES = 12
@@ -87,8 +87,8 @@ describe.skipIf(unavailable)('Debian with requests outstanding', () => {
     const kernel = await openKernel(image.kernel, KERNEL_DECOMPRESSORS)
     const world = new World()
     world.guest.machine.boot({ kernel, initrd: image.initrd, commandLine: 'console=ttyS0 quiet panic=-1 rdinit=/bin/busybox -- sh' })
-    await world.guest.runUntil((console) => console.includes('/ # '))
-    await world.guest.command(PREPARE)
+    await world.guest.runUntil((console) => console.includes('/ # '), LONG)
+    await world.guest.command(PREPARE, LONG)
     for (const disk of world.disks) disk.deferred = true
 
     world.guest.type(`${WORK} wait; sync; dmesg | grep -iE "error|timeout|reset"; echo NOTHING-ELSE; echo ALL""DONE\n`)
@@ -98,7 +98,7 @@ describe.skipIf(unavailable)('Debian with requests outstanding', () => {
       await world.guest.runUntil((console) => busy() && world.disks[0].log.length > written || console.includes('ALLDONE'))
       if (!world.guest.console.includes('ALLDONE')) world.move(moves % 3 === 2)
     }
-    await world.guest.runUntil((console) => console.includes('ALLDONE\r\n'))
+    await world.guest.runUntil((console) => console.includes('ALLDONE\r\n'), LONG)
     expect(world.guest.console).toMatch(/# NOTHING-ELSE\r\nALLDONE/)
     expect(Math.min(...world.outstanding)).toBeGreaterThan(5)
     for (const { content } of world.disks) expect(digest(content.subarray(DISK / 2))).toBe(digest(content.subarray(0, DISK / 2)))
