@@ -53,6 +53,8 @@ export type HostErrorCode =
   | 'IMAGE_UNBOOTABLE' // a disk without a root or a kernel that could be found
   | 'IMAGE_UNKNOWN'
   | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
+  | 'MACHINE_DISKS_BUSY' // a disk that does not answer, or cannot be flushed, when its machine is to stand still
+  | 'MACHINE_ENDED' // something asked of a machine that is no more
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
@@ -61,6 +63,9 @@ export type HostErrorCode =
   | 'SHARE_THREAD_FAILED' // the thread that serves a machine's shared folders
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
+  | 'SNAPSHOT_DISK_FULL'
+  | 'SNAPSHOT_UNREADABLE'
+  | 'SNAPSHOT_UNWRITABLE'
 
 export function hostError(code: HostErrorCode, message: string, cause?: unknown): TenonError<HostErrorCode> {
   return new TenonError(code, message, cause === undefined ? undefined : { cause })

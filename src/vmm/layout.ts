@@ -89,6 +89,10 @@ export interface MachineLayout {
   }
   /** COM1 to COM4. */
   readonly serial: readonly SerialPortLayout[]
+  /** Where a guest's kernel says that it has panicked. */
+  readonly panic: { readonly port: number }
+  /** Registers of the watchdog, which the WDAT describes. */
+  readonly watchdog: AddressRange
 }
 
 export interface MachineSize {
@@ -182,4 +186,6 @@ const FIXED = {
     { port: 0x3e8, irq: 4 },
     { port: 0x2e8, irq: 3 },
   ],
+  panic: { port: 0x505 },
+  watchdog: { base: 0x640, size: 8 },
 } as const

@@ -1,7 +1,7 @@
 /**
  * One virtual machine: memory from a pool, a vCPU, and the PC around it.
  *
- *     created ──boot──▶ ready ──run──▶ ready | halted | ended(power-off, reset, triple-fault)
+ *     created ──boot──▶ ready ──run──▶ ready | halted | ended(MachineEnd)
  *
  * `run` executes a slice on the caller's thread and comes back; what to do between slices (wait, poll the host, save) is the caller's
  * affair. Nothing here knows threads or wall-clock time.
@@ -9,7 +9,8 @@
 import type { EngineFigures } from '../cpu/interpreter/figures.ts'
 import type { RegionCompiler } from '../cpu/translator/compiler.ts'
 import type { BlockBackend } from '../machine/block.ts'
-import { FrameMap } from '../machine/frame-map.ts'
+import type { GuestPanic } from '../devices/panic/pvpanic.ts'
+import { FrameMap, HIGH_MEMORY_PAGE } from '../machine/frame-map.ts'
 import type { Stateful } from '../machine/lifecycle.ts'
 import { MappedMemory } from '../machine/mapped-memory.ts'
 import { Pool } from '../machine/pool.ts'
@@ -31,8 +32,9 @@ import { MachineStanding } from './machine-standing.ts'
 import type { MachineEnd } from './machine-standing.ts'
 import { Platform } from './platform.ts'
 import { snapshotError } from './snapshot/errors.ts'
-import { prepareRestore, saveMachine } from './snapshot/snapshot.ts'
-import type { MachineSnapshot } from './snapshot/snapshot.ts'
+import { SnapshotReader, encodeSnapshot } from './snapshot/file.ts'
+import { StreamedRestore, prepareRestore, saveMachine, streamMachine } from './snapshot/snapshot.ts'
+import type { DiskShape, MachineSnapshot } from './snapshot/snapshot.ts'
 import type { VirtioConfig } from './virtio.ts'
 import { Vcpu } from './vcpu.ts'
 import type { SliceOutcome } from './vcpu.ts'
@@ -59,6 +61,11 @@ export interface MachineConfig {
   readonly random: () => number
   /** Translates hot code; without it everything is interpreted. */
   readonly compiler?: RegionCompiler
+  /**
+   * Called when the guest's kernel says that it has panicked, in the middle of an instruction; gives what comes of it. Left out, the
+   * machine ends, unless a crash kernel takes over.
+   */
+  readonly panicked?: (panic: GuestPanic) => PanicOutcome
   /** Executions before code counts as hot; the engine's own choice if it is left out. */
   readonly translationThreshold?: number
   /** The trust domain's memory; a pool of its own if there is none. */
@@ -71,6 +78,9 @@ export interface BootConfig {
   readonly initrd?: Uint8Array
   readonly entry?: KernelEntry
 }
+
+/** `end`: the machine ends with the reason `panicked`. `go-on`: it goes on, and the guest does what it is told to do after a panic. */
+export type PanicOutcome = 'end' | 'go-on'
 
 export type { MachineEnd } from './machine-standing.ts'
 
@@ -94,6 +104,8 @@ export class Machine {
   readonly vcpu: Vcpu
   readonly platform: Platform
   readonly frames: FrameMap
+  /** What a snapshot says of the disks. */
+  readonly disks: readonly DiskShape[]
   private readonly standing: MachineStanding
   private life: 'fresh' | 'used' | 'unusable' = 'fresh'
 
@@ -103,6 +115,7 @@ export class Machine {
     this.standing = standing
     this.cpu = cpuModel(config.cpu)
     const features = modelFeatures(this.cpu)
+    this.disks = diskShapes(config)
     this.layout = layoutMachine({ memory: config.memory, vcpus: 1 })
     const { lowSize, highSize } = this.layout.ram
     const pool = config.pool ?? Pool.create(Math.min(config.memory + POOL_OVERHEAD, 2 ** 32))
@@ -122,6 +135,11 @@ export class Machine {
       timeOfTsc: (tsc) => Number(BigInt.asIntN(64, tsc - state.blockU64(Block.TSC_ADJUST))),
       powerOff: () => this.end('power-off'),
       resetMachine: () => this.end('reset'),
+      panicked: (panic) => {
+        const outcome = config.panicked?.(panic) ?? (panic === 'panicked' ? 'end' : 'go-on')
+        if (outcome === 'end') this.end('panicked')
+      },
+      watchdogExpired: () => this.end('watchdog'),
     })
     this.vcpu = new Vcpu({
       state, frames: this.frames, memory: this.memory, memoryBus: this.platform.mmio, ports: this.platform.ports,
@@ -155,6 +173,25 @@ export class Machine {
     this.use()
     const rsdp = installFirmware(this.memory, this.layout)
     this.enter(loadKernel(this.memory, this.layout, { ...config, rsdp }))
+  }
+
+  /**
+   * The reset of a PC, in place: devices and processor are as at power-on, RAM is zeros, and `boot` must follow. Pool, back ends and
+   * their connections stay, and virtual time goes on. Between slices only, and when no disk owes an answer: what was abandoned might
+   * otherwise be written after what the new kernel writes.
+   */
+  reset(): void {
+    const { lowPages, highPages } = this.frames
+    const hadExpired = this.standing.ended === 'watchdog'
+    this.platform.reset()
+    this.vcpu.reset()
+    this.standing.reset()
+    this.frames.releasePages([0, lowPages, HIGH_MEMORY_PAGE, highPages])
+    // Frames wait for transfers of two epochs, and none is under way.
+    this.frames.reclaim()
+    this.frames.reclaim()
+    if (hadExpired) this.platform.watchdog.noteExpiry()
+    this.life = 'fresh'
   }
 
   /** Starts virtual time; `run` does so too. */
@@ -202,12 +239,33 @@ export class Machine {
    * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION, SNAPSHOT_MISMATCH, MACHINE_IN_USE, POOL_EXHAUSTED.
    */
   restore(snapshot: MachineSnapshot): void {
-    if (this.life !== 'fresh') {
-      throw snapshotError('MACHINE_IN_USE', 'only a machine that has neither booted nor run can be restored: build another one')
-    }
+    this.mustBeFresh()
     const restoreAll = prepareRestore(this, snapshot)
     this.life = 'unusable'
     restoreAll()
+    this.life = 'used'
+  }
+
+  /**
+   * The machine as a snapshot's file, in pieces to be written one after the other. Stops virtual time. Memory is copied as the pieces are
+   * taken: the machine must stand still, and its disks too, until the last.
+   */
+  encode(): Generator<Uint8Array, void, undefined> {
+    this.pause()
+    return encodeSnapshot(streamMachine(this))
+  }
+
+  /**
+   * As `restore`, from a snapshot's file in pieces of any size. The memory goes to its place while it is read; if something is wrong
+   * after that, the machine can only be thrown away. Errors of `pieces` pass through.
+   */
+  decode(pieces: Iterable<Uint8Array>): void {
+    this.mustBeFresh()
+    const restore = new StreamedRestore(this, () => { this.life = 'unusable' })
+    const reader = new SnapshotReader(restore)
+    for (const piece of pieces) reader.push(piece)
+    reader.finish()
+    restore.finish()
     this.life = 'used'
   }
 
@@ -220,6 +278,11 @@ export class Machine {
     const hex = (value: bigint): string => `0x${value.toString(16)}`
     return `RIP ${hex(state.rip)}, RSP ${hex(state.rsp)}, CS 0x${state.segmentSelector(Segment.CS).toString(16)}, `
       + `CR0 0x${state.cr0.toString(16)}, CR2 ${hex(state.blockU64(Block.CR2))}, CR3 ${hex(state.blockU64(Block.CR3))}`
+  }
+
+  private mustBeFresh(): void {
+    if (this.life === 'fresh') return
+    throw snapshotError('MACHINE_IN_USE', 'only a machine that has neither booted nor run can be restored: build another one')
   }
 
   private use(): void {
@@ -239,4 +302,13 @@ export class Machine {
     this.standing.ended ??= reason
     this.vcpu.stop()
   }
+}
+
+function diskShapes({ disks = [], virtio = {} }: MachineConfig): DiskShape[] {
+  const shape = (place: string, { size, blockSize, readOnly }: BlockBackend): DiskShape => ({ place, size, blockSize, readOnly })
+  return [
+    ...disks.map((disk, index) => shape(`nvme ${index}`, disk)),
+    ...(virtio.disks ?? []).map(({ backend }, index) => shape(`virtio-block ${index}`, backend)),
+    ...(virtio.scsiUnits ?? []).map((unit, index) => shape(`virtio-scsi ${index}`, unit)),
+  ]
 }

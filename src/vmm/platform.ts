@@ -17,6 +17,8 @@ import { CoprocessorError } from '../devices/coprocessor/coprocessor-error.ts'
 import { I8042 } from '../devices/keyboard/i8042.ts'
 import { Port92 } from '../devices/keyboard/port-92.ts'
 import { SharedLine, fanOut } from '../devices/lines/lines.ts'
+import { PvPanic } from '../devices/panic/pvpanic.ts'
+import type { GuestPanic } from '../devices/panic/pvpanic.ts'
 import { hostBridge } from '../devices/pci/host-bridge.ts'
 import { PciBus, PciInterruptRouter } from '../devices/pci/pci-bus.ts'
 import { PicPair } from '../devices/pic/pic-pair.ts'
@@ -25,6 +27,7 @@ import { SystemControlPortB } from '../devices/pit/system-control-port-b.ts'
 import { cmosContents } from '../devices/rtc/cmos-contents.ts'
 import { RtcMc146818 } from '../devices/rtc/rtc-mc146818.ts'
 import { Uart16550 } from '../devices/uart/uart-16550.ts'
+import { Watchdog } from '../devices/watchdog/watchdog.ts'
 import { placePciResources } from './firmware/pci-resources.ts'
 import type { MachineLayout } from './layout.ts'
 import { VirtioDevices } from './virtio.ts'
@@ -49,6 +52,10 @@ export interface PlatformParts {
   /** The guest asked for power-off, or for a reset. Called in the middle of an instruction. */
   readonly powerOff: () => void
   readonly resetMachine: () => void
+  /** The guest's kernel has panicked. Called in the middle of an instruction. */
+  readonly panicked: (panic: GuestPanic) => void
+  /** The guest's watchdog has expired. Called between instructions. */
+  readonly watchdogExpired: () => void
 }
 
 const MAXIMUM_PHYSICAL_BITS = 40
@@ -68,6 +75,7 @@ export class Platform {
   /** COM1 to COM4. */
   readonly serial: readonly Uart16550[]
   readonly virtio: VirtioDevices
+  readonly watchdog: Watchdog
   /** Every stateful device by its name in a snapshot. */
   readonly devices: Readonly<Record<string, Stateful>>
   private readonly sharedLines = new Map<number, SharedLine>()
@@ -92,9 +100,11 @@ export class Platform {
     this.mmio.attach(layout.localApic.base, LOCAL_APIC_SIZE, this.apic)
     this.mmio.attach(layout.ioApic.base, layout.ioApic.size, this.ioApic)
     this.virtio = this.addVirtio(parts, bus)
+    this.watchdog = new Watchdog(clock, parts.watchdogExpired)
+    this.ports.attach(layout.watchdog.base, layout.watchdog.size, this.watchdog)
     this.devices = {
       'local-apic': this.apic, 'io-apic': this.ioApic, pic: this.pic, acpi: this.acpi,
-      'coprocessor-error': this.coprocessor,
+      'coprocessor-error': this.coprocessor, watchdog: this.watchdog, pvpanic: this.addPanic(parts),
       ...this.addTimers(parts), ...this.addKeyboard(parts), ...this.addPci(parts),
       ...addNvme(parts.disks, { memory: parts.memory, messages: bus, clock, bus: this.pci, router: this.pciInterrupts, mmio: this.mmio }),
       ...Object.fromEntries(this.serial.map((uart, index) => [`com${index + 1}`, uart])),
@@ -163,6 +173,12 @@ export class Platform {
     this.ports.attach(layout.pci.configPorts.base, layout.pci.configPorts.size, this.pci.configurationPorts)
     this.ports.attach(layout.acpi.resetPort, 1, reset, { inside: true })
     return { keyboard, 'port-92': port92, 'reset-control': reset }
+  }
+
+  private addPanic({ layout, panicked }: PlatformParts): PvPanic {
+    const device = new PvPanic(panicked)
+    this.ports.attach(layout.panic.port, 1, device)
+    return device
   }
 
   private addPci({ layout }: PlatformParts): Record<string, Stateful> {

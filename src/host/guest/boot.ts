@@ -96,6 +96,8 @@ export function checkExit(exit: MachineExit, log: ConsoleLog, bootMissed: number
   signal?.throwIfAborted()
   if (log.panic !== undefined) throw hostError('GUEST_PANIC', `the guest's kernel panicked: ${log.panic}: its log says more (--verbose)`)
   const where = exit.detail === '' ? '' : ` (${exit.detail})`
+  if (exit.reason === 'panicked') throw hostError('GUEST_PANIC', `the guest's kernel panicked${where}: its log says more (--verbose)`)
+  if (exit.reason === 'watchdog') throw hostError('GUEST_CRASHED', `the guest hung: it did not reload its watchdog in time${where}`)
   if (exit.code === 'LOCKSTEP_DIVERGED') throw hostError('LOCKSTEP_DIVERGED', exit.detail)
   if (exit.reason === 'failed') throw hostError('MACHINE_FAILED', `the virtual machine failed${where}: this is a fault of Tenon, please report it`)
   if (exit.reason === 'triple-fault') {

@@ -112,6 +112,8 @@ test.each<[string, (guest: ScriptedGuest) => void, string]>([
     guest.end('reset')
   }, 'GUEST_PANIC'],
   ['crashes', guest => guest.end('triple-fault', 'rip 0x1000'), 'GUEST_CRASHED'],
+  ['says by its device that it panicked', guest => guest.end('panicked', 'rip 0x1000'), 'GUEST_PANIC'],
+  ['hangs', guest => guest.end('watchdog', 'rip 0x1000'), 'GUEST_CRASHED'],
   ['powers off without a word', guest => guest.end('power-off'), 'GUEST_STOPPED'],
   ['powers off within its command', guest => {
     guest.send(CONTROL, 'ready 2\n')

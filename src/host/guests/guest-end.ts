@@ -26,7 +26,7 @@ export function isOrderly({ reason }: GuestEnd): boolean { return ORDERLY.has(re
 const PHRASES: Readonly<Record<GuestEnd['reason'], string>> = {
   'power-off': 'it powered off', reset: 'it was reset while it was to stop', 'triple-fault': 'its processor shut down after a triple fault',
   halted: 'it halted its processor with interrupts disabled', killed: 'it was killed', failed: 'the virtual machine failed',
-  panic: 'its kernel panicked', refused: 'it could not be started again after a reset',
+  panic: 'its kernel panicked', panicked: 'its kernel panicked', watchdog: 'its watchdog expired', refused: 'it could not be started again after a reset',
 }
 
 /** `its kernel panicked: Attempted to kill init!`. */

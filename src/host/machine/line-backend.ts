@@ -4,7 +4,8 @@ import { OUTPUT_CAPACITY } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import type { MachineLine } from './machine-line.ts'
 
-const CONNECTED = ModemInput.CTS | ModemInput.DSR | ModemInput.DCD
+/** A line with somebody at its end. */
+export const CONNECTED = ModemInput.CTS | ModemInput.DSR | ModemInput.DCD
 /** With so many bytes waiting, CTS falls: what is left takes what a guest still sends. It rises again at `RESUME_LEVEL`. */
 const HOLD_LEVEL = OUTPUT_CAPACITY * 3 / 4
 export const RESUME_LEVEL = OUTPUT_CAPACITY / 4

@@ -57,6 +57,16 @@ test.each([
   expect(await (await start(kernel(code))).exited).toEqual({ reason, detail: expect.stringMatching(detail) })
 })
 
+const PANIC = '66 ba 05 05 b0 01 ee' // mov dx, 0x505; mov al, 1; out dx, al
+
+test('a guest that panics ends, or goes on as its owner has it', async () => {
+  const heard: string[] = []
+  const options = { onPanic: (panic: string) => void heard.push(panic) }
+  expect((await (await start(kernel(PANIC, FOR_EVER), options)).exited).reason).toBe('panicked')
+  expect((await (await start(kernel(PANIC, POWER_OFF), { ...options, afterPanic: 'go-on' })).exited).reason).toBe('power-off')
+  expect(heard).toEqual(['panicked', 'panicked'])
+}, 60_000)
+
 test.each([['that runs', FOR_EVER], ['that sleeps', IDLE]])('a guest %s is killed at once', async (_, code) => {
   const session = await start(kernel(code))
   await new Promise(resolve => setTimeout(resolve, 100))

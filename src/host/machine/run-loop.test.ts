@@ -15,7 +15,9 @@ const FIGURES: EngineFigures = {
 const END: RunOutcome = { state: 'ended', reason: 'power-off' }
 
 /** Runs a machine whose slices are these functions. */
-function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) => RunOutcome)[]): { exit: MachineExit, calls: string[], instructions: number } {
+function run(
+  slices: ((parts: { channel: MachineChannel, line: LineBackend }) => RunOutcome)[], looks: ((channel: MachineChannel) => boolean)[] = [],
+): { exit: MachineExit, calls: string[], instructions: number } {
   const channel = new MachineChannel()
   const line = new LineBackend(channel, 0)
   const calls: string[] = []
@@ -30,7 +32,14 @@ function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) =>
   }
   const disks = { busy: true, settle: () => void calls.push('settle') }
   const controls = { apply: () => void calls.push('apply') }
-  const exit = runUntilEnd({ machine, channel, lines: [line], controls, disks, hostClock: new HostClock(), notify: () => calls.push('notice') })
+  const control = {
+    paused: false,
+    look() {
+      calls.push('look')
+      this.paused = looks.shift()!(channel)
+    },
+  }
+  const exit = runUntilEnd({ machine, channel, lines: [line], controls, disks, control, hostClock: new HostClock(), notify: () => calls.push('notice') })
   return { exit, calls, instructions: new MachineChannel(channel.memory).instructions }
 }
 
@@ -58,6 +67,21 @@ test('disks are settled between slices when they ring, whether the guest is busy
   }
   const slices = [ring({ state: 'running' }), ring({ state: 'halted', interruptible: true, wakeAt: Infinity }), () => END]
   expect(run(slices).calls).toEqual(['settle', 'settle'])
+})
+
+test('a machine that is to stand still does nothing else meanwhile', () => {
+  const ring = (bits: number) => ({ channel }: { channel: MachineChannel }): RunOutcome => {
+    channel.ring(bits)
+    return { state: 'running' }
+  }
+  const keepStill = (channel: MachineChannel): boolean => {
+    channel.ring(Bell.POWER_BUTTON | Bell.SNAPSHOT)
+    return true
+  }
+  const { calls } = run([ring(Bell.INPUT | Bell.SNAPSHOT), () => END], [keepStill, keepStill, () => false])
+  expect(calls).toEqual(['receiveReady', 'look', 'look', 'look'])
+  const again = run([ring(Bell.SNAPSHOT), ring(0), () => END], [keepStill, () => false])
+  expect(again.calls).toEqual(['look', 'look', 'powerButton'])
 })
 
 test('a halted machine sleeps until its next timer', () => {

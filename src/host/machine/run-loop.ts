@@ -41,6 +41,8 @@ export interface RunLoopParts {
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
   /** Undefined for one without shares. */
   readonly shares?: Pick<ShareQueue, 'busy' | 'settle'>
+  /** Undefined for a machine that cannot be asked for anything. */
+  readonly control?: { readonly paused: boolean, look(): void }
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -56,6 +58,7 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   for (let slice = 0; ; slice++) {
     const bell = channel.answer()
     if (bell !== 0) answer(bell, parts)
+    if (parts.control?.paused) standStill(parts, parts.control)
     const outcome = machine.run(SLICE)
     settle(parts)
     const exit = exitOf(outcome, machine)
@@ -69,7 +72,25 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   }
 }
 
-function answer(bell: number, { machine, lines, controls, disks, shares }: RunLoopParts): void {
+/**
+ * Until the owner lets it go on. What else the bell is rung for waits so long: a machine that was saved must not change any more, or what
+ * it sends and takes would come twice.
+ */
+function standStill(parts: RunLoopParts, control: NonNullable<RunLoopParts['control']>): void {
+  const { channel, hostClock } = parts
+  let waiting = 0
+  settle(parts)
+  while (control.paused) {
+    channel.sleep(LONGEST_SLEEP_MS)
+    const bell = channel.answer()
+    waiting |= bell & ~Bell.SNAPSHOT
+    if (bell & Bell.SNAPSHOT) control.look()
+  }
+  channel.ring(waiting)
+  hostClock.catchUp()
+}
+
+function answer(bell: number, { machine, lines, controls, disks, shares, control }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   if (bell & Bell.SHARE) shares?.settle()
@@ -78,6 +99,8 @@ function answer(bell: number, { machine, lines, controls, disks, shares }: RunLo
     if (bell & Bell.ROOM) line.release()
     if (bell & Bell.INPUT) line.inputReady()
   }
+  // The last: it may be told to stand still.
+  if (bell & Bell.SNAPSHOT) control?.look()
 }
 
 function settle({ machine, lines, channel, notify }: RunLoopParts): void {

@@ -3,6 +3,7 @@
  * of its own; nothing here blocks.
  */
 import type { BalloonStatistics } from '../../machine/balloon.ts'
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
@@ -91,15 +92,23 @@ export interface MachineOptions {
   readonly shares?: readonly ShareOrder[]
   /** Told of what goes wrong with disks and shares. Default: a warning of the process. */
   readonly onDiskFailure?: DiskFailureListener
+  /** Told when the guest's kernel says that it has panicked (pvpanic). */
+  readonly onPanic?: (panic: GuestPanic) => void
+  /**
+   * What comes of that. `end`, the default: the machine ends with reason `panicked`, unless the guest has a crash kernel that takes over.
+   * `go-on`: the guest does what it is told to do after a panic.
+   */
+  readonly afterPanic?: 'end' | 'go-on'
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal
 }
 
 /**
  * Why a machine ended. `power-off`: by ACPI. `reset`: the guest asked for a reset. `triple-fault`: the processor shut down.
- * `halted`: HLT with interrupts disabled, from which only a reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
+ * `panicked`: its kernel said so. `watchdog`: the guest did not reload its watchdog in time, and hangs; what its owner makes of that (a
+ * reset, as on a PC, or an end) is the owner's choice, as it is for a reset. `halted`: HLT with interrupts disabled, from which only a reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
  */
-export type MachineExitReason = 'power-off' | 'reset' | 'triple-fault' | 'halted' | 'killed' | 'failed'
+export type MachineExitReason = 'power-off' | 'reset' | 'triple-fault' | 'panicked' | 'watchdog' | 'halted' | 'killed' | 'failed'
 
 export interface MachineExit {
   readonly reason: MachineExitReason
@@ -107,6 +116,33 @@ export interface MachineExit {
   readonly detail: string
   /** Where something failed: the error's code. */
   readonly code?: string
+}
+
+/** What a snapshot goes on with: the same options as the machine that was saved, but for what it was booted from. */
+export interface ResumeOptions extends Omit<MachineOptions, 'kernel' | 'initrd' | 'commandLine' | 'lockstep'> {
+  /** A file that `MachineSnapshots.save` has written. Its disks must be as they were then: what is on them is not in it. */
+  readonly snapshot: string
+}
+
+/**
+ * Standing still, and being saved. Virtual time stands still meanwhile. What is asked for is done in order; it rejects with MACHINE_ENDED
+ * if the machine ends before.
+ */
+export interface MachineSnapshots {
+  /**
+   * Resolves when the guest stands still, and its disks have carried out and flushed all that it asked for: they can be copied then.
+   * Rejects with MACHINE_DISKS_BUSY, and the guest goes on, if a disk does not answer or cannot be flushed.
+   */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /**
+   * Writes a snapshot to a file, which is there when this resolves, whole and on stable storage. A machine that was paused stays so, any
+   * other goes on. Who wants to go on from the snapshot pauses first, saves, and kills: a guest that went on would change its disks.
+   * Rejects as `pause`, and with SNAPSHOT_UNWRITABLE or SNAPSHOT_DISK_FULL; then the file is as before.
+   *
+   * Not in it: bytes that were written to a serial line and that the guest's UART has not taken.
+   */
+  save(path: string): Promise<void>
 }
 
 export interface MachineSession {
@@ -127,6 +163,8 @@ export interface MachineSession {
   readonly instructions?: number
   /** What the machine has done so far, where that is known. */
   readonly statistics?: MachineStatistics
+  /** Undefined for a machine that cannot be saved: one in lockstep. */
+  readonly snapshots?: MachineSnapshots
   /** Presses the ACPI power button. */
   powerButton(): void
   /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */
@@ -138,3 +176,9 @@ export interface MachineSession {
  * of the serial lines hear nothing before it has resolved.
  */
 export type StartMachine = (options: MachineOptions) => Promise<MachineSession>
+
+/**
+ * Builds a machine and has it go on from a snapshot. Rejects as StartMachine, and with SNAPSHOT_UNREADABLE, SNAPSHOT_INVALID (damaged),
+ * SNAPSHOT_VERSION (of another Tenon) or SNAPSHOT_MISMATCH (of a machine with other options).
+ */
+export type ResumeMachine = (options: ResumeOptions) => Promise<MachineSession>

@@ -11,8 +11,9 @@ import { ShareThread } from '../shares/share-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
+import { WorkerSnapshots } from './machine-snapshots.ts'
 import type { LinePlan } from './line-plan.ts'
-import type { ConsoleLine, MachineExit, MachineOptions, MachineSession, PortOwner, StartMachine } from './session.ts'
+import type { ConsoleLine, MachineExit, MachineOptions, MachineSession, PortOwner, ResumeMachine, ResumeOptions, StartMachine } from './session.ts'
 import type { MachineStatistics } from './statistics.ts'
 import type { CompileOrder } from './compile-protocol.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
@@ -21,7 +22,14 @@ import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 const MAXIMUM_MEMORY = 4000 * 1024 ** 2
 
 /** Starts a machine on a thread of its own. */
-export const startMachine: StartMachine = async options => {
+export const startMachine: StartMachine = options => launch(options)
+
+/** Has a machine go on from a snapshot, on a thread of its own. */
+export const resumeMachine: ResumeMachine = options => launch(options)
+
+type Options = MachineOptions | ResumeOptions
+
+async function launch(options: Options): Promise<MachineSession> {
   options.signal?.throwIfAborted()
   if (options.memoryBytes > MAXIMUM_MEMORY) {
     throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
@@ -30,9 +38,12 @@ export const startMachine: StartMachine = async options => {
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
   const servers = await startServers(options, channel)
-  const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const worker = startWorker(options, channel, compiler?.port, servers)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, servers }, channel, plan, options)
+  const lockstep = inLockstep(options)
+  const compiler = translates(options.engine) && !lockstep ? startCompiler(modelFeatures(cpu)) : undefined
+  const control = lockstep ? undefined : new MessageChannel()
+  const worker = startWorker(options, channel, { compiler: compiler?.port, control: control?.port1 }, servers)
+  const snapshots = control && new WorkerSnapshots(control.port2, channel)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, servers }, channel, plan, options, snapshots)
   try {
     await session.started
   } catch (error) {
@@ -50,7 +61,7 @@ interface Servers {
 }
 
 /** All or none. */
-async function startServers({ shares, disks, keptDisks, signal, onDiskFailure = warn }: MachineOptions, channel: MachineChannel): Promise<Servers> {
+async function startServers({ shares, disks, keptDisks, signal, onDiskFailure = warn }: Options, channel: MachineChannel): Promise<Servers> {
   const shareThread = shares?.length ? await ShareThread.start(shares, channel, onDiskFailure) : undefined
   try {
     const attached = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
@@ -77,20 +88,27 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
   return { worker, port: port2 }
 }
 
-function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, { disks, shares }: Servers,
-): Worker {
-  const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
+function inLockstep(options: Options): boolean { return !('snapshot' in options) && options.lockstep === true }
+
+function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control'>, { disks, shares }: Servers): Worker {
+  const source = sourceOf(options)
   const order: WorkerOrder = {
-    channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine, shares: shares?.forMachine,
+    channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), ...source, ...ways, lockstep: inLockstep(options),
+    disks: disks?.forMachine, shares: shares?.forMachine, afterPanic: options.afterPanic ?? 'end',
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
-  const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
-  const transferList = [...buffers, ...[compiler, disks?.forMachine.port, shares?.forMachine.port].filter(port => port !== undefined)]
+  const buffers = [source.files?.kernel, source.files?.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
+  const transferList = [...buffers, ...[ways.compiler, ways.control, disks?.forMachine.port, shares?.forMachine.port].filter(port => port !== undefined)]
   // Flags that Node was started with, such as --import, are for the main thread.
   return new Worker(new URL('./worker.js', import.meta.url), { name: 'tenon-machine', workerData: order, transferList, execArgv: [] })
+}
+
+/** What the machine begins with: a kernel, or a snapshot. */
+function sourceOf(options: Options): Pick<WorkerOrder, 'commandLine' | 'files' | 'snapshot'> {
+  if ('snapshot' in options) return { commandLine: '', files: undefined, snapshot: options.snapshot }
+  const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
+  return { commandLine: options.commandLine, files, snapshot: undefined }
 }
 
 /** The array, or a copy where others have a part in its memory: only a whole buffer can be given away. */
@@ -99,7 +117,7 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /** By line of the channel. */
-function ownersOf({ serial, console, ports = [] }: MachineOptions, { count }: LinePlan): (PortOwner | undefined)[] {
+function ownersOf({ serial, console, ports = [] }: Options, { count }: LinePlan): (PortOwner | undefined)[] {
   const virtual = [...console === undefined ? [] : [console], ...ports.map(({ owner }) => owner)]
   return Array.from({ length: count }, (_, line) => (line < SERIAL_LINES ? serial[line] : virtual[line - SERIAL_LINES]))
 }
@@ -127,6 +145,7 @@ class WorkerSession implements MachineSession {
   readonly console: ConsoleLine | undefined
   readonly balloon: HostBalloon | undefined
   readonly exited: Promise<MachineExit>
+  readonly snapshots: WorkerSnapshots | undefined
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
   /** All of them, in the channel's order. */
@@ -134,23 +153,26 @@ class WorkerSession implements MachineSession {
   readonly #threads: Threads
   readonly #channel: MachineChannel
   readonly #signal: AbortSignal | undefined
+  readonly #onPanic: MachineOptions['onPanic']
   #settleStart!: { resolve(): void, reject(error: unknown): void }
   #resolveExit!: (exit: MachineExit) => void
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(threads: Threads, channel: MachineChannel, plan: LinePlan, options: MachineOptions) {
+  constructor(threads: Threads, channel: MachineChannel, plan: LinePlan, options: Options, snapshots: WorkerSnapshots | undefined) {
     const { worker, compiler } = threads
+    this.snapshots = snapshots
     this.#threads = threads
     // Without it the guest is interpreted, and goes on.
     compiler?.on('error', () => {})
     this.#channel = channel
     this.#signal = options.signal
+    this.#onPanic = options.onPanic
     this.#lines = ownersOf(options, plan).map((owner, line) => new HostLine(channel, line, owner, () => this.#finishIfDrained()))
     this.serial = this.#lines.slice(0, SERIAL_LINES)
     this.ports = plan.ports.map(line => this.#lines[line])
     this.console = plan.console === undefined ? undefined : consoleLine(this.#lines[plan.console], channel)
-    this.balloon = options.lockstep === true ? undefined : new HostBalloon(channel)
+    this.balloon = inLockstep(options) ? undefined : new HostBalloon(channel)
     this.started = new Promise((resolve, reject) => { this.#settleStart = { resolve, reject } })
     this.exited = new Promise(resolve => { this.#resolveExit = resolve })
     worker.on('message', (message: WorkerMessage) => this.#receive(message))
@@ -188,8 +210,13 @@ class WorkerSession implements MachineSession {
       case 'notice':
         this.#channel.noticeArrived()
         return this.#look()
+      case 'panic':
+        return this.#onPanic?.(message.panic)
+      case 'answer':
+        return this.snapshots?.answered(message.number, message.problem)
       case 'exit':
         this.#end = message.exit
+        this.snapshots?.end()
         this.#lines.forEach(line => line.deliver())
         return this.#finishIfDrained()
     }
@@ -218,6 +245,7 @@ class WorkerSession implements MachineSession {
     this.#signal?.removeEventListener('abort', this.#kill)
     this.#lines.forEach(line => line.end())
     this.balloon?.end()
+    this.snapshots?.end()
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 

@@ -1,8 +1,10 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { BalloonStatistics } from '../../machine/balloon.ts'
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineShares } from '../shares/share-protocol.ts'
+import type { ControlProblem } from './control-protocol.ts'
 import type { MachineExit } from './session.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
@@ -23,6 +25,11 @@ export interface WorkerOrder {
   readonly lockstep: boolean
   readonly disks: MachineDisks | undefined
   readonly shares: MachineShares | undefined
+  readonly afterPanic: 'end' | 'go-on'
+  /** ControlOrders come in here. Undefined with lockstep. */
+  readonly control: MessagePort | undefined
+  /** Path of the snapshot to go on from, in place of booting. */
+  readonly snapshot: string | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }
@@ -37,5 +44,9 @@ export type WorkerMessage =
   | { readonly kind: 'memory', readonly statistics: BalloonStatistics | undefined }
   /** There is news in the channel's rings. */
   | { readonly kind: 'notice' }
+  /** The guest's kernel has panicked. */
+  | { readonly kind: 'panic', readonly panic: GuestPanic }
+  /** An order was carried out, or not. */
+  | { readonly kind: 'answer', readonly number: number, readonly problem: ControlProblem | undefined }
   /** The last message: the rings have all of the guest's output. */
   | { readonly kind: 'exit', readonly exit: MachineExit }

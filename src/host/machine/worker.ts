@@ -1,27 +1,32 @@
 /** The thread of one machine: builds it from the order it is started with, runs it, and says how it ended. */
 import { randomFillSync } from 'node:crypto'
 import { writeSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { ImmediateCompiler } from '../../cpu/translator/compiler.ts'
 import { openKernel } from '../../vmm/boot/kernel-image.ts'
 import { Lockstep } from '../../vmm/lockstep/lockstep.ts'
 import { Machine } from '../../vmm/machine.ts'
+import type { PanicOutcome } from '../../vmm/machine.ts'
+import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import { DiskChannel } from '../disks/disk-channel.ts'
 import { DiskQueue } from '../disks/disk-queue.ts'
 import { ShareChannel } from '../shares/share-channel.ts'
 import { ShareQueue } from '../shares/share-queue.ts'
 import { KERNEL_DECOMPRESSORS } from '../images/decompress.ts'
 import { MachineChannel } from './channel.ts'
+import type { ControlOrder } from './control-protocol.ts'
 import { modelFeatures } from './cpu-models.ts'
 import { loadEngine } from './engine-file.ts'
 import { freeBuffers } from './free-buffers.ts'
 import { HostClock } from './host-clock.ts'
-import { LineBackend } from './line-backend.ts'
+import { CONNECTED, LineBackend } from './line-backend.ts'
 import { ParavirtualDevices } from './paravirtual-devices.ts'
+import { MachineControl } from './machine-control.ts'
 import { runUntilEnd } from './run-loop.ts'
 import type { RunLoopParts } from './run-loop.ts'
 import type { MachineExit } from './session.ts'
+import { readSnapshotFile } from './snapshot-file.ts'
 import { WorkerCompiler } from './worker-compiler.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
 
@@ -51,16 +56,45 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
     : new Machine({
       ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, virtio: { ...devices.config, fileSystems: shares?.shares },
       wallClock: Date.now, random: randomWord,
+      panicked: panic => afterPanic(panic, order),
     })
   serial.forEach((line, index) => line?.connect(machine.serial[index]))
   if (machine instanceof Machine) {
     devices.connect(machine.platform.virtio)
     for (const port of [order.disks?.port, order.shares?.port]) port?.postMessage(machine.frames.pool.buffer, [])
   }
-  await boot(machine, order)
+  if (machine instanceof Machine && order.snapshot !== undefined) restore(machine, order.snapshot)
+  else await boot(machine, order)
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const controls = machine instanceof Machine ? devices.controls : undefined
-  return { machine, channel, lines, controls, disks, shares, hostClock, notify: () => say({ kind: 'notice' }) }
+  const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks }) : undefined
+  return { machine, channel, lines, controls, disks, shares, control, hostClock, notify: () => say({ kind: 'notice' }) }
+}
+
+function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {
+  say({ kind: 'panic', panic })
+  return panic === 'crash-kernel' ? 'go-on' : order.afterPanic
+}
+
+function controlOf(
+  machine: Machine, order: WorkerOrder, parts: { readonly channel: MachineChannel, readonly disks: DiskQueue | undefined },
+): MachineControl | undefined {
+  const { control } = order
+  return control && new MachineControl({
+    ...parts, machine, explain,
+    receive: () => receiveMessageOnPort(control)?.message as ControlOrder | undefined,
+    answer: (number, problem) => say({ kind: 'answer', number, problem }),
+  })
+}
+
+/** The host's ends of the lines are new: nobody is held back, and nothing of what a UART had to send was refused yet. */
+function restore(machine: Machine, snapshot: string): void {
+  machine.decode(readSnapshotFile(snapshot))
+  for (const port of machine.serial) {
+    port.setModemInputs(CONNECTED)
+    port.transmitReady()
+    port.receiveReady()
+  }
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {

@@ -75,8 +75,8 @@ export function fadt(layout: MachineLayout, facsAddress: number, dsdtAddress: nu
 const PROFILE_ENTERPRISE_SERVER = 4
 
 /** Access sizes of a generic address, in its own coding (§5.2.3.2). */
-const Access = { BYTE: 1, WORD: 2, DWORD: 3 } as const
-type AccessSize = typeof Access[keyof typeof Access]
+export const Access = { BYTE: 1, WORD: 2, DWORD: 3 } as const
+export type AccessSize = typeof Access[keyof typeof Access]
 
 /** The X_ fields: the same register blocks as generic addresses, then the sleep registers of hardware-reduced machines. */
 function extendedRegisters(body: ByteWriter, { acpi }: MachineLayout): void {
@@ -88,7 +88,7 @@ function extendedRegisters(body: ByteWriter, { acpi }: MachineLayout): void {
 }
 
 /** Generic Address Structure (§5.2.3.2) of an I/O register block. */
-function portRegister(body: ByteWriter, { base, size }: AddressRange, access: AccessSize): ByteWriter {
+export function portRegister(body: ByteWriter, { base, size }: AddressRange, access: AccessSize): ByteWriter {
   const SYSTEM_IO = 1
   return body.u8(SYSTEM_IO).u8(size * 8).u8(0).u8(access).u64(base)
 }
@@ -139,7 +139,7 @@ const OEM_TABLE_ID = 'TENONPC'
 const CREATOR_ID = 'TENN'
 
 /** A System Description Table: the header of §5.2.6, then the body; its bytes sum to zero. */
-function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
+export function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
   const bytes = new ByteWriter().ascii(signature, 4).u32(HEADER_SIZE + body.length).u8(revision).u8(0)
     .ascii(OEM_ID, 6, 0x20).ascii(OEM_TABLE_ID, 8, 0x20).u32(1).ascii(CREATOR_ID, 4).u32(1).bytes(body).toBytes()
   bytes[CHECKSUM_OFFSET] = checksum(bytes)

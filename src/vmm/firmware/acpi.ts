@@ -4,6 +4,7 @@ import { unreachable } from '../../base/errors.ts'
 import type { GuestMemory } from '../../machine/memory.ts'
 import type { AddressRange, MachineLayout } from '../layout.ts'
 import * as tables from './acpi-tables.ts'
+import { wdat } from './wdat.ts'
 
 /** A table and where it stands. */
 export interface PlacedTable {
@@ -17,7 +18,7 @@ export function acpiTables(layout: MachineLayout): PlacedTable[] {
   const rsdpAddress = placement.reserve(64)
   const facs = placement.add(tables.facs())
   const dsdt = placement.add(tables.dsdt(layout))
-  const listed = [tables.fadt(layout, facs, dsdt), tables.madt(layout), tables.mcfg(layout)].map(bytes => placement.add(bytes))
+  const listed = [tables.fadt(layout, facs, dsdt), tables.madt(layout), tables.mcfg(layout), wdat(layout)].map(bytes => placement.add(bytes))
   const xsdt = placement.add(tables.xsdt(listed))
   return [{ address: rsdpAddress, bytes: tables.rsdp(xsdt) }, ...placement.placed]
 }

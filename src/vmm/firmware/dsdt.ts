@@ -101,7 +101,15 @@ function isaDevices(layout: MachineLayout): Aml[] {
       resources.ioPorts({ base: i8042.commandPort, size: 1 }), resources.irq(i8042.keyboardIrq)),
     isaDevice('MOU0', 'PNP0F13', resources.irq(i8042.mouseIrq)),
     ...layout.serial.map(serialPort),
+    panicDevice(layout),
   ]
+}
+
+/** pvpanic, by the name that QEMU gave it. */
+function panicDevice({ panic }: MachineLayout): Aml {
+  return aml.device('PEVT',
+    aml.name('_HID', aml.string('QEMU0001')),
+    aml.name('_CRS', resources.resourceTemplate(resources.ioPorts({ base: panic.port, size: 1 }))))
 }
 
 function serialPort({ port, irq }: SerialPortLayout, index: number): Aml {

@@ -11,7 +11,8 @@ const ascii = (text: string): Uint8Array => Uint8Array.from(text, (character) =>
 const withCode = (code: string): Error => expect.objectContaining({ name: 'TenonError', code }) as Error
 
 const SNAPSHOT: MachineSnapshot = {
-  format: 'tenon-machine', version: 2, config: { memory: 1 << 20, vcpus: 1, cpu: 'max', features: [], layout: { pic: 32 } },
+  format: 'tenon-machine', version: 3,
+  config: { memory: 1 << 20, vcpus: 1, cpu: 'max', features: [], layout: { pic: 32 }, disks: [] },
   parts: [
     { name: 'clock', schema: 'virtual-clock', version: 1, state: { now: 123456.5 } },
     { name: 'vcpu0', schema: 'x86-processor', version: 3, state: { RIP: 2n ** 64n - 1n, YMM: Uint8Array.of(0, 255), none: null } },

@@ -9,7 +9,7 @@ import { damaged, snapshotError } from './errors.ts'
 import { EXTENT_PAGES } from './memory.ts'
 import type { MemoryExtent } from './memory.ts'
 import { decodePlain, encodePlain } from './plain-json.ts'
-import type { MachineSnapshot, NamedPart } from './snapshot.ts'
+import type { MachineSnapshot, NamedPart, StreamedSnapshot } from './snapshot.ts'
 
 const FILE_VERSION = 1
 /** "TENONVM" and a line feed. */
@@ -26,7 +26,7 @@ const MAXIMUM_SECTION = PAGE_NUMBER_SIZE + EXTENT_PAGES * 4096
 interface OutgoingSection { readonly kind: number, readonly payload: readonly Uint8Array[] }
 
 /** The file of a snapshot, in pieces. They share memory with the snapshot: write each before asking for the next. */
-export function* encodeSnapshot(snapshot: MachineSnapshot): Generator<Uint8Array, void, undefined> {
+export function* encodeSnapshot(snapshot: StreamedSnapshot): Generator<Uint8Array, void, undefined> {
   const header = [MAGIC, word(FILE_VERSION)]
   yield* header
   let checksum = checksumOf(header, 0)
@@ -41,7 +41,7 @@ export function* encodeSnapshot(snapshot: MachineSnapshot): Generator<Uint8Array
   }
 }
 
-function* sectionsOf({ format, version, config, parts, memory }: MachineSnapshot): Generator<OutgoingSection, void, undefined> {
+function* sectionsOf({ format, version, config, parts, memory }: StreamedSnapshot): Generator<OutgoingSection, void, undefined> {
   yield { kind: Section.HEAD, payload: [encodePlain({ format, version, config })] }
   for (const part of parts) yield { kind: Section.PART, payload: [encodePlain({ ...part })] }
   for (const { page, bytes } of memory) yield { kind: Section.MEMORY, payload: [word(page), bytes] }
@@ -51,11 +51,20 @@ function* sectionsOf({ format, version, config, parts, memory }: MachineSnapshot
 const checksumOf = (pieces: readonly Uint8Array[], before: number): number =>
   pieces.reduce((checksum, piece) => crc32(piece, checksum), before)
 
+/** Who takes a snapshot while it is read, so that its memory need not be held twice. What it throws ends the reading. */
+export interface SnapshotSink {
+  /** All of the snapshot but its memory: anything may be in it. */
+  begin(described: { readonly [field: string]: unknown }): void
+  take(extent: MemoryExtent): void
+}
+
 /**
- * Reads the file of a snapshot: `push` its bytes in order, then `finish`. Both throw TenonError SNAPSHOT_INVALID or
- * SNAPSHOT_VERSION. Whether the snapshot fits a machine, and whether its parts are in order, is for `Machine.restore` to find out.
+ * Reads the file of a snapshot: `push` its bytes in order, then `finish`, which gives the snapshot, without its memory where a sink has
+ * taken that. Both throw TenonError SNAPSHOT_INVALID or SNAPSHOT_VERSION. Whether the snapshot fits a machine, and whether its parts are
+ * in order, is for `Machine.restore` to find out.
  */
 export class SnapshotReader {
+  private readonly sink: SnapshotSink
   private readonly input = new ByteQueue()
   private checksum = 0
   private started = false
@@ -63,6 +72,11 @@ export class SnapshotReader {
   private head: { [key: string]: PlainData } | undefined
   private readonly parts: NamedPart[] = []
   private readonly memory: MemoryExtent[] = []
+  private begun = false
+
+  constructor(sink?: SnapshotSink) {
+    this.sink = sink ?? { begin: () => undefined, take: (extent) => { this.memory.push(extent) } }
+  }
 
   push(bytes: Uint8Array): void {
     this.input.push(bytes)
@@ -110,17 +124,29 @@ export class SnapshotReader {
     switch (kind) {
       case Section.HEAD: this.head = asObject(decodePlain(payload, 'its head'), 'its head'); break
       case Section.PART: {
+        if (this.begun) throw damaged('the sections of its file are not in order')
         const part = decodePlain(payload, `its part ${this.parts.length + 1}`)
         this.parts.push(part as unknown as NamedPart)
         break
       }
       case Section.MEMORY:
         if (payload.length < PAGE_NUMBER_SIZE) throw damaged('a section of its memory is too short')
-        this.memory.push({ page: wordAt(payload, 0), bytes: payload.slice(PAGE_NUMBER_SIZE) })
+        this.begin()
+        this.sink.take({ page: wordAt(payload, 0), bytes: payload.slice(PAGE_NUMBER_SIZE) })
         break
-      case Section.END: this.ended = true; break
+      case Section.END:
+        this.begin()
+        this.ended = true
+        break
       default: throw damaged(`its file has a section of unknown kind ${kind}`)
     }
+  }
+
+  /** All but the memory has come. */
+  private begin(): void {
+    if (this.begun) return
+    this.begun = true
+    this.sink.begin({ ...this.head, parts: this.parts })
   }
 }
 

@@ -161,9 +161,11 @@ describe('a restore', () => {
     const { layout } = snapshot.config
     for (const [code, change] of [
       ['SNAPSHOT_INVALID', { format: 'other' }],
-      ['SNAPSHOT_VERSION', { version: 3 }],
+      ['SNAPSHOT_VERSION', { version: 4 }],
       ['SNAPSHOT_INVALID', { config: null }],
       ['SNAPSHOT_MISMATCH', { config: { ...snapshot.config, layout: { ...layout as object, pic: null } } }],
+      ['SNAPSHOT_MISMATCH', { config: { ...snapshot.config, disks: [{ place: 'nvme 0', size: 512, blockSize: 512, readOnly: false }] } }],
+      ['SNAPSHOT_INVALID', { config: { ...snapshot.config, disks: null } }],
       ['SNAPSHOT_INVALID', { parts: 5 }],
       ['SNAPSHOT_MISMATCH', { parts: others }],
       ['SNAPSHOT_MISMATCH', { parts: [clock, clock, ...others] }],
@@ -192,6 +194,30 @@ describe('a restore', () => {
     expect(restoring({ ...snapshot, parts }, guest)).toThrow(withCode('SNAPSHOT_INVALID'))
     expect(() => guest.machine.run(1)).toThrow(withCode('MACHINE_UNUSABLE'))
     expect(restoring(snapshot, guest)).toThrow(withCode('MACHINE_IN_USE'))
+  })
+
+  it('from a file\'s pieces gives the same machine, and takes the memory to its place as it comes', () => {
+    const guest = booted()
+    guest.runTo(20_000)
+    const copy = fresh()
+    copy.machine.decode(guest.machine.encode())
+    expectSame(copy.machine.save(), guest.machine.save())
+    expect(() => copy.machine.decode(guest.machine.encode())).toThrow(withCode('MACHINE_IN_USE'))
+  })
+
+  it('from a file that is of another machine, or cut off before its memory, leaves the machine fresh', () => {
+    const guest = booted()
+    guest.runTo(20_000)
+    const pieces = Array.from(guest.machine.encode(), (piece) => piece.slice())
+    const large = fresh(8 << 20)
+    expect(() => large.machine.decode(pieces)).toThrow(withCode('SNAPSHOT_MISMATCH'))
+    expect(() => large.machine.boot({ kernel, commandLine: '' })).not.toThrow()
+    const cut = fresh()
+    expect(() => cut.machine.decode(pieces.slice(0, 8))).toThrow(withCode('SNAPSHOT_INVALID'))
+    expect(() => cut.machine.decode(pieces)).not.toThrow()
+    const late = fresh()
+    expect(() => late.machine.decode(pieces.slice(0, -2))).toThrow(withCode('SNAPSHOT_INVALID'))
+    expect(() => late.machine.run(1)).toThrow(withCode('MACHINE_UNUSABLE'))
   })
 
   it('of a damaged snapshot is refused, or gives a machine that the host survives', () => {

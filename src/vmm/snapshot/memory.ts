@@ -20,19 +20,19 @@ export type MemoryExtent = {
 export const EXTENT_PAGES = 256
 const WORDS = PAGE_SIZE / 4
 
-export function saveMemory(frames: FrameMap): MemoryExtent[] {
-  return [...extentsIn(frames, 0, frames.lowPages), ...extentsIn(frames, HIGH_MEMORY_PAGE, HIGH_MEMORY_PAGE + frames.highPages)]
+/** Copies each run when it is asked for: the memory must not change before the last. */
+export function* memoryExtents(frames: FrameMap): Generator<MemoryExtent, void, undefined> {
+  yield* extentsIn(frames, 0, frames.lowPages)
+  yield* extentsIn(frames, HIGH_MEMORY_PAGE, HIGH_MEMORY_PAGE + frames.highPages)
 }
 
-function extentsIn(frames: FrameMap, first: number, end: number): MemoryExtent[] {
-  const extents: MemoryExtent[] = []
+function* extentsIn(frames: FrameMap, first: number, end: number): Generator<MemoryExtent, void, undefined> {
   for (let page = first; page < end;) {
     const from = page
     while (page < end && page - from < EXTENT_PAGES && holdsAnything(frames, page)) page++
-    if (page > from) extents.push({ page: from, bytes: copyPages(frames, from, page) })
+    if (page > from) yield { page: from, bytes: copyPages(frames, from, page) }
     else page++
   }
-  return extents
 }
 
 function holdsAnything({ entries, pool }: FrameMap, page: number): boolean {
@@ -59,8 +59,8 @@ export function checkMemory(frames: FrameMap, memory: unknown): asserts memory i
   for (const extent of memory) next = checkExtent(frames, extent, next)
 }
 
-/** Returns the page after the extent. */
-function checkExtent(frames: FrameMap, extent: unknown, next: number): number {
+/** Returns the page after the extent; it must not begin before `next`. @throws TenonError SNAPSHOT_INVALID. */
+export function checkExtent(frames: FrameMap, extent: unknown, next: number): number {
   const { page, bytes } = (typeof extent === 'object' && extent !== null ? extent : {}) as { page?: unknown, bytes?: unknown }
   if (typeof page !== 'number' || !Number.isInteger(page) || page < next) throw damaged('its memory is not in ascending order')
   if (!(bytes instanceof Uint8Array)) throw damaged(`memory page ${page} has no bytes`)
@@ -78,10 +78,13 @@ function checkExtent(frames: FrameMap, extent: unknown, next: number): number {
 
 /** Fills memory that is all zeros yet. @throws TenonError POOL_EXHAUSTED. */
 export function restoreMemory(frames: FrameMap, memory: readonly MemoryExtent[]): void {
-  for (const { page, bytes } of memory) {
-    for (let offset = 0; offset < bytes.length; offset += PAGE_SIZE) {
-      const address = frames.writableFrame(page + offset / PAGE_SIZE)
-      frames.pool.u8.set(bytes.subarray(offset, offset + PAGE_SIZE), address)
-    }
+  for (const extent of memory) restoreExtent(frames, extent)
+}
+
+/** One run, which was checked. @throws TenonError POOL_EXHAUSTED. */
+export function restoreExtent(frames: FrameMap, { page, bytes }: MemoryExtent): void {
+  for (let offset = 0; offset < bytes.length; offset += PAGE_SIZE) {
+    const address = frames.writableFrame(page + offset / PAGE_SIZE)
+    frames.pool.u8.set(bytes.subarray(offset, offset + PAGE_SIZE), address)
   }
 }

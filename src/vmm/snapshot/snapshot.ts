@@ -12,12 +12,12 @@ import { modelFeatures } from '../../cpu/system/cpu-model.ts'
 import type { CpuModel } from '../../cpu/system/cpu-model.ts'
 import type { MachineLayout } from '../layout.ts'
 import { snapshotError } from './errors.ts'
-import { checkMemory, restoreMemory, saveMemory } from './memory.ts'
+import { checkExtent, checkMemory, memoryExtents, restoreExtent, restoreMemory } from './memory.ts'
 import type { MemoryExtent } from './memory.ts'
 
 export const SNAPSHOT_FORMAT = 'tenon-machine'
 /** Changes when this structure or what a layout means does; a part's own state has a version of its own. */
-export const SNAPSHOT_VERSION = 2
+export const SNAPSHOT_VERSION = 3
 
 /** What a machine must have in common with the one that was saved. */
 export type SnapshotConfig = {
@@ -29,6 +29,18 @@ export type SnapshotConfig = {
   readonly features: readonly string[]
   /** Where everything stands, as in MachineLayout. */
   readonly layout: PlainData
+  /** Disks behind its controllers, by their place. What is on them is not in a snapshot. */
+  readonly disks: readonly DiskShape[]
+}
+
+/** What a guest knows of a disk, and would not expect to change. */
+export type DiskShape = {
+  /** Such as `nvme 0`. */
+  readonly place: string
+  /** Bytes. */
+  readonly size: number
+  readonly blockSize: number
+  readonly readOnly: boolean
 }
 
 /** One part and its name in the machine: `com1` and `com2` have the same schema. */
@@ -44,21 +56,33 @@ export interface MachineSnapshot {
   readonly memory: readonly MemoryExtent[]
 }
 
+/** A snapshot whose memory is copied, or read, piece by piece. */
+export interface StreamedSnapshot extends Omit<MachineSnapshot, 'memory'> {
+  readonly memory: Iterable<MemoryExtent>
+}
+
 /** What snapshots need to know of a machine. */
 export interface SnapshotSubject {
   readonly cpu: CpuModel
   readonly layout: MachineLayout
   readonly frames: FrameMap
+  readonly disks: readonly DiskShape[]
   /** Parts by name, in the order in which they must be restored: what others ask while they are restored comes first. */
   readonly parts: Readonly<Record<string, Stateful>>
 }
 
 /** The machine must stand still: between two slices, with its clock paused. */
-export function saveMachine({ cpu, layout, frames, parts }: SnapshotSubject): MachineSnapshot {
+export function saveMachine(subject: SnapshotSubject): MachineSnapshot {
+  const streamed = streamMachine(subject)
+  return { ...streamed, memory: [...streamed.memory] }
+}
+
+/** As `saveMachine`; the machine must stand still until the last of its memory was taken. */
+export function streamMachine(subject: SnapshotSubject): StreamedSnapshot {
   return {
-    format: SNAPSHOT_FORMAT, version: SNAPSHOT_VERSION, config: configOf(cpu, layout),
-    parts: Object.entries(parts).map(([name, part]) => ({ name, schema: part.schema, version: part.version, state: part.save() })),
-    memory: saveMemory(frames),
+    format: SNAPSHOT_FORMAT, version: SNAPSHOT_VERSION, config: configOf(subject),
+    parts: Object.entries(subject.parts).map(([name, part]) => ({ name, schema: part.schema, version: part.version, state: part.save() })),
+    memory: memoryExtents(subject.frames),
   }
 }
 
@@ -67,26 +91,70 @@ export function saveMachine({ cpu, layout, frames, parts }: SnapshotSubject): Ma
  * @returns what does it. If that throws, the machine is in no defined state.
  * @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION or SNAPSHOT_MISMATCH.
  */
-export function prepareRestore({ cpu, layout, frames, parts }: SnapshotSubject, snapshot: unknown): () => void {
-  const { config, parts: saved, memory } = checkHead(snapshot)
-  checkConfig(config, configOf(cpu, layout))
-  const states = matchParts(parts, saved)
-  checkMemory(frames, memory)
+export function prepareRestore(subject: SnapshotSubject, snapshot: unknown): () => void {
+  const restoreParts = prepareParts(subject, snapshot)
+  const { memory } = asRecord(snapshot)
+  checkMemory(subject.frames, memory)
   return () => {
-    restoreMemory(frames, memory)
+    restoreMemory(subject.frames, memory)
+    restoreParts()
+  }
+}
+
+/**
+ * Restores a machine from a snapshot that comes in pieces: `begin` with all but the memory, `take` each run of it, `finish`. What a run
+ * of memory does not say about itself is checked before it is written, but the ones before it are there by then.
+ */
+export class StreamedRestore {
+  private readonly subject: SnapshotSubject
+  private readonly beforeChange: () => void
+  private restoreParts: (() => void) | undefined
+  private next = 0
+
+  /** `beforeChange` is called before the machine changes, perhaps more than once. */
+  constructor(subject: SnapshotSubject, beforeChange: () => void) {
+    this.subject = subject
+    this.beforeChange = beforeChange
+  }
+
+  /** @throws TenonError SNAPSHOT_INVALID, SNAPSHOT_VERSION or SNAPSHOT_MISMATCH. */
+  begin(described: unknown): void { this.restoreParts = prepareParts(this.subject, described) }
+
+  /** @throws TenonError SNAPSHOT_INVALID, POOL_EXHAUSTED. */
+  take(extent: MemoryExtent): void {
+    this.next = checkExtent(this.subject.frames, extent, this.next)
+    this.beforeChange()
+    restoreExtent(this.subject.frames, extent)
+  }
+
+  /** @throws TenonError SNAPSHOT_INVALID. */
+  finish(): void {
+    this.beforeChange()
+    this.restoreParts!()
+  }
+}
+
+/** Checks everything but the memory, and returns what restores the parts once that is there. */
+function prepareParts(subject: SnapshotSubject, snapshot: unknown): () => void {
+  const { parts } = subject
+  const { config, parts: saved } = checkHead(snapshot)
+  checkConfig(config, configOf(subject))
+  const states = matchParts(parts, saved)
+  return () => {
     for (const [name, part] of Object.entries(parts)) part.restore(states.get(name) as PlainData)
     for (const part of Object.values(parts)) part.resume?.()
   }
 }
 
-function configOf(cpu: CpuModel, layout: MachineLayout): SnapshotConfig {
+function configOf({ cpu, layout, disks }: SnapshotSubject): SnapshotConfig {
   const { ram: { lowSize, highSize }, vcpus } = layout
   const features = [...modelFeatures(cpu)].sort()
-  return { memory: lowSize + highSize, vcpus, cpu, features, layout: JSON.parse(JSON.stringify(layout)) as PlainData }
+  const places = JSON.parse(JSON.stringify(layout)) as PlainData
+  return { memory: lowSize + highSize, vcpus, cpu, features, layout: places, disks: disks.map((disk) => ({ ...disk })) }
 }
 
-function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory: unknown } {
-  const { format, version, config, parts, memory } = asRecord(snapshot)
+function checkHead(snapshot: unknown): { config: unknown, parts: unknown } {
+  const { format, version, config, parts } = asRecord(snapshot)
   if (format !== SNAPSHOT_FORMAT) {
     throw snapshotError('SNAPSHOT_INVALID', 'this is no snapshot of a machine: give one that Machine.save or a snapshot file made')
   }
@@ -95,7 +163,7 @@ function checkHead(snapshot: unknown): { config: unknown, parts: unknown, memory
       `the snapshot has format version ${shown(version)} and this Tenon reads version ${SNAPSHOT_VERSION}: restore it with the `
       + 'Tenon that saved it')
   }
-  return { config, parts, memory }
+  return { config, parts }
 }
 
 function checkConfig(config: unknown, own: SnapshotConfig): void {
@@ -108,6 +176,7 @@ function checkConfig(config: unknown, own: SnapshotConfig): void {
       + `${own.vcpus}: build a machine of the same size to restore it`)
   }
   checkCpu(asRecord(config), own)
+  checkDisks(asRecord(config).disks, own.disks)
   if (JSON.stringify(asRecord(config).layout) !== JSON.stringify(own.layout)) {
     throw snapshotError('SNAPSHOT_MISMATCH',
       'the snapshot is of a machine whose devices have other addresses or interrupts: restore it with the Tenon that saved it')
@@ -122,6 +191,22 @@ function checkCpu({ cpu, features }: Record<string, unknown>, own: SnapshotConfi
   if (JSON.stringify(features) === JSON.stringify(own.features)) return
   throw snapshotError('SNAPSHOT_MISMATCH',
     `the snapshot is of a machine whose CPU model '${own.cpu}' has other features: restore it with the Tenon that saved it`)
+}
+
+function checkDisks(saved: unknown, own: readonly DiskShape[]): void {
+  if (!Array.isArray(saved)) throw new StateReader('config', {}).invalid('disks', 'is not a list')
+  const shapes = saved.map(shapeOf)
+  const other = own.find((disk, index) => shapes[index] !== shapeOf(disk))
+  if (other === undefined && shapes.length === own.length) return
+  throw snapshotError('SNAPSHOT_MISMATCH', other === undefined
+    ? `the snapshot is of a machine with ${shapes.length} disks and this one has ${own.length}: give it the same disks`
+    : `the snapshot is of a machine whose disk '${other.place}' had another size, another block size or other permissions, or was not `
+      + 'there: give it the same disks, as they were when it was saved')
+}
+
+function shapeOf(disk: unknown): string {
+  const { place, size, blockSize, readOnly } = asRecord(disk)
+  return JSON.stringify([place, size, blockSize, readOnly])
 }
 
 /** States by name: one for each part of the machine, of a schema and version that it reads. */

@@ -10,6 +10,9 @@ import { StreamBuffer } from './stream-buffer.ts'
  *
  *     guest: REQUEST, host: RESPONSE (or the other way round) ─▶ RW, CREDIT_UPDATE ─▶ SHUTDOWN of both directions ─▶ RST
  *
+ * A guest that ends does not wait for ever until a slow host's end has taken all: Linux breaks the stream off after 8 seconds. What it
+ * had sent is passed on all the same, and the end hears `closed`.
+ *
  * What is to be told to the guest is kept as bits (`wanted`), so that it never grows.
  */
 export interface ConnectionOwner {
@@ -43,6 +46,7 @@ export class Connection implements GuestStream {
   /** `Shutdown` bits of the guest. */
   private guestShutdown = 0
   private endedTold = false
+  private gone_ = false
   private ending: 'no' | 'asked' | 'told' = 'no'
 
   constructor(guestPort: number, hostPort: number, owner: ConnectionOwner) {
@@ -58,6 +62,9 @@ export class Connection implements GuestStream {
     this.wanted = byHost ? Wanted.REQUEST : Wanted.RESPONSE
     this.owner.ready(this)
   }
+
+  /** The guest knows nothing of it any more; the host's end has still to take what is in the buffer. */
+  get gone(): boolean { return this.gone_ }
 
   transmitReady(): void {
     const { end_ } = this
@@ -77,7 +84,7 @@ export class Connection implements GuestStream {
   reset(): void {
     if (this.end_ === null) return
     this.end_ = null
-    this.owner.forget(this, true)
+    this.owner.forget(this, !this.gone_)
   }
 
   /** It is over, and the host's end hears why. */
@@ -99,7 +106,7 @@ export class Connection implements GuestStream {
     this.noteCredit(header)
     switch (header.operation) {
       case Operation.RESPONSE: return this.accepted()
-      case Operation.RST: return this.close(this.open ? 'reset' : 'refused', false)
+      case Operation.RST: return this.brokenOff()
       case Operation.SHUTDOWN:
         this.guestShutdown |= header.flags & Shutdown.BOTH
         return this.noticeEnd()
@@ -117,6 +124,7 @@ export class Connection implements GuestStream {
    * there is nothing to send.
    */
   speak(header: PacketHeader, guestCid: number, payload: Uint8Array): number {
+    if (this.gone_) return -1
     const wanted = this.wanted & -this.wanted
     this.wanted &= ~wanted
     if (wanted !== 0) return this.fill(header, guestCid, OPERATIONS[wanted])
@@ -137,6 +145,11 @@ export class Connection implements GuestStream {
     this.told = this.forwarded
     header.fill(guestCid, this.hostPort, this.guestPort, operation, { length, flags, bufferSize: BUFFER_SIZE, forwarded: this.forwarded })
     return length
+  }
+
+  private brokenOff(): void {
+    this.gone_ = this.guestShutdown === Shutdown.BOTH && this.buffer.length > 0
+    if (!this.gone_) this.close(this.open ? 'reset' : 'refused', false)
   }
 
   private accepted(): void {
@@ -172,7 +185,7 @@ export class Connection implements GuestStream {
   /** The guest has ended its direction, or both, once the host's end has taken all. */
   private noticeEnd(): void {
     if ((this.guestShutdown & Shutdown.SEND) === 0 || this.buffer.length > 0) return
-    if (this.guestShutdown === Shutdown.BOTH) return this.close('closed', true)
+    if (this.guestShutdown === Shutdown.BOTH) return this.close('closed', !this.gone_)
     if (this.endedTold) return
     this.endedTold = true
     this.end_?.ended?.()

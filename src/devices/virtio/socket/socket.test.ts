@@ -163,6 +163,33 @@ describe('a stream that the guest opens', () => {
     expect(received()).toEqual([])
   })
 
+  it('is closed, and not broken off, when a guest that has ended is tired of waiting', () => {
+    const { stream, end } = open()
+    end.room = 2
+    send({ operation: Operation.RW, payload: 'abcdef' })
+    send({ operation: Operation.SHUTDOWN, flags: Shutdown.BOTH })
+    send({ operation: Operation.RST })
+    expect([end.output, end.heard, received()]).toEqual(['ab', [], []])
+    // Its ports are not free before that.
+    send({ operation: Operation.REQUEST })
+    expect([accepted.length, received()]).toEqual([1, [[Operation.RST, 0, '']]])
+    end.room = 100
+    end.input = 'nobody hears it'
+    stream.receiveReady()
+    stream.transmitReady()
+    expect([end.output, end.heard, received()]).toEqual(['abcdef', ['closed'], []])
+    send({ operation: Operation.REQUEST })
+    expect([accepted.length, received()]).toEqual([2, [[Operation.RESPONSE, 0, '']]])
+  })
+
+  it('is broken off by a guest that has ended one way only', () => {
+    const { end } = open()
+    end.room = 0
+    send({ operation: Operation.SHUTDOWN, flags: Shutdown.SEND })
+    send({ operation: Operation.RST })
+    expect([end.heard, received()]).toEqual([['ended', 'reset'], []])
+  })
+
   it('is broken off by either side', () => {
     const first = open()
     first.stream.reset()

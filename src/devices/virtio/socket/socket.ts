@@ -156,10 +156,10 @@ export class VirtioSocket implements VirtioDevice, GuestSocket, ConnectionOwner 
     const { sourcePort: guestPort, destinationPort: hostPort, operation } = header
     if (header.sourceCid !== BigInt(this.guestCid) || header.destinationCid !== BigInt(HOST_CID)) return
     const connection = this.connections.get(nameOf(guestPort, hostPort))
-    if (connection !== undefined && header.type === STREAM_TYPE) {
+    if (connection !== undefined && !connection.gone && header.type === STREAM_TYPE) {
       connection.hear(header, chain, this.bytes)
       if (this.connections.get(nameOf(guestPort, hostPort)) === connection) this.speakers.add(connection)
-    } else if (operation === Operation.REQUEST && header.type === STREAM_TYPE) this.accept(guestPort, hostPort)
+    } else if (connection === undefined && operation === Operation.REQUEST && header.type === STREAM_TYPE) this.accept(guestPort, hostPort)
     else if (operation !== Operation.RST) this.refusals.push({ hostPort, guestPort })
   }
 

@@ -1,0 +1,59 @@
+import type { MessagePort } from 'node:worker_threads'
+import { TenonError } from '../../base/errors.ts'
+import { hostError } from '../errors.ts'
+import { Bell } from './channel.ts'
+import type { MachineChannel } from './channel.ts'
+import type { ControlOrder, ControlProblem, ControlRequest } from './control-protocol.ts'
+import type { MachineSnapshots } from './session.ts'
+
+interface Waiting {
+  resolve(): void
+  reject(error: TenonError): void
+}
+
+/** The main thread's side of MachineControl. */
+export class WorkerSnapshots implements MachineSnapshots {
+  readonly #port: MessagePort
+  readonly #channel: MachineChannel
+  readonly #waiting = new Map<number, Waiting>()
+  #last = 0
+  #hasEnded = false
+
+  constructor(port: MessagePort, channel: MachineChannel) {
+    this.#port = port
+    this.#channel = channel
+  }
+
+  pause(): Promise<void> { return this.#ask({ kind: 'pause' }) }
+
+  resume(): Promise<void> { return this.#ask({ kind: 'resume' }) }
+
+  save(path: string): Promise<void> { return this.#ask({ kind: 'save', path }) }
+
+  answered(number: number, problem: ControlProblem | undefined): void {
+    const waiting = this.#waiting.get(number)
+    this.#waiting.delete(number)
+    if (problem === undefined) waiting?.resolve()
+    else waiting?.reject(new TenonError(problem.code, problem.message))
+  }
+
+  /** The machine has ended: what was asked and not answered never will be. */
+  end(): void {
+    this.#hasEnded = true
+    this.#port.close()
+    for (const { reject } of this.#waiting.values()) reject(ended())
+    this.#waiting.clear()
+  }
+
+  #ask(request: ControlRequest): Promise<void> {
+    if (this.#hasEnded) return Promise.reject(ended())
+    const order: ControlOrder = { number: ++this.#last, request }
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(order.number, { resolve, reject })
+      this.#port.postMessage(order, [])
+      this.#channel.ring(Bell.SNAPSHOT)
+    })
+  }
+}
+
+function ended(): TenonError { return hostError('MACHINE_ENDED', 'the virtual machine has ended: start it first') }
