@@ -28,7 +28,7 @@ import { Translator } from '../translator/translator.ts'
 import { RecordWriter } from './record-writer.ts'
 
 /** Records take 32 bytes each; a boot of Linux decodes about half a million instructions. */
-const DEFAULT_ARENA_SIZE = 32 << 20
+const DEFAULT_ARENA_SIZE = 64 << 20
 
 /** Why `execute` came back. In every case Slot.RIP is where to go on. */
 export const Stop = {

@@ -30,14 +30,17 @@ export interface Step {
   readonly target: number | undefined
   readonly isCall: boolean
   readonly isReturn: boolean
-  /** A jump or call to a computed address, and where it probably goes (NOWHERE if that is not known). */
+  /** A jump or call to a computed address, and where it probably goes. */
   readonly isComputed: boolean
-  readonly expected: number
+  readonly expected: readonly number[]
 }
 
 const NOTHING: Step = {
-  length: 0, isTranslated: false, flow: Flow.AWAY, target: undefined, isCall: false, isReturn: false, isComputed: false, expected: NOWHERE,
+  length: 0, isTranslated: false, flow: Flow.AWAY, target: undefined, isCall: false, isReturn: false, isComputed: false, expected: [],
 }
+
+/** Low halves of where a computed jump went, by the low half of the address behind it. */
+export type WentTo = (low: number) => readonly number[]
 
 export interface FormerParts {
   readonly cache: CodeCache
@@ -53,8 +56,8 @@ export class CodeReader {
   private anchorHigh = 0
   private context!: CodeContext
   private steps = new Map<number, Step>()
-  private sizes = new Map<number, number>()
-  private wentTo: (low: number) => number | undefined = () => undefined
+  private sizes = new Map<number, { readonly size: number; readonly limit: number }>()
+  private wentTo: WentTo = () => []
   /** Code pages by their distance from the anchor's page. */
   pages = new Map<number, CodePage>()
   /** All pages were reached through global translations. */
@@ -64,7 +67,7 @@ export class CodeReader {
 
   get cache(): CodeCache { return this.parts.cache }
 
-  begin(place: CodePlace, context: CodeContext, wentTo: (low: number) => number | undefined): void {
+  begin(place: CodePlace, context: CodeContext, wentTo: WentTo): void {
     this.anchorLow = place.linearLow & ~(PAGE_SIZE - 1)
     this.anchorHigh = place.linearHigh
     this.context = context
@@ -92,11 +95,11 @@ export class CodeReader {
   /** Instructions of the function that begins at an address, as far as the interpreter knows it; more than `limit` if it is larger. */
   functionSize(entry: number, limit: number): number {
     const known = this.sizes.get(entry)
-    if (known !== undefined) return known
+    if (known !== undefined && (known.size <= known.limit || limit <= known.limit)) return known.size
     const seen = new Set<number>()
     const work = [entry]
     for (let at = work.pop(); at !== undefined && seen.size <= limit; at = work.pop()) this.measure(at, seen, work, limit)
-    this.sizes.set(entry, seen.size)
+    this.sizes.set(entry, { size: seen.size, limit })
     return seen.size
   }
 
@@ -123,7 +126,7 @@ export class CodeReader {
     const isComputed = writer.isComputed(instruction)
     return {
       length, isTranslated, flow: writer.flow(instruction), target, isComputed,
-      isCall: writer.isCall(instruction), isReturn: writer.isReturn(instruction), expected: isComputed ? this.predict(at + length) : NOWHERE,
+      isCall: writer.isCall(instruction), isReturn: writer.isReturn(instruction), expected: isComputed ? this.predict(at + length) : [],
     }
   }
 
@@ -136,10 +139,12 @@ export class CodeReader {
   }
 
   /** Where the computed jump that was just decoded, and ends at `next`, probably goes: to where it went, or what its pointer says now. */
-  private predict(next: number): number {
+  private predict(next: number): readonly number[] {
     const { instruction } = this
-    const low = this.wentTo((this.anchorLow + next) | 0) ?? (instruction.base === RIP && instruction.index < 0 ? this.pointerAt(next) : undefined)
-    return low === undefined ? NOWHERE : (low - this.anchorLow) | 0
+    const seen = this.wentTo((this.anchorLow + next) | 0)
+    if (seen.length > 0) return seen.map((low) => (low - this.anchorLow) | 0)
+    const low = instruction.base === RIP && instruction.index < 0 ? this.pointerAt(next) : undefined
+    return low === undefined ? [] : [(low - this.anchorLow) | 0]
   }
 
   /** Low half of the pointer at the instruction's RIP-relative address, if a translation of it is at hand. */

@@ -6,7 +6,7 @@ import { DoorRecord, Pseudo, RECORD_SHIFT, Record } from '../interpreter/record.
 import { Block, Context, JUMP_CACHE_ENTRIES, Slot } from '../state/layout.ts'
 import type { FunctionBody, ModuleBuilder } from '../wasm/assembler.ts'
 import { ValueType, W } from '../wasm/opcodes.ts'
-import { EXIT_KIND_MASK, EXIT_SIZE, ExitKind, FLAGS_DYNAMIC, RegionExit, RegionHeader } from './exits.ts'
+import { EXIT_KIND_MASK, EXIT_SIZE, ExitKind, FLAGS_DYNAMIC, RegionExit, RegionHeader, TARGETS_SEEN, TARGET_SHIFT } from './exits.ts'
 import { PARAMETERS } from './parameters.ts'
 
 const { I32, I64 } = ValueType
@@ -15,7 +15,7 @@ const { I32, I64 } = ValueType
 export const ENTRY_WEIGHT = 20 << RECORD_SHIFT
 
 /** The most regions that can be in use. */
-export const MAXIMUM_REGIONS = 8192
+export const MAXIMUM_REGIONS = 16384
 
 export interface DispatcherFunctions {
   /** (target low, high) -> record, or 0 with the reason recorded. */
@@ -113,7 +113,11 @@ class Dispatcher {
   /** The region did all that there is to do, and says where it went. */
   private settled(): void {
     const { f } = this
-    f.get(this.word).get(this.cpu).memory(W.i64_load, Slot.RIP).tee(this.rip).op(W.i32_wrap_i64).memory(W.i32_store, RegionExit.RECORD * 4)
+    const place = this.exit
+    f.get(this.cpu).memory(W.i64_load, Slot.RIP).tee(this.rip).op(W.i32_wrap_i64).tee(this.target)
+    f.get(this.target).i32(TARGET_SHIFT).op(W.i32_shr_u).op(W.i32_xor).i32(TARGETS_SEEN - 1).op(W.i32_and).i32(3).op(W.i32_shl)
+    f.get(this.header).op(W.i32_add).tee(place).get(this.word).memory(W.i32_store, RegionHeader.TARGETS)
+    f.get(place).get(this.target).memory(W.i32_store, RegionHeader.TARGETS + 4)
     this.probe()
   }
 

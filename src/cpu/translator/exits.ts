@@ -14,16 +14,25 @@ export const RegionHeader = {
   VALID: 16,
   /** 1 if it was checked for user mode, 0 for supervisor mode (u32). */
   USER: 20,
-  /** Number of the region (u32). */
-  ID: 24,
+  /** Position of the region in the function table (u32). */
+  POSITION: 24,
   /** Until the region is worth a better one (i32): RECORD_SIZE times the instructions that it may execute, and something an entry. */
   COUNTDOWN: 28,
   /** Address of the exits (u32). */
   EXITS: 32,
   /** How often it was entered (u32). */
   ENTRIES: 36,
-  SIZE: 64,
+  /**
+   * Where its computed jumps went: TARGETS_SEEN pairs of an INDIRECT exit's address and the target's low half (u32), each in a
+   * place that the target's address chooses. A newer one takes an older one's place.
+   */
+  TARGETS: 64,
+  SIZE: 64 + 8 * 32,
 } as const
+
+export const TARGETS_SEEN = 32
+/** Bits of a target that choose its place: functions are aligned to 16 bytes, most other targets are not. */
+export const TARGET_SHIFT = 4
 
 /** Words of an exit. */
 export const RegionExit = {
@@ -33,7 +42,7 @@ export const RegionExit = {
   FLAGS: 1,
   /** Kind in the low three bits; RECORD_SIZE times the instructions of the block that were not executed above them (u32). */
   KIND: 2,
-  /** Address of the record to go on from, 0 while it is not known; INDIRECT: low half of where it went last (u32). */
+  /** Address of the record to go on from, 0 while it is not known; unused for INDIRECT (u32). */
   RECORD: 3,
 } as const
 export const EXIT_WORDS = 4
@@ -49,7 +58,7 @@ export const ExitKind = {
   DOOR: 1,
   /** Goes on at AT, in a page of the region that was not mapped when that was last checked. */
   UNMAPPED: 2,
-  /** Goes on at Slot.RIP: the exit's number has SETTLED_EXIT. RECORD says where it went last. */
+  /** Goes on at Slot.RIP: the exit's number has SETTLED_EXIT. the header's TARGETS say where it went. */
   INDIRECT: 3,
 } as const
 export type ExitKindCode = (typeof ExitKind)[keyof typeof ExitKind]

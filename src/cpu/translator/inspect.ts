@@ -74,7 +74,7 @@ function planBlocks(instructions: readonly Decoded[]): PlannedBlock[] {
   return starts.map((start, number) => {
     const own = instructions.filter(({ at }) => at >= start && at < (starts[number + 1] ?? Infinity))
     const last = own[own.length - 1]
-    return { at: start, count: own.length, next: last.goesOn ? starts.indexOf(last.end) : -1, target: starts.indexOf(last.target), expected: -1 }
+    return { at: start, count: own.length, next: last.goesOn ? starts.indexOf(last.end) : -1, target: starts.indexOf(last.target), expected: [] }
   })
 }
 

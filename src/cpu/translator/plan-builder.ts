@@ -6,6 +6,9 @@ import type { CodeReader, Step } from './code-reader.ts'
 import type { PlannedBlock } from './plan.ts'
 import type { FormLimits, FormedRegion, Frame } from './region-former.ts'
 
+/** Places behind calls that a shared function's return chooses from. */
+const MAXIMUM_RETURNS = 16
+
 interface Draft { readonly frame: Frame; readonly at: number; readonly count: number; readonly last: number; readonly end: number }
 
 export class PlanBuilder {
@@ -56,16 +59,22 @@ export class PlanBuilder {
 
   private complete({ frame, at, count, last, end }: Draft): PlannedBlock {
     const step = frame.steps.get(last)
-    const callee = frame.inlined.get(last)
+    const callee = frame.callees.get(last)
     const target = step?.target === undefined ? -1 : step.isCall ? this.numberOf(callee, step.target) : this.numberOf(frame, step.target)
-    return { at, count, target, next: this.numberOf(frame, end), expected: step === undefined ? -1 : this.expected(frame, last, step, callee) }
+    return { at, count, target, next: this.numberOf(frame, end), expected: step === undefined ? [] : this.expected(frame, last, step, callee) }
   }
 
-  private expected(frame: Frame, at: number, step: Step, callee: Frame | undefined): number {
-    if (step.isReturn) return this.numberOf(frame.caller, frame.returnTo)
-    if (!step.isComputed) return -1
-    const target = frame.expected.get(at) ?? -1
-    return this.numberOf(step.isCall ? callee : frame, target)
+  private expected(frame: Frame, at: number, step: Step, callee: Frame | undefined): number[] {
+    if (step.isReturn) return this.numbersOf(frame.returns.slice(0, MAXIMUM_RETURNS))
+    if (!step.isComputed) return []
+    const to = step.isCall ? callee : frame
+    return this.numbersOf((frame.expected.get(at) ?? []).map((target) => ({ frame: to, at: target })))
+  }
+
+  /** Those that are in the region. Two calls of a shared function can be followed by the same code only if they are the same call. */
+  private numbersOf(places: readonly { readonly frame: Frame | undefined; readonly at: number }[]): number[] {
+    const byAddress = new Map(places.toReversed().map(({ frame, at }) => [at, this.numberOf(frame, at)]))
+    return [...new Set(places.flatMap(({ at }) => byAddress.get(at) ?? []))].filter((number) => number >= 0)
   }
 
   private numberOf(frame: Frame | undefined, at: number): number { return frame === undefined ? -1 : this.numbers.get(frame)?.get(at) ?? -1 }

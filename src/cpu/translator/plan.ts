@@ -38,8 +38,8 @@ export interface PlannedBlock {
   readonly next: number
   /** Where a direct branch or call goes. */
   readonly target: number
-  /** Where a computed branch, call or return is expected to go. */
-  readonly expected: number
+  /** Where a computed branch, call or return is expected to go; what is likeliest comes first. */
+  readonly expected: readonly number[]
 }
 
 /** Bits in the word that says which pages of a region are mapped as it expects. */

@@ -23,7 +23,7 @@ import type { Departure } from './operations.ts'
 import type { RegionPlan, TranslatedRegion } from './plan.ts'
 import type { CodeBlock, RegionCode } from './region-code.ts'
 
-const { I32 } = ValueType
+const { I32, I64 } = ValueType
 
 export class RegionEmitter {
   private readonly plan: RegionPlan
@@ -73,7 +73,7 @@ export class RegionEmitter {
 
   /** Successors inside the region. */
   private successorsOf({ plan: { next, target, expected } }: CodeBlock): number[] {
-    return [...new Set([target, next, expected])].filter((block) => block >= 0)
+    return [...new Set([target, next, ...expected])].filter((block) => block >= 0)
   }
 
   // Structure.
@@ -176,18 +176,51 @@ export class RegionEmitter {
   private goIndirect(number: number, from: number, block: CodeBlock, departure: Departure & { kind: 'indirect' }): void {
     const { f, o } = this
     const { expected } = block.plan
-    if (expected >= 0) {
+    if (expected.length > 1) this.chooseAmong(number, from, expected, departure.target)
+    else if (expected.length === 1) {
+      const [to] = expected
       const flags = o.flagState
       const registers = o.registers.state
-      const { at } = this.code.blocks[expected]
+      const { at } = this.code.blocks[to]
       departure.target.emit(f)
       f.get(Parameter.BASE).i64(BigInt(at)).op(W.i64_add).op(W.i64_eq).if()
-      this.goTo(number, from, at, expected)
+      this.goTo(number, from, at, to)
       f.end()
       o.flagState = flags
       o.registers.state = registers
     }
     this.leaveSettled(block.end, departure.target)
+  }
+
+  /** Goes to one of several blocks if the target is there, by a binary search; else what follows is executed. */
+  private chooseAmong(number: number, from: number, blocks: readonly number[], target: Value): void {
+    const { f, o } = this
+    o.registers.store()
+    o.makeFlagsDynamic()
+    const distance = f.local(I64)
+    const flags = o.flagState
+    const registers = o.registers.state
+    target.emit(f)
+    f.get(Parameter.BASE).op(W.i64_sub).set(distance)
+    const sorted = blocks.map((to) => ({ to, at: this.code.blocks[to].at })).sort((a, b) => a.at - b.at)
+    const search = (low: number, high: number): void => {
+      const middle = (low + high) >> 1
+      const { to, at } = sorted[middle]
+      f.get(distance).i64(BigInt(at))
+      if (high - low > 1) {
+        f.op(W.i64_lt_s).if()
+        search(low, middle)
+        f.else()
+        search(middle, high)
+        return void f.end()
+      }
+      f.op(W.i64_eq).if()
+      this.goTo(number, from, at, to)
+      f.end()
+      o.flagState = flags
+      o.registers.state = registers
+    }
+    search(0, sorted.length)
   }
 
   /** Leaves for another region or the interpreter, with everything in its place. */

@@ -1,17 +1,21 @@
 /**
  * Decides what a region is made of: from a hot door on, along direct branches and fall-through, over what the interpreter has been to,
  * within limits. Targets that were never jumped to are left out: there the region is left. Small functions are taken in where they are
- * called, so that their returns are known; other calls leave the region, and it is entered again behind them.
+ * called, so that their returns are known. A region that is made well takes in larger functions and recursive ones as well, once for all
+ * of its calls: their returns choose among the places behind these. Other calls leave the region, and it is entered again behind them.
  */
 import { Flow } from '../interpreter/record-writer.ts'
 import type { CodePage, CodePlace } from '../interpreter/code-cache.ts'
 import type { CodeContext } from '../interpreter/code-context.ts'
 import { CodeReader, NOWHERE } from './code-reader.ts'
-import type { FormerParts, Step } from './code-reader.ts'
+import type { FormerParts, Step, WentTo } from './code-reader.ts'
 import { PlanBuilder } from './plan-builder.ts'
 import type { RegionPlan, Stores, Tier } from './plan.ts'
 
-/** How large a region may be; instructions of a function that is taken in, and how deep such functions may call each other. */
+/**
+ * How large a region may be; instructions of a function that is taken in where it is called, and how deep such functions may call each
+ * other; instructions of one that is taken in once, for all calls.
+ */
 export interface FormLimits {
   readonly tier: Tier
   readonly stores: Stores
@@ -19,6 +23,7 @@ export interface FormLimits {
   readonly blocks: number
   readonly inlined: number
   readonly depth: number
+  readonly shared: number
 }
 
 export interface FormedRegion {
@@ -31,24 +36,24 @@ export interface FormedRegion {
   readonly global: boolean
 }
 
-/** A function in the region: the one that it begins in, or one that was taken in at a call. */
+/** A function in the region: the one that it begins in, or one that was taken in. Addresses are relative to the anchor. */
 export class Frame {
+  /** Whose copy it is, if it was taken in for one call. */
   readonly caller: Frame | undefined
-  /** Where it was entered and where it returns to, relative to the anchor. */
   readonly entry: number
-  readonly returnTo: number
   readonly depth: number
+  /** Where it returns to. */
+  readonly returns: { readonly frame: Frame; readonly at: number }[] = []
   readonly leaders = new Set<number>()
   readonly steps = new Map<number, Step>()
-  /** Functions taken in, by the address of the call. */
-  readonly inlined = new Map<number, Frame>()
+  /** Functions that it calls in the region, by the address of the call. */
+  readonly callees = new Map<number, Frame>()
   /** Expected targets of computed jumps, by the jump's address. */
-  readonly expected = new Map<number, number>()
+  readonly expected = new Map<number, readonly number[]>()
 
-  constructor(caller: Frame | undefined, entry: number, returnTo: number) {
+  constructor(caller: Frame | undefined, entry: number) {
     this.caller = caller
     this.entry = entry
-    this.returnTo = returnTo
     this.depth = caller === undefined ? 0 : caller.depth + 1
   }
 
@@ -61,6 +66,8 @@ export class RegionFormer {
   private limits!: FormLimits
   private root!: Frame
   private frames: Frame[] = []
+  /** Functions that all calls share, by their entries. */
+  private shared = new Map<number, Frame>()
   private entries = new Set<number>()
   private work: { frame: Frame; at: number }[] = []
   private instructions = 0
@@ -70,13 +77,14 @@ export class RegionFormer {
 
   /**
    * A region that begins at a place, or undefined if its first instruction is not translated. `wentTo` gives the low half of where a
-   * computed jump went, by the low half of the address behind it.
+   * computed jump went.
    */
-  form(id: number, place: CodePlace, context: CodeContext, limits: FormLimits, wentTo: (low: number) => number | undefined): FormedRegion | undefined {
+  form(id: number, place: CodePlace, context: CodeContext, limits: FormLimits, wentTo: WentTo): FormedRegion | undefined {
     this.reader.begin(place, context, wentTo)
     this.limits = limits
-    this.root = new Frame(undefined, place.offset, -1)
+    this.root = new Frame(undefined, place.offset)
     this.frames = [this.root]
+    this.shared = new Map([[place.offset, this.root]])
     this.entries = new Set([place.offset])
     this.work = [{ frame: this.root, at: place.offset }]
     this.instructions = this.blocks = 0
@@ -115,25 +123,44 @@ export class RegionFormer {
 
   private follow(frame: Frame, at: number, step: Step, next: number): void {
     if (step.isComputed) frame.expected.set(at, step.expected)
-    const target = step.target ?? (step.isComputed ? step.expected : NOWHERE)
-    if (step.isCall) return this.followCall(frame, at, target, next)
+    const targets = step.target === undefined ? step.expected : [step.target]
+    if (step.isCall) return this.followCall(frame, at, targets[0] ?? NOWHERE, next)
     if (step.flow === Flow.CONDITIONAL) this.work.push({ frame, at: next })
-    if (target === NOWHERE || !this.reader.isKnown(target)) return
-    if (frame === this.root && target <= at) this.entries.add(target)
-    this.work.push({ frame, at: target })
+    for (const target of targets) {
+      if (!this.reader.isKnown(target)) continue
+      if (frame === this.root && target <= at) this.entries.add(target)
+      this.work.push({ frame, at: target })
+    }
   }
 
   private followCall(frame: Frame, at: number, target: number, next: number): void {
-    if (target !== NOWHERE && this.isWorthInlining(frame, target)) {
-      const callee = new Frame(frame, target, next)
-      this.frames.push(callee)
-      frame.inlined.set(at, callee)
-      this.work.push({ frame: callee, at: target }, { frame, at: next })
-    } else if (this.reader.isKnown(next)) this.enterAt(next)
+    const callee = target === NOWHERE || !this.reader.isKnown(target) ? undefined : this.calleeAt(frame, target)
+    if (callee === undefined) {
+      if (this.reader.isKnown(next)) this.enterAt(next)
+      return
+    }
+    callee.returns.push({ frame, at: next })
+    frame.callees.set(at, callee)
+    this.work.push({ frame: callee, at: target }, { frame, at: next })
+    // A shared function may be left on the way, and return in another region.
+    if (callee.caller === undefined && frame === this.root && this.reader.isKnown(next)) this.entries.add(next)
   }
 
-  private isWorthInlining(frame: Frame, target: number): boolean {
-    const { inlined, depth } = this.limits
-    return frame.depth < depth && !frame.contains(target) && this.reader.isKnown(target) && this.reader.functionSize(target, inlined) <= inlined
+  private calleeAt(frame: Frame, target: number): Frame | undefined {
+    const { limits: { inlined, depth, shared }, reader } = this
+    if (frame.depth < depth && !frame.contains(target) && reader.functionSize(target, inlined) <= inlined) return this.newFrame(frame, target)
+    const known = this.shared.get(target)
+    if (known !== undefined) return known
+    const room = Math.min(shared, this.limits.instructions - this.instructions)
+    if (room <= 0 || reader.functionSize(target, room) > room) return undefined
+    const callee = this.newFrame(undefined, target)
+    this.shared.set(target, callee)
+    return callee
+  }
+
+  private newFrame(caller: Frame | undefined, target: number): Frame {
+    const frame = new Frame(caller, target)
+    this.frames.push(frame)
+    return frame
   }
 }

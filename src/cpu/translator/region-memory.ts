@@ -24,7 +24,7 @@ export class RegionMemory {
 
   /** Address of the header of the region at a position of the function table. */
   header(position: number): number {
-    const perChunk = CHUNK_SIZE / RegionHeader.SIZE
+    const perChunk = Math.floor(CHUNK_SIZE / RegionHeader.SIZE)
     const chunk = Math.floor(position / perChunk)
     while (this.headers.length <= chunk) this.headers.push(this.pool.allocateRun(CHUNK_PAGES))
     return this.headers[chunk] + (position % perChunk) * RegionHeader.SIZE

@@ -2,7 +2,8 @@ import { expect, it } from 'vitest'
 import type { PlannedBlock, RegionPlan } from './plan.ts'
 import { endingBehind, wayThrough } from './shorten-plan.ts'
 
-const block = (at: number, count: number, next: number, target = -1, expected = -1): PlannedBlock => ({ at, count, next, target, expected })
+const block = (at: number, count: number, next: number, target = -1, expected = -1): PlannedBlock =>
+  ({ at, count, next, target, expected: expected < 0 ? [] : [expected] })
 
 /** 10, 11, 12 branches to 20 or goes on at 13; 20 jumps back to 10; 13 calls 30, which is taken in and returns to 14. */
 const plan: RegionPlan = {

@@ -27,11 +27,11 @@ export function wayThrough(plan: RegionPlan, addresses: readonly number[]): Plan
 }
 
 function successorAt({ blocks }: RegionPlan, { next, target, expected }: PlannedBlock, at: number | undefined): number {
-  return [next, target, expected].find((block) => block >= 0 && blocks[block].at === at) ?? -1
+  return [next, target, ...expected].find((block) => block >= 0 && blocks[block].at === at) ?? -1
 }
 
 /** The plan of the region that is left behind an instruction, whenever that is executed. */
 export function endingBehind(plan: RegionPlan, { block, index }: PlannedPlace): RegionPlan {
-  const end = { count: index + 1, next: -1, target: -1, expected: -1 }
+  const end = { count: index + 1, next: -1, target: -1, expected: [] }
   return { ...plan, blocks: plan.blocks.map((each, number) => (number === block ? { ...each, ...end } : each)) }
 }

@@ -15,7 +15,7 @@ import { Block, Slot } from '../state/layout.ts'
 import type { VcpuState } from '../state/vcpu-state.ts'
 import type { CompiledRegions, RegionCompiler } from './compiler.ts'
 import { MAXIMUM_REGIONS } from './dispatcher.ts'
-import { EXIT_KIND_MASK, EXIT_SIZE, EXIT_WORDS, ExitKind, RegionExit, RegionHeader } from './exits.ts'
+import { EXIT_KIND_MASK, EXIT_SIZE, EXIT_WORDS, ExitKind, RegionExit, RegionHeader, TARGETS_SEEN } from './exits.ts'
 import type { RegionPlan, TranslatedRegion } from './plan.ts'
 import { RegionFormer } from './region-former.ts'
 import type { FormLimits, FormedRegion } from './region-former.ts'
@@ -26,8 +26,8 @@ import { Translatable } from './translatable.ts'
 const THRESHOLD = 300
 /** Instructions that a region executes, for each that it has, before it is worth compiling well. */
 const WORTH_OPTIMISING = 5000
-const QUICK: FormLimits = { tier: 'quick', stores: 'early', instructions: 500, blocks: 100, inlined: 60, depth: 3 }
-const OPTIMISED: FormLimits = { tier: 'optimised', stores: 'early', instructions: 1500, blocks: 300, inlined: 100, depth: 4 }
+const QUICK: FormLimits = { tier: 'quick', stores: 'early', instructions: 500, blocks: 100, inlined: 60, depth: 3, shared: 0 }
+const OPTIMISED: FormLimits = { tier: 'optimised', stores: 'early', instructions: 1500, blocks: 300, inlined: 100, depth: 4, shared: 500 }
 /** For a region that is mostly in its loops. */
 const LOOPS: FormLimits = { ...OPTIMISED, stores: 'late' }
 /** Instructions that such a region executes each time it is entered. */
@@ -37,8 +37,15 @@ const MAXIMUM_COUNTDOWN = 0x7fffffff
 const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
 const MAXIMUM_CHANGES = 16
-/** When so many regions were installed since all were removed, all are removed: dead ones and their modules take memory until then. */
-const MAXIMUM_INSTALLED = 6000
+/**
+ * When so many regions were installed, those that were seldom entered since the last time are removed, and if that leaves too many, all:
+ * dead ones and their modules take memory until then.
+ */
+const MAXIMUM_INSTALLED = 12_000
+const MAXIMUM_KEPT = 6000
+const SELDOM = 100
+/** Targets remembered for a computed jump. */
+const MAXIMUM_TARGETS = 32
 /** So many plans wait for the compiler at most. */
 const MAXIMUM_PENDING = 24
 
@@ -65,8 +72,11 @@ interface Region {
   readonly exits: number
   /** Doors that lead into it. */
   readonly doors: number[]
-  /** Exits of computed jumps, by number, and the addresses behind these. */
-  readonly computed: readonly { readonly at: number; readonly exit: number }[]
+  /** Addresses behind its computed jumps, by the addresses of their exits. */
+  readonly computed: ReadonlyMap<number, number>
+  /** How often it was entered when its targets were noted last, and when regions were removed last. */
+  noted: number
+  swept: number
 }
 
 /** A region in use, for those who look for a mistake in one. */
@@ -81,7 +91,7 @@ export interface RegionView {
 export class Translator implements HotCode {
   /** For `--stats` and tests. */
   readonly times = { emitMilliseconds: 0, compileMilliseconds: 0 }
-  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, resets: 0, instructions: 0, validations: 0 }
+  readonly statistics = { requested: 0, refused: 0, installed: 0, discarded: 0, removed: 0, evictions: 0, instructions: 0, validations: 0 }
   private readonly parts: TranslatorParts
   private readonly former: RegionFormer
   private readonly translatable: Translatable
@@ -90,9 +100,11 @@ export class Translator implements HotCode {
   private readonly waiting = new Map<number, FormedRegion>()
   /** Waiting regions that are compiled well. */
   private readonly optimised = new Set<number>()
-  /** Where computed jumps of regions went, by the low half of the address behind them. */
-  private readonly wentTo = new Map<number, number>()
+  /** Where computed jumps of regions went, by the low half of the address behind them: low halves, the newest last. */
+  private readonly wentTo = new Map<number, Set<number>>()
   private readonly regions = new Map<number, Region>()
+  /** By position in the function table. */
+  private readonly placed: (Region | undefined)[] = []
   private readonly byPage = new Map<CodePage, Set<Region>>()
   /** Regions, waiting or not, by the places where their blocks begin; and doors in them that have become hot all the same. */
   private readonly covered = new Map<CodePage, Map<number, number>>()
@@ -101,7 +113,8 @@ export class Translator implements HotCode {
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
   private nextPosition = 0
-  private installedSinceReset = 0
+  /** Regions that were installed, those that were removed since the last eviction included. */
+  private installed = 0
   private nextId = 1
   /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
   private readonly linearPages = new Set<number>()
@@ -171,7 +184,7 @@ export class Translator implements HotCode {
   noteHotRegion(door: number, context: CodeContext): void {
     const { state, mmu } = this.parts
     const header = state.u32[(door + DoorRecord.HEADER) >>> 2]
-    const region = this.regions.get(state.u32[(header + RegionHeader.ID) >>> 2])
+    const region = this.placed[state.u32[(header + RegionHeader.POSITION) >>> 2]]
     const waits = this.optimised.size >= MAXIMUM_PENDING
     if (region !== undefined) this.countFromStart(region, waits)
     if (region === undefined || region.isOptimised || waits) return
@@ -180,7 +193,7 @@ export class Translator implements HotCode {
     const linear = addToLinear(state.i32[page], state.i32[page + 1], offset)
     const place = { page: mmu.translateFetch(linear.low, linear.high), offset, linearLow: linear.low, linearHigh: linear.high }
     if (place.page < 0) return
-    for (const each of this.regions.values()) this.noteTargets(each)
+    for (const each of region.formed.codePages) for (const near of this.byPage.get(each) ?? []) this.noteTargets(near)
     this.submit(place, context, this.loops(region) ? LOOPS : OPTIMISED)
   }
 
@@ -193,18 +206,33 @@ export class Translator implements HotCode {
     this.parts.state.i32[(header + RegionHeader.COUNTDOWN) >>> 2] = again && !isOptimised ? Math.min(worth, MAXIMUM_COUNTDOWN) : MAXIMUM_COUNTDOWN
   }
 
-  /** Remembers where a region's computed jumps went last. */
-  private noteTargets({ header, exits, computed }: Region): void {
+  /** Remembers where a region's computed jumps went. */
+  private noteTargets(region: Region): void {
+    const { header, computed } = region
     const { u32, i32 } = this.parts.state
+    const entries = this.entriesOf(region)
+    if (entries === region.noted) return
+    region.noted = entries
     const anchor = i32[(header + RegionHeader.BASE) >>> 2]
-    for (const { at, exit } of computed) {
-      const target = u32[(exits + exit * EXIT_SIZE) / 4 + RegionExit.RECORD]
-      if (target !== 0) this.wentTo.set((anchor + at) | 0, target)
+    const seen = (header + RegionHeader.TARGETS) >>> 2
+    for (let word = seen; word < seen + TARGETS_SEEN * 2; word += 2) {
+      const at = computed.get(u32[word])
+      if (at !== undefined) this.noteTarget((anchor + at) | 0, u32[word + 1])
     }
   }
 
+  private noteTarget(low: number, target: number): void {
+    const known = this.wentTo.get(low) ?? new Set()
+    this.wentTo.set(low, known)
+    known.delete(target)
+    known.add(target)
+    if (known.size > MAXIMUM_TARGETS) for (const oldest of known) return void known.delete(oldest)
+  }
+
+  private targetsOf(low: number): number[] { return [...this.wentTo.get(low) ?? []].reverse() }
+
   private submit(place: CodePlace, context: CodeContext, limits: FormLimits): void {
-    const formed = this.former.form(this.nextId, place, context, limits, (low) => this.wentTo.get(low))
+    const formed = this.former.form(this.nextId, place, context, limits, (low) => this.targetsOf(low))
     if (formed === undefined) {
       this.statistics.refused++
       return
@@ -255,17 +283,24 @@ export class Translator implements HotCode {
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
-    if (this.installedSinceReset >= MAXIMUM_INSTALLED) this.reset()
+    if (this.installed >= MAXIMUM_INSTALLED) this.evict()
     for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
   }
 
-  /** Removes all regions. What is hot becomes so again. */
-  private reset(): void {
-    this.flushed()
-    this.statistics.resets++
-    this.installedSinceReset = 0
+  /** Removes regions that are in use no more. What is hot becomes so again. */
+  private evict(): void {
+    for (const region of this.regions.values()) {
+      const entries = this.entriesOf(region)
+      if (entries - region.swept < SELDOM) this.remove(region)
+      region.swept = entries
+    }
+    if (this.regions.size > MAXIMUM_KEPT) this.flushed()
+    this.statistics.evictions++
+    this.installed = this.regions.size
     this.parts.compiler.discarded()
   }
+
+  private entriesOf({ header }: Region): number { return this.parts.state.u32[(header + RegionHeader.ENTRIES) >>> 2] }
 
   private install({ module, regions, emitMilliseconds, compileMilliseconds }: CompiledRegions): void {
     this.times.emitMilliseconds += emitMilliseconds
@@ -292,29 +327,30 @@ export class Translator implements HotCode {
     const header = this.memory.header(position)
     const exits = this.memory.allocate(translated.exits.length * 4)
     const { id } = translated
-    const computed = computedExits(translated.exits)
+    const computed = computedExits(translated.exits, exits)
     const isOptimised = this.optimised.delete(id)
-    const region: Region = { id, formed, isOptimised, translated, position, header, exits, doors: [], computed }
+    const region: Region = { id, formed, isOptimised, translated, position, header, exits, doors: [], computed, noted: 0, swept: 0 }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
+    this.placed[position] = region
     for (const page of formed.codePages) {
       const known = this.byPage.get(page) ?? new Set()
       this.byPage.set(page, known.add(region))
     }
     for (const { at, number } of translated.entries) this.openDoor(region, at, number)
-    this.installedSinceReset++
+    this.installed++
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
 
   private writeTables(region: Region): void {
-    const { header, exits, translated, formed, id } = region
+    const { header, exits, translated, formed, position } = region
     const { state } = this.parts
     state.u32.fill(0, header >>> 2, (header + RegionHeader.SIZE) >>> 2)
     const generation = formed.global ? Slot.GLOBAL_CODE_GENERATION : Slot.CODE_GENERATION
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
-    state.u32[(header + RegionHeader.ID) >>> 2] = id
+    state.u32[(header + RegionHeader.POSITION) >>> 2] = position
     state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
     state.i32.set(translated.exits, exits >>> 2)
     this.countFromStart(region)
@@ -339,7 +375,7 @@ export class Translator implements HotCode {
   private mayLead(door: number, region: Region): boolean {
     const { u16, u32 } = this.parts.state
     if (u16[door >>> 1] !== Pseudo.ENTER) return u16[door >>> 1] === Pseudo.COUNT
-    const other = this.regions.get(u32[(u32[(door + DoorRecord.HEADER) >>> 2] + RegionHeader.ID) >>> 2])
+    const other = this.placed[u32[(u32[(door + DoorRecord.HEADER) >>> 2] + RegionHeader.POSITION) >>> 2]]
     // The newer region knows more of where control goes; a small one does not take over from a large one.
     if (other === undefined || (other.isOptimised && !region.isOptimised)) return false
     other.doors.splice(other.doors.indexOf(door), 1)
@@ -363,6 +399,7 @@ export class Translator implements HotCode {
     this.freePositions.push(region.position)
     this.memory.release(region.exits, region.translated.exits.length * 4)
     this.regions.delete(region.id)
+    this.placed[region.position] = undefined
     this.uncover(region.formed)
     this.statistics.removed++
   }
@@ -382,17 +419,18 @@ export class Translator implements HotCode {
     const { u32, i32 } = state
     this.statistics.validations++
     const header = u32[(door + DoorRecord.HEADER) >>> 2]
-    const region = this.regions.get(u32[(header + RegionHeader.ID) >>> 2])
+    const region = this.placed[u32[(header + RegionHeader.POSITION) >>> 2]]
     if (region === undefined) return
     const page = (state.slot + Slot.RIP_PAGE) >>> 2
     const anchor = addToLinear(i32[page], i32[page + 1], -i32[(door + DoorRecord.DELTA) >>> 2] * PAGE_SIZE)
     const moved = i32[(header + RegionHeader.BASE) >>> 2] !== anchor.low || i32[(header + RegionHeader.BASE + 4) >>> 2] !== anchor.high
+    const { plan: { pages }, codePages } = region.formed
     let valid = 0
-    region.formed.plan.pages.forEach(({ delta }, index) => {
-      const linear = addToLinear(anchor.low, anchor.high, delta * PAGE_SIZE)
+    for (let index = 0; index < pages.length; index++) {
+      const linear = addToLinear(anchor.low, anchor.high, pages[index].delta * PAGE_SIZE)
       if (moved) this.linearPages.add(pageNumber(linear.low, linear.high))
-      if (mmu.translateFetch(linear.low, linear.high) === region.formed.codePages[index].page) valid |= 1 << index
-    })
+      if (mmu.translateFetch(linear.low, linear.high) === codePages[index].page) valid |= 1 << index
+    }
     u32[(header + RegionHeader.VALID) >>> 2] = valid
     i32[(header + RegionHeader.BASE) >>> 2] = anchor.low
     i32[(header + RegionHeader.BASE + 4) >>> 2] = anchor.high
@@ -410,10 +448,10 @@ export class Translator implements HotCode {
 
   /** Regions in use. */
   views(): RegionView[] {
-    return [...this.regions.values()].map(({ header, formed: { plan } }) => {
+    return [...this.regions.values()].map((region) => {
+      const { header, formed: { plan } } = region
       const { low, high } = this.anchorOf(header)
-      const entries = this.parts.state.u32[(header + RegionHeader.ENTRIES) >>> 2]
-      return { plan, anchor: BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0)), entries }
+      return { plan, anchor: BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0)), entries: this.entriesOf(region) }
     })
   }
 
@@ -438,11 +476,11 @@ export class Translator implements HotCode {
   }
 }
 
-function computedExits(words: Int32Array): { at: number; exit: number }[] {
-  const found = []
+function computedExits(words: Int32Array, exits: number): Map<number, number> {
+  const found = new Map<number, number>()
   for (let exit = 0; exit * EXIT_WORDS < words.length; exit++) {
     const kind = words[exit * EXIT_WORDS + RegionExit.KIND] & EXIT_KIND_MASK
-    if (kind === ExitKind.INDIRECT) found.push({ at: words[exit * EXIT_WORDS + RegionExit.AT], exit })
+    if (kind === ExitKind.INDIRECT) found.set(exits + exit * EXIT_SIZE, words[exit * EXIT_WORDS + RegionExit.AT])
   }
   return found
 }

@@ -88,7 +88,7 @@ function* describeRegion({ plan, anchor, entries }: RegionView): Iterable<string
   yield `region ${id}: begins at ${place(blocks[0].at)}, has ${instructions} instructions in ${pages.length} pages, `
     + `${tier}, stores ${stores}, was entered ${entries} times; its blocks, and where they go on, branch to, or are expected to go:`
   for (const [number, { at, count, next, target, expected }] of blocks.slice(0, SHOWN).entries()) {
-    yield `  ${number} at ${place(at)}: ${count} instructions; ${[next, target, expected].map((to) => (to < 0 ? '-' : to)).join(' ')}`
+    yield `  ${number} at ${place(at)}: ${count} instructions; ${[next, target, ...expected].map((to) => (to < 0 ? '-' : to)).join(' ')}`
   }
   if (blocks.length > SHOWN) yield `  ... ${blocks.length - SHOWN} blocks`
 }
