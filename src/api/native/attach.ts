@@ -45,15 +45,21 @@ export class AttachedConsole {
     this.ended.catch(() => {})
   }
 
+  /** Resolves when what is typed arrives, or it has failed: `ended` then says why. */
   static async open(client: HostClient, name: string, backlog: Backlog, handlers: ConsoleHandlers): Promise<AttachedConsole> {
     const { WebSocket } = await import('ws')
     const socket = new WebSocket(`ws://tenon/v1/guests/${name}/console?backlog=${backlog}`, { createConnection: () => client.stream(), perMessageDeflate: false })
     // Its end is told by `close`, whatever the reason.
     socket.on('error', () => {})
-    return new AttachedConsole(socket, name, handlers)
+    const attached = new AttachedConsole(socket, name, handlers)
+    await new Promise<void>(resolve => {
+      socket.once('open', () => resolve())
+      socket.once('close', () => resolve())
+    })
+    return attached
   }
 
-  /** Types bytes. They are dropped if it is not connected yet, or any more. */
+  /** Types bytes. They are dropped if it is not connected any more. */
   write(bytes: Uint8Array): Promise<void> {
     return new Promise(resolve => {
       if (this.#socket.readyState !== this.#socket.OPEN) return resolve()

@@ -5,7 +5,8 @@ import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
-import { DiskThread } from '../disks/disk-thread.ts'
+import { attachDisks } from '../disks/attached-disks.ts'
+import type { AttachedDisks } from '../disks/attached-disks.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
@@ -27,7 +28,7 @@ export const startMachine: StartMachine = async options => {
   const cpu = cpuModel(options.cpu)
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
-  const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
+  const disks = await attachDisks(options.keptDisks ?? options.disks, channel, options.onDiskFailure ?? warn)
   if (options.signal?.aborted) {
     await disks?.close()
     options.signal.throwIfAborted()
@@ -60,7 +61,7 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 }
 
 function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: AttachedDisks | undefined,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
@@ -100,7 +101,7 @@ function consoleLine(line: HostLine, channel: MachineChannel): ConsoleLine {
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
-  readonly disks: DiskThread | undefined
+  readonly disks: AttachedDisks | undefined
 }
 
 class WorkerSession implements MachineSession {
