@@ -67,7 +67,7 @@ describe.skipIf(unavailable)('a machine with the stock agent in it', () => {
   test('has a window, a source of entropy and a balloon', async () => {
     machine.console!.resize(111, 37)
     const written = machine.console!.write(Buffer.from('typed\n'))
-    expect(await inGuest('sleep 1; stty size </dev/hvc0; head -n 1 </dev/hvc0; echo shown >/dev/hvc0')).toBe('37 111\ntyped\n')
+    expect(await inGuest('(sleep 1; stty size; head -n 1; echo shown >&0) <>/dev/hvc0')).toBe('37 111\ntyped\n')
     await written
     await expect.poll(() => window, { timeout: LONG }).toContain('shown')
     expect(await inGuest('cat /sys/class/misc/hw_random/rng_current; head -c 64 /dev/hwrng | wc -c')).toMatch(/^virtio_rng.*\n64\n$/)
