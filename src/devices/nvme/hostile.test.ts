@@ -38,8 +38,10 @@ function command(driver: NvmeDriver, random: Random): void {
 function plainCommand(driver: NvmeDriver, random: Random): void {
   const queue = random.pick(QUEUES.slice(1))
   queue.tail = random.below(16)
-  const dwords = [random.below(100), 0, random.below(8)]
-  driver.submit(queue, { opcode: random.pick([0, 1, 1, 2, 2, 8]), namespace: 1, prp1: 0x1000 * random.below(16), dwords, id: random.below(65536) })
+  driver.submit(queue, {
+    opcode: random.pick([0, 1, 1, 2, 2, 8]), namespace: 1, prp1: 0x1000 * random.below(16),
+    dwords: [random.below(100), 0, random.below(8)], id: random.below(65536),
+  })
   driver.writeRegister(Register.DOORBELLS + 8 * queue.id + 4, random.below(queue.size))
 }
 

@@ -1,3 +1,4 @@
+import type { TenonError } from '../../base/errors.ts'
 import type { BlockBackend } from '../../machine/block.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from './channel.ts'
@@ -76,7 +77,9 @@ export class MachineControl {
     this.flush(disks, deadline)
   }
 
-  /** Until the disks owe nothing. A controller may go on with requests that have waited, but a guest that stands still makes no new ones. */
+  /**
+   * Until the disks owe nothing. A controller may go on with requests that have waited, but a guest that stands still makes no new ones.
+   */
   private drain(disks: QuietDisks, deadline: number): void {
     const { channel } = this.parts
     let others = 0
@@ -88,7 +91,7 @@ export class MachineControl {
     }
     // What else the bell was rung for is the loop's affair.
     channel.ring(others & ~Bell.DISK)
-    if (disks.busy) throw hostError('MACHINE_DISKS_BUSY', 'the guest goes on and was not saved: a disk of it does not answer; see to the disk, and try again')
+    if (disks.busy) throw disksBusy('does not answer')
   }
 
   private flush(disks: QuietDisks, deadline: number): void {
@@ -98,6 +101,10 @@ export class MachineControl {
       disk.submit({ operation: 'flush', offset: 0, length: 0, segments: [], done })
     }
     this.drain(disks, deadline)
-    if (failed > 0) throw hostError('MACHINE_DISKS_BUSY', 'the guest goes on and was not saved: a disk of it cannot be flushed; see to the disk, and try again')
+    if (failed > 0) throw disksBusy('cannot be flushed')
   }
+}
+
+function disksBusy(problem: string): TenonError {
+  return hostError('MACHINE_DISKS_BUSY', `the guest goes on, and was not saved: a disk of it ${problem}; see to the disk, and try again`)
 }

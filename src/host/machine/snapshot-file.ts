@@ -99,8 +99,8 @@ function readPiece(file: number, buffer: Uint8Array, path: string): number {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file or folder', ENOTDIR: 'a part of its path is no folder', EISDIR: 'it is a folder', EACCES: 'its permissions forbid it',
-  EPERM: 'its permissions forbid it', EROFS: 'its file system is read-only',
+  ENOENT: 'there is no such file or folder', ENOTDIR: 'a part of its path is no folder', EISDIR: 'it is a folder',
+  EACCES: 'its permissions forbid it', EPERM: 'its permissions forbid it', EROFS: 'its file system is read-only',
 }
 
 function readError(error: unknown, path: string): TenonError {
@@ -111,7 +111,8 @@ function writeError(error: unknown, path: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (error instanceof TenonError || syscall === undefined) return error
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
-    return hostError('SNAPSHOT_DISK_FULL', `the snapshot ${path} does not fit on the host's disk: make room, or choose another place; the guest goes on`, error)
+    const message = `the snapshot ${path} does not fit on the host's disk: make room, or choose another place; the guest goes on`
+    return hostError('SNAPSHOT_DISK_FULL', message, error)
   }
   return hostError('SNAPSHOT_UNWRITABLE', `the snapshot ${path} cannot be written: ${reasonOf(error)}`, error)
 }

@@ -1,4 +1,6 @@
-import { WATCHDOG_EXPIRED, WATCHDOG_MAXIMUM_COUNT, WATCHDOG_RUNNING, WATCHDOG_TICK, WatchdogRegister } from '../../devices/watchdog/watchdog.ts'
+import {
+  WATCHDOG_EXPIRED, WATCHDOG_MAXIMUM_COUNT, WATCHDOG_RUNNING, WATCHDOG_TICK, WatchdogRegister,
+} from '../../devices/watchdog/watchdog.ts'
 import type { MachineLayout } from '../layout.ts'
 import { Access, portRegister, table } from './acpi-tables.ts'
 import { ByteWriter } from './byte-writer.ts'
@@ -12,8 +14,8 @@ import { ByteWriter } from './byte-writer.ts'
  *   68  entries: action (1), instruction (1), reserved (2), register as a generic address (12), value (4), mask (4)
  */
 const Action = {
-  RESET: 1, QUERY_CURRENT_COUNTDOWN: 4, QUERY_COUNTDOWN: 5, SET_COUNTDOWN: 6, QUERY_RUNNING: 8, SET_RUNNING: 9, QUERY_STOPPED: 10, SET_STOPPED: 11,
-  QUERY_STATUS: 32, SET_STATUS: 33,
+  RESET: 1, QUERY_CURRENT_COUNTDOWN: 4, QUERY_COUNTDOWN: 5, SET_COUNTDOWN: 6, QUERY_RUNNING: 8, SET_RUNNING: 9, QUERY_STOPPED: 10,
+  SET_STOPPED: 11, QUERY_STATUS: 32, SET_STATUS: 33,
 } as const
 const Instruction = { READ_VALUE: 0, READ_COUNTDOWN: 1, WRITE_VALUE: 2, WRITE_COUNTDOWN: 3 } as const
 
