@@ -12,13 +12,13 @@ Examples:
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
-  tenon run --share ./src:/mnt/src -- ls /mnt/src   with a folder of the host
+  tenon run --share ./src:/src -- ls /src      with a folder of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon run --name web debian:12               one that keeps its disk, in the background: see start, stop, console, rm
   tenon run --ssh-key id.pub debian:12         and who may log in; also --user-data, --hostname
   tenon disk create data.qcow2 --size 10G      virtual disks: see tenon disk --help
-  tenon image import disk.qcow2 --name my:debian:12               one that keeps its disk, in the background: see start, stop, console, rm    images of disks: see tenon image --help
+  tenon image import disk.qcow2 --name my:1    images of disks: see tenon image --help
   tenon exec web -- systemctl status           a command in the guest web, by its guest agent
   tenon cp site web:/var/www                   a folder into it; web:/etc/motd . back
   tenon pull                                   fetch the image's newest packages
