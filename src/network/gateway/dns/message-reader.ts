@@ -1,0 +1,30 @@
+/** DNS messages in a TCP stream: two bytes of length before each. RFC 1035 section 4.2.2. */
+import { getU16, setU16 } from '../../packet/bytes.ts'
+
+/** Takes messages out of a stream. Whoever pushes takes all that are whole, so that at most one and a half are held. */
+export class MessageReader {
+  private bytes = new Uint8Array(0)
+
+  push(bytes: Uint8Array): void {
+    const joined = new Uint8Array(this.bytes.length + bytes.length)
+    joined.set(this.bytes)
+    joined.set(bytes, this.bytes.length)
+    this.bytes = joined
+  }
+
+  take(): Uint8Array | undefined {
+    const end = this.bytes.length < 2 ? Infinity : getU16(this.bytes, 0) + 2
+    if (end > this.bytes.length) return undefined
+    const message = this.bytes.slice(2, end)
+    this.bytes = this.bytes.slice(end)
+    return message
+  }
+}
+
+/** A message behind its length. */
+export function framed(message: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(message.length + 2)
+  setU16(bytes, 0, message.length)
+  bytes.set(message, 2)
+  return bytes
+}
