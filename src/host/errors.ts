@@ -2,6 +2,10 @@ import { TenonError } from '../base/errors.ts'
 
 /** What can fail in the host: stable, for programs. Messages say the rest. */
 export type HostErrorCode =
+  | 'AGENT_COMMAND_FAILED' // the guest's agent says that it could not
+  | 'AGENT_PROTOCOL' // what answers is no guest agent
+  | 'AGENT_TIMEOUT'
+  | 'AGENT_UNAVAILABLE' // none runs in the guest
   | 'ARCHIVE_FORMAT_INVALID' // a .deb, tar or index that is not what it should be
   | 'ARCHIVE_PACKAGE_MISSING' // the index does not list a package that the image needs
   | 'CACHE_DISK_FULL'
@@ -11,6 +15,7 @@ export type HostErrorCode =
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
   | 'ENGINE_MISSING' // dist/engine.wasm is not there, or is damaged
   | 'COMMAND_INVALID' // nothing that a guest could be told to run
+  | 'COPY_FAILED' // between host and guest
   | 'DISK_NOTICE' // a machine's disk has a problem, and goes on
   | 'DISK_THREAD_FAILED' // the thread that serves a machine's disks, or their closing
   | 'DOWNLOAD_FAILED' // the network, or the mirror's answer
@@ -18,6 +23,7 @@ export type HostErrorCode =
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
   | 'FILE_UNREADABLE' // a file that the user named
   | 'GUEST_BOOT_TIMEOUT'
+  | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
   | 'GUEST_CRASHED' // triple fault, or a halt for ever
   | 'GUEST_MEMORY_TOO_SMALL' // for the image

@@ -56,15 +56,21 @@ export class ByteRing {
 
   /** Takes up to `limit` bytes, as a copy outside the shared memory. */
   read(limit: number): Uint8Array {
+    const bytes = new Uint8Array(Math.min(limit, this.used))
+    this.readInto(bytes)
+    return bytes
+  }
+
+  /** Takes as many bytes as there are and fit, and returns how many. */
+  readInto(bytes: Uint8Array): number {
     const read = Atomics.load(this.#counters, READ)
-    const count = Math.min(limit, this.used)
+    const count = Math.min(bytes.length, this.used)
     const start = read & this.#mask
-    const bytes = new Uint8Array(count)
     const first = Math.min(count, this.#bytes.length - start)
     bytes.set(this.#bytes.subarray(start, start + first))
     bytes.set(this.#bytes.subarray(0, count - first), first)
     Atomics.store(this.#counters, READ, read + count)
-    return bytes
+    return count
   }
 }
 

@@ -1,7 +1,7 @@
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import { RESUME_LEVEL } from './line-backend.ts'
-import type { SerialLine, SerialOwner } from './session.ts'
+import type { PortLine, PortOwner } from './session.ts'
 
 const PIECE = 16 * 1024
 
@@ -10,20 +10,21 @@ interface PendingWrite {
   readonly resolve: () => void
 }
 
-/** A serial line's end on the main thread. */
-export class HostLine implements SerialLine {
+/** A line's end on the main thread: of a serial line, or of a virtio console's port. */
+export class HostLine implements PortLine {
   readonly #channel: MachineChannel
   readonly #line: number
-  readonly #owner: SerialOwner | undefined
+  readonly #owner: PortOwner | undefined
   readonly #onDrained: () => void
   readonly #writes: PendingWrite[] = []
   /** Writes that are in the ring to their end, for which the guest has still to take them. */
   #underWay: (() => void)[] = []
   #isPaused = false
   #hasEnded = false
+  #isOpen = false
 
   /** `onDrained` is called when a paused owner has taken up reception, and has all that came. */
-  constructor(channel: MachineChannel, line: number, owner: SerialOwner | undefined, onDrained: () => void) {
+  constructor(channel: MachineChannel, line: number, owner: PortOwner | undefined, onDrained: () => void) {
     this.#channel = channel
     this.#line = line
     this.#owner = owner
@@ -45,6 +46,8 @@ export class HostLine implements SerialLine {
     if (this.isDrained) this.#onDrained()
   }
 
+  get isOpen(): boolean { return this.#isOpen }
+
   /** Whether the owner has every byte that came. */
   get isDrained(): boolean {
     return this.waiting === 0
@@ -57,7 +60,10 @@ export class HostLine implements SerialLine {
 
   /** The machine's thread has news: gives the owner up to so many bytes, and sends on what waits. */
   look(limit: number = this.waiting): void {
-    this.deliver(limit)
+    const isOpen = this.#channel.isGuestOpen(this.#line)
+    // What came before the guest's end was closed is told before that.
+    this.deliver(this.#isOpen && !isOpen ? this.waiting : limit)
+    this.#setOpen(isOpen)
     if (this.#channel.inputs[this.#line].used > 0) return
     this.#underWay.splice(0).forEach(resolve => resolve())
     this.#fill()
@@ -77,8 +83,15 @@ export class HostLine implements SerialLine {
   /** Nothing more comes, and nothing more is taken. */
   end(): void {
     this.#hasEnded = true
+    this.#setOpen(false)
     for (const { resolve } of this.#writes.splice(0)) resolve()
     this.#underWay.splice(0).forEach(resolve => resolve())
+  }
+
+  #setOpen(open: boolean): void {
+    if (open === this.#isOpen) return
+    this.#isOpen = open
+    this.#owner?.opened?.(open)
   }
 
   #fill(): void {

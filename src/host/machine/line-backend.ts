@@ -2,6 +2,7 @@ import { ModemInput } from '../../machine/serial.ts'
 import type { SerialBackend, SerialPort } from '../../machine/serial.ts'
 import { OUTPUT_CAPACITY } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
+import type { MachineLine } from './machine-line.ts'
 
 const CONNECTED = ModemInput.CTS | ModemInput.DSR | ModemInput.DCD
 /** With so many bytes waiting, CTS falls: what is left takes what a guest still sends. It rises again at `RESUME_LEVEL`. */
@@ -9,9 +10,10 @@ const HOLD_LEVEL = OUTPUT_CAPACITY * 3 / 4
 export const RESUME_LEVEL = OUTPUT_CAPACITY / 4
 
 /** A serial line's end on the machine's thread: bytes go to the channel's rings and come from them. */
-export class LineBackend implements SerialBackend {
+export class LineBackend implements SerialBackend, MachineLine {
   readonly #channel: MachineChannel
   readonly #line: number
+  #port!: SerialPort
   #sent = false
   #took = false
   #isHeld = false
@@ -20,6 +22,9 @@ export class LineBackend implements SerialBackend {
     this.#channel = channel
     this.#line = line
   }
+
+  /** The UART that this is the back end of. To be called before the machine runs. */
+  connect(port: SerialPort): void { this.#port = port }
 
   transmit(byte: number): boolean {
     this.#sent = true
@@ -32,32 +37,32 @@ export class LineBackend implements SerialBackend {
     return byte
   }
 
-  /** Between slices: holds the guest back if its bytes pile up. Returns whether there is news for the main thread. */
-  settle(port: SerialPort): boolean {
+  inputReady(): void { this.#port.receiveReady() }
+
+  settle(): boolean {
     const news = this.#sent || this.#took && this.#channel.inputs[this.#line].used === 0
-    if (this.#sent && !this.#isHeld && this.#waiting >= HOLD_LEVEL) this.#hold(port)
+    if (this.#sent && !this.#isHeld && this.#waiting >= HOLD_LEVEL) this.#hold()
     this.#sent = this.#took = false
     return news
   }
 
-  /** The main thread has made room. */
-  release(port: SerialPort): void {
+  release(): void {
     if (!this.#isHeld) return
     if (this.#waiting > RESUME_LEVEL) this.#channel.wantRoom(this.#line)
     // Room may have been made before it was asked for.
     if (this.#waiting > RESUME_LEVEL) return
     this.#isHeld = false
-    port.setModemInputs(CONNECTED)
-    port.transmitReady()
+    this.#port.setModemInputs(CONNECTED)
+    this.#port.transmitReady()
   }
 
   get #waiting(): number {
     return this.#channel.outputs[this.#line].used
   }
 
-  #hold(port: SerialPort): void {
+  #hold(): void {
     this.#isHeld = true
-    port.setModemInputs(CONNECTED & ~ModemInput.CTS)
-    this.release(port)
+    this.#port.setModemInputs(CONNECTED & ~ModemInput.CTS)
+    this.release()
   }
 }

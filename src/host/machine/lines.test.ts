@@ -21,6 +21,7 @@ function connect(accepts: (bytes: Uint8Array) => boolean = () => true) {
   const channel = new MachineChannel()
   const port = new FakePort()
   const backend = new LineBackend(new MachineChannel(channel.memory), LINE)
+  backend.connect(port)
   const got: number[] = []
   let drained = 0
   const receive = (bytes: Uint8Array): boolean => {
@@ -32,9 +33,9 @@ function connect(accepts: (bytes: Uint8Array) => boolean = () => true) {
   const send = (count: number): number => {
     for (let sent = 0; sent < count; sent++) {
       if (!backend.transmit(sent & 0xff)) return sent
-      if (sent % 1000 === 999) backend.settle(port)
+      if (sent % 1000 === 999) backend.settle()
     }
-    backend.settle(port)
+    backend.settle()
     return count
   }
   return { channel, port, backend, got, line, send, drainedCalls: () => drained }
@@ -56,7 +57,7 @@ test('a guest whose bytes pile up sees CTS fall, is refused in the end, and goes
   line.look()
   expect(got.length).toBe(OUTPUT_CAPACITY)
   expect(channel.answer()).toBe(Bell.ROOM)
-  backend.release(port)
+  backend.release()
   expect([port.clearToSend, port.readyCalls]).toEqual([true, 1])
 })
 
@@ -66,11 +67,11 @@ test('room that fills again before the guest hears of it is asked for again', ()
   line.look()
   expect(channel.answer()).toBe(Bell.ROOM)
   send(OUTPUT_CAPACITY - 1)
-  backend.release(port)
+  backend.release()
   expect(port.clearToSend).toBe(false)
   line.look()
   expect(channel.answer()).toBe(Bell.ROOM)
-  backend.release(port)
+  backend.release()
   expect(port.clearToSend).toBe(true)
 })
 
@@ -89,14 +90,14 @@ test('an owner that refuses gets nothing until it resumes, and then all', () => 
 })
 
 test('there is news for the host when the guest has sent, or has taken the last byte', async () => {
-  const { backend, port, line, channel } = connect()
-  expect(backend.settle(port)).toBe(false)
+  const { backend, line, channel } = connect()
+  expect(backend.settle()).toBe(false)
   void line.write(Uint8Array.of(1, 2))
   expect(channel.answer()).toBe(Bell.INPUT)
-  expect([backend.receive(), backend.settle(port)]).toEqual([1, false])
-  expect([backend.receive(), backend.receive(), backend.settle(port), backend.settle(port)]).toEqual([2, -1, true, false])
+  expect([backend.receive(), backend.settle()]).toEqual([1, false])
+  expect([backend.receive(), backend.receive(), backend.settle(), backend.settle()]).toEqual([2, -1, true, false])
   backend.transmit(65)
-  expect([backend.settle(port), backend.settle(port)]).toEqual([true, false])
+  expect([backend.settle(), backend.settle()]).toEqual([true, false])
 })
 
 test('a write ends when the guest has taken its last byte, and a long one goes in parts', async () => {

@@ -23,12 +23,14 @@ function run(slices: ((parts: { channel: MachineChannel, line: LineBackend }) =>
     transmitReady: () => void calls.push('transmitReady'), receiveReady: () => void calls.push('receiveReady'),
     receiveBreak: () => true, setModemInputs: () => {},
   }
+  line.connect(port)
   const machine = {
-    clock: { now: () => performance.now() * 1e6 }, serial: [port], retired: 7, figures: FIGURES, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
+    clock: { now: () => performance.now() * 1e6 }, retired: 7, figures: FIGURES, powerButton: () => void calls.push('powerButton'), describe: () => 'RIP 0x1',
     run: () => slices.shift()!({ channel, line }),
   }
   const disks = { busy: true, settle: () => void calls.push('settle') }
-  const exit = runUntilEnd({ machine, channel, lines: [line], disks, hostClock: new HostClock(), notify: () => calls.push('notice') })
+  const controls = { apply: () => void calls.push('apply') }
+  const exit = runUntilEnd({ machine, channel, lines: [line], controls, disks, hostClock: new HostClock(), notify: () => calls.push('notice') })
   return { exit, calls, instructions: new MachineChannel(channel.memory).instructions }
 }
 
@@ -43,10 +45,10 @@ test.each<[RunOutcome, MachineExit]>([
 
 test('the bell is answered between slices', () => {
   const ring = ({ channel }: { channel: MachineChannel }): RunOutcome => {
-    channel.ring(Bell.INPUT | Bell.POWER_BUTTON)
+    channel.ring(Bell.INPUT | Bell.POWER_BUTTON | Bell.CONTROL)
     return { state: 'halted', interruptible: true, wakeAt: Infinity }
   }
-  expect(run([ring, () => END]).calls).toEqual(['powerButton', 'receiveReady'])
+  expect(run([ring, () => END]).calls).toEqual(['powerButton', 'apply', 'receiveReady'])
 })
 
 test('disks are settled between slices when they ring, whether the guest is busy or sleeps', () => {

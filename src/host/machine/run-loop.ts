@@ -1,4 +1,3 @@
-import type { SerialPort } from '../../machine/serial.ts'
 import type { EngineFigures } from '../../cpu/interpreter/figures.ts'
 import type { RunOutcome } from '../../vmm/machine.ts'
 import type { DiskQueue } from '../disks/disk-queue.ts'
@@ -6,7 +5,7 @@ import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import type { HostClock } from './host-clock.ts'
-import type { LineBackend } from './line-backend.ts'
+import type { MachineLine } from './machine-line.ts'
 import type { MachineExit } from './session.ts'
 
 /** Instructions between two looks at the bell: well under a millisecond. */
@@ -22,7 +21,6 @@ const SLICES_BETWEEN_STATISTICS = 500
 /** What the loop needs of a machine. */
 export interface RunnableMachine {
   readonly clock: { now(): number }
-  readonly serial: readonly SerialPort[]
   /** Instructions so far. */
   readonly retired: number
   readonly figures: EngineFigures
@@ -34,8 +32,10 @@ export interface RunnableMachine {
 export interface RunLoopParts {
   readonly machine: RunnableMachine
   readonly channel: MachineChannel
-  /** By line; undefined where nobody listens. */
-  readonly lines: readonly (LineBackend | undefined)[]
+  /** Those with somebody at the host's end. */
+  readonly lines: readonly MachineLine[]
+  /** Console size and balloon; undefined for a machine without them. */
+  readonly controls?: { apply(): void }
   /** Undefined for a machine without disks. */
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
   readonly hostClock: HostClock
@@ -66,20 +66,21 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   }
 }
 
-function answer(bell: number, { machine, lines, disks }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, controls, disks }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
-  lines.forEach((line, index) => {
-    if (bell & Bell.ROOM) line?.release(machine.serial[index])
-    if (bell & Bell.INPUT && line !== undefined) machine.serial[index].receiveReady()
-  })
+  if (bell & Bell.CONTROL) controls?.apply()
+  for (const line of lines) {
+    if (bell & Bell.ROOM) line.release()
+    if (bell & Bell.INPUT) line.inputReady()
+  }
 }
 
 function settle({ machine, lines, channel, notify }: RunLoopParts): void {
   channel.instructions = machine.retired
   let news = false
-  for (let index = 0; index < lines.length; index++) {
-    if (lines[index]?.settle(machine.serial[index])) news = true
+  for (const line of lines) {
+    if (line.settle()) news = true
   }
   if (news && channel.claimNotice()) notify()
 }

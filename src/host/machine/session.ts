@@ -1,7 +1,8 @@
 /**
- * A running machine as its owner in the host sees it: four serial lines, a way to stop it, and how it ended. The machine itself runs
- * on a thread of its own; nothing here blocks.
+ * A running machine as its owner in the host sees it: its lines, a way to stop it, and how it ended. The machine itself runs on a thread
+ * of its own; nothing here blocks.
  */
+import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
@@ -24,6 +25,40 @@ export interface SerialLine {
   resume(): void
 }
 
+/** Who is at the host's end of a virtio console's port. */
+export interface PortOwner extends SerialOwner {
+  /** A program in the guest has opened or closed its end; at first it is closed, and in the end it is. What it sent before has come. */
+  opened?(open: boolean): void
+}
+
+export interface PortLine extends SerialLine {
+  /** Whether a program in the guest has its end open. What is written meanwhile waits for one. */
+  readonly isOpen: boolean
+}
+
+/** A named port, for a program in the guest such as its agent (agent/). */
+export interface PortOrder {
+  /** The guest finds it as /dev/virtio-ports/NAME: 1 to 64 printable ASCII characters. */
+  readonly name: string
+  readonly owner: PortOwner
+}
+
+/** The virtio console, /dev/hvc0. */
+export interface ConsoleLine extends SerialLine {
+  /** The window that shows it has this size now; each 0 to 65535. */
+  resize(columns: number, rows: number): void
+}
+
+/** What the host may ask of a guest's memory. */
+export interface MemoryBalloon {
+  /** Bytes that the guest has given back by the balloon. */
+  readonly size: number
+  /** Asks the guest to give back so many bytes in all, or to take back what is more. It does so when it can, if ever. */
+  setTarget(bytes: number): void
+  /** How the guest's memory is used; undefined if it has no driver that tells, or does not answer within some seconds. */
+  statistics(): Promise<BalloonStatistics | undefined>
+}
+
 export interface MachineOptions {
   /** Bytes of RAM, a multiple of 1 MiB. */
   readonly memoryBytes: number
@@ -42,6 +77,10 @@ export interface MachineOptions {
   readonly commandLine: string
   /** Owners of COM1 to COM4, in this order; a line without an owner drops what the guest sends. */
   readonly serial: readonly SerialOwner[]
+  /** Ports of a virtio console for programs in the guest, 31 at most; not with `lockstep`. */
+  readonly ports?: readonly PortOrder[]
+  /** The owner of the virtio console hvc0; not with `lockstep`. The guest's kernel uses it where told so: `console=hvc0`. */
+  readonly console?: SerialOwner
   /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
   /** Default: a warning of the process. */
@@ -67,8 +106,14 @@ export interface MachineExit {
 export interface MachineSession {
   /** COM1 to COM4. */
   readonly serial: readonly SerialLine[]
+  /** As `MachineOptions.ports`. */
+  readonly ports?: readonly PortLine[]
+  /** If `MachineOptions.console` has an owner. */
+  readonly console?: ConsoleLine
+  /** Every machine has one, but for a pair in lockstep. */
+  readonly balloon?: MemoryBalloon
   /**
-   * Never rejects. Resolves after the last byte was given to the serial lines' owners; if the machine was killed, at once, and bytes that
+   * Never rejects. Resolves after the last byte was given to the lines' owners; if the machine was killed, at once, and bytes that
    * an owner had no room for are dropped. Disks are flushed and closed by then, however it ended.
    */
   readonly exited: Promise<MachineExit>

@@ -3,11 +3,14 @@ import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
-import { Bell, LINES, MachineChannel } from './channel.ts'
+import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
 import { DiskThread } from '../disks/disk-thread.ts'
+import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
-import type { MachineExit, MachineOptions, MachineSession, StartMachine } from './session.ts'
+import { planLines } from './line-plan.ts'
+import type { LinePlan } from './line-plan.ts'
+import type { ConsoleLine, MachineExit, MachineOptions, MachineSession, PortOwner, StartMachine } from './session.ts'
 import type { MachineStatistics } from './statistics.ts'
 import type { CompileOrder } from './compile-protocol.ts'
 import type { WorkerMessage, WorkerOrder } from './worker-protocol.ts'
@@ -22,7 +25,8 @@ export const startMachine: StartMachine = async options => {
     throw hostError('MEMORY_TOO_LARGE', `a guest can have ${MAXIMUM_MEMORY / 1024 ** 2} MiB of memory at most, and ${options.memoryBytes / 1024 ** 2} MiB are asked for`)
   }
   const cpu = cpuModel(options.cpu)
-  const channel = new MachineChannel()
+  const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
+  const channel = new MachineChannel(plan.count)
   const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
   if (options.signal?.aborted) {
     await disks?.close()
@@ -30,7 +34,7 @@ export const startMachine: StartMachine = async options => {
   }
   const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
   const worker = startWorker(options, channel, compiler?.port, disks)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, options)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, plan, options)
   try {
     await session.started
   } catch (error) {
@@ -62,7 +66,8 @@ function startWorker(
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
     compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
-    owned: Array.from({ length: LINES }, (_, line) => options.serial[line] !== undefined),
+    owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
+    console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
   const buffers = [files.kernel, files.initrd].flatMap(bytes => (bytes === undefined ? [] : [bytes.buffer as ArrayBuffer]))
   const transferList = [...buffers, ...[compiler, disks?.forMachine.port].filter(port => port !== undefined)]
@@ -75,6 +80,23 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes)
 }
 
+/** By line of the channel. */
+function ownersOf({ serial, console, ports = [] }: MachineOptions, { count }: LinePlan): (PortOwner | undefined)[] {
+  const virtual = [...console === undefined ? [] : [console], ...ports.map(({ owner }) => owner)]
+  return Array.from({ length: count }, (_, line) => (line < SERIAL_LINES ? serial[line] : virtual[line - SERIAL_LINES]))
+}
+
+function consoleLine(line: HostLine, channel: MachineChannel): ConsoleLine {
+  return {
+    write: bytes => line.write(bytes),
+    resume: () => line.resume(),
+    resize(columns, rows) {
+      channel.consoleSize = { columns, rows }
+      channel.ring(Bell.CONTROL)
+    },
+  }
+}
+
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
@@ -83,9 +105,14 @@ interface Threads {
 
 class WorkerSession implements MachineSession {
   readonly serial: readonly HostLine[]
+  readonly ports: readonly HostLine[]
+  readonly console: ConsoleLine | undefined
+  readonly balloon: HostBalloon | undefined
   readonly exited: Promise<MachineExit>
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
+  /** All of them, in the channel's order. */
+  readonly #lines: readonly HostLine[]
   readonly #threads: Threads
   readonly #channel: MachineChannel
   readonly #signal: AbortSignal | undefined
@@ -94,20 +121,24 @@ class WorkerSession implements MachineSession {
   #end: MachineExit | undefined
   readonly #kill = (): void => this.kill()
 
-  constructor(threads: Threads, channel: MachineChannel, { serial, signal }: MachineOptions) {
+  constructor(threads: Threads, channel: MachineChannel, plan: LinePlan, options: MachineOptions) {
     const { worker, compiler } = threads
     this.#threads = threads
     // Without it the guest is interpreted, and goes on.
     compiler?.on('error', () => {})
     this.#channel = channel
-    this.#signal = signal
-    this.serial = Array.from({ length: LINES }, (_, line) => new HostLine(channel, line, serial[line], () => this.#finishIfDrained()))
+    this.#signal = options.signal
+    this.#lines = ownersOf(options, plan).map((owner, line) => new HostLine(channel, line, owner, () => this.#finishIfDrained()))
+    this.serial = this.#lines.slice(0, SERIAL_LINES)
+    this.ports = plan.ports.map(line => this.#lines[line])
+    this.console = plan.console === undefined ? undefined : consoleLine(this.#lines[plan.console], channel)
+    this.balloon = options.lockstep === true ? undefined : new HostBalloon(channel)
     this.started = new Promise((resolve, reject) => { this.#settleStart = { resolve, reject } })
     this.exited = new Promise(resolve => { this.#resolveExit = resolve })
     worker.on('message', (message: WorkerMessage) => this.#receive(message))
     worker.on('error', (error: NodeJS.ErrnoException) => this.#break(`${error.code ?? error.name}: ${error.message}`))
     worker.on('exit', status => this.#break(`its thread ended with status ${status}`))
-    signal?.addEventListener('abort', this.#kill)
+    options.signal?.addEventListener('abort', this.#kill)
   }
 
   get statistics(): MachineStatistics {
@@ -134,25 +165,27 @@ class WorkerSession implements MachineSession {
       case 'refused':
         this.#settleStart.reject(new TenonError(message.code, message.message))
         return this.#finish({ reason: 'failed', detail: message.message })
+      case 'memory':
+        return this.balloon?.answered(message.statistics)
       case 'notice':
         this.#channel.noticeArrived()
         return this.#look()
       case 'exit':
         this.#end = message.exit
-        this.serial.forEach(line => line.deliver())
+        this.#lines.forEach(line => line.deliver())
         return this.#finishIfDrained()
     }
   }
 
   /** What a guest sent on one line before it wrote to a later one, owners get before that: guests report the end of other lines on COM4. */
   #look(): void {
-    const waiting = this.serial.map(() => 0)
-    for (let line = LINES - 1; line >= 0; line--) waiting[line] = this.serial[line].waiting
-    this.serial.forEach((line, index) => line.look(waiting[index]))
+    const waiting = this.#lines.map(() => 0)
+    for (let line = waiting.length - 1; line >= 0; line--) waiting[line] = this.#lines[line].waiting
+    this.#lines.forEach((line, index) => line.look(waiting[index]))
   }
 
   #finishIfDrained(): void {
-    if (this.#end !== undefined && this.serial.every(line => line.isDrained)) this.#finish(this.#end)
+    if (this.#end !== undefined && this.#lines.every(line => line.isDrained)) this.#finish(this.#end)
   }
 
   /** The thread is gone without a last word. */
@@ -165,7 +198,8 @@ class WorkerSession implements MachineSession {
   #finish(exit: MachineExit): void {
     this.#end = exit
     this.#signal?.removeEventListener('abort', this.#kill)
-    this.serial.forEach(line => line.end())
+    this.#lines.forEach(line => line.end())
+    this.balloon?.end()
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 

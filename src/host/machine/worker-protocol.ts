@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineExit } from './session.ts'
@@ -12,6 +13,9 @@ export interface WorkerOrder {
   readonly commandLine: string
   /** Whether COM1 to COM4 have owners. */
   readonly owned: readonly boolean[]
+  /** Whether there is a virtio console, and the names of ports. */
+  readonly console: boolean
+  readonly ports: readonly string[]
   /** Leads to the thread that translates hot code; without it everything is interpreted. */
   readonly compiler: MessagePort | undefined
   /** Two machines, one that translates on this thread and one that interprets, in place of one. */
@@ -27,6 +31,8 @@ export type WorkerMessage =
   | { readonly kind: 'started' }
   /** It could not be built: a TenonError's code and message. */
   | { readonly kind: 'refused', readonly code: string, readonly message: string }
+  /** The answer to a request for the guest's statistics. */
+  | { readonly kind: 'memory', readonly statistics: BalloonStatistics | undefined }
   /** There is news in the channel's rings. */
   | { readonly kind: 'notice' }
   /** The last message: the rings have all of the guest's output. */

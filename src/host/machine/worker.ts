@@ -16,6 +16,7 @@ import { loadEngine } from './engine-file.ts'
 import { freeBuffers } from './free-buffers.ts'
 import { HostClock } from './host-clock.ts'
 import { LineBackend } from './line-backend.ts'
+import { ParavirtualDevices } from './paravirtual-devices.ts'
 import { runUntilEnd } from './run-loop.ts'
 import type { RunLoopParts } from './run-loop.ts'
 import type { MachineExit } from './session.ts'
@@ -34,21 +35,29 @@ try {
 
 async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const channel = new MachineChannel(order.channel)
-  const lines = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
+  const serial = order.owned.map((isOwned, line) => (isOwned ? new LineBackend(channel, line) : undefined))
+  const devices = new ParavirtualDevices(channel, order, statistics => say({ kind: 'memory', statistics }))
   const hostClock = new HostClock()
   const disks = order.disks && new DiskQueue(new DiskChannel(order.disks.memory), order.disks.infos)
   const silent = { transmit: () => true, receive: () => -1 }
   const common = {
-    memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: lines.map(line => line ?? silent), hostNow: hostClock.now,
+    memory: order.memoryBytes, cpu: order.cpu, engine: loadEngine(), serial: serial.map(line => line ?? silent), hostNow: hostClock.now,
   }
   const machine = order.lockstep
     ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
     : new Machine({
-      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, wallClock: Date.now, random: randomWord,
+      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, virtio: devices.config,
+      wallClock: Date.now, random: randomWord,
     })
-  if (machine instanceof Machine) order.disks?.port.postMessage(machine.frames.pool.buffer, [])
+  serial.forEach((line, index) => line?.connect(machine.serial[index]))
+  if (machine instanceof Machine) {
+    devices.connect(machine.platform.virtio)
+    order.disks?.port.postMessage(machine.frames.pool.buffer, [])
+  }
   await boot(machine, order)
-  return { machine, channel, lines, disks, hostClock, notify: () => say({ kind: 'notice' }) }
+  const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
+  const controls = machine instanceof Machine ? devices.controls : undefined
+  return { machine, channel, lines, controls, disks, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {
