@@ -1,12 +1,12 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { parseCommandLine } from './program.ts'
-import type { RunRequest } from './program.ts'
+import type { RunRequest } from './run-request.ts'
 
-const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3')
+const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3').request
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  kind: 'run', image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
+  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
 }
 
@@ -39,12 +39,12 @@ test('the interpreter has time to check the translator, if there is one', () => 
 
 test('the mirror may come from the environment', () => {
   vi.stubEnv('TENON_MIRROR', 'http://near/')
-  expect(parse('pull')).toEqual({ kind: 'pull', image: 'busybox', mirror: 'http://near/' })
+  expect(parse('pull')).toEqual({ image: 'busybox', mirror: 'http://near/' })
 })
 
 test.each([
   [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--cpu', 'i386', '--', 'x']], [['run', '--memory']], [['run', '--']],
-  [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']],
+  [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']], [['inspect', 'code', '--', 'x']], [['run', 'debian:12', '--', 'x']], [['run', '--lockstep', 'debian:12']],
   [['run', '--mirror', 'nowhere', '--', 'x']],
 ])('%j is misuse', argv => {
   expect(() => parse(...argv)).toThrow(usage)

@@ -1,10 +1,6 @@
-import { DEBIAN_IMAGE_NAMES } from '../host/images/debian/definition-file.ts'
 import type { StartMachine } from '../host/machine/session.ts'
 import { cliError, describeError, ExitStatus, Quit } from './errors.ts'
 import { parseCommandLine } from './program.ts'
-import type { Request } from './program.ts'
-import { prepareDiskImage, prepareImage, run } from './run.ts'
-import type { Surroundings } from './run.ts'
 
 /** How long the wish to quit waits for an orderly end. */
 const GRACE_MS = 1_000
@@ -16,7 +12,7 @@ export async function runProgram(argv: readonly string[], version: string, start
   listenForTheEnd(quit)
   let status: number
   try {
-    status = await perform(parseCommandLine(argv, version), { stdin, stdout, stderr, environment, startMachine, quit })
+    status = await parseCommandLine(argv, version).perform({ stdin, stdout, stderr, environment, startMachine, version, quit })
     await flush()
     quit.signal.throwIfAborted()
   } catch (error) {
@@ -24,15 +20,6 @@ export async function runProgram(argv: readonly string[], version: string, start
     await flush()
   }
   process.exit(status)
-}
-
-async function perform(request: Request, surroundings: Surroundings): Promise<number> {
-  if (request.kind === 'run') return run(request, surroundings)
-  if (request.kind === 'pull') {
-    const prepare = DEBIAN_IMAGE_NAMES.includes(request.image) ? prepareDiskImage : prepareImage
-    await prepare(request.image, { mirror: request.mirror, refresh: true }, surroundings)
-  } else surroundings.stdout.write(request.text)
-  return ExitStatus.OK
 }
 
 function listenForTheEnd(quit: AbortController): void {

@@ -6,8 +6,6 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { scriptedMachine } from '../host/guest/testing/scripted-machine.ts'
 import type { ScriptedGuest } from '../host/guest/testing/scripted-machine.ts'
 import { parseCommandLine } from './program.ts'
-import type { RunRequest } from './program.ts'
-import { run } from './run.ts'
 
 const withCode = (code: string): unknown => expect.objectContaining({ code })
 let folder: string
@@ -24,11 +22,12 @@ afterEach(() => {
 
 async function runWith(argv: readonly string[], guest: (guest: ScriptedGuest) => Promise<void> | void = () => {}): Promise<{ status: number, stdout: string, stderr: string }> {
   const [stdin, stdout, stderr] = [new PassThrough().end('typed'), new PassThrough(), new PassThrough()]
-  const status = await run(parseCommandLine(argv, '0') as RunRequest, {
+  const status = await parseCommandLine(argv, '0').perform({
     stdin: stdin as unknown as NodeJS.ReadStream,
     stdout: stdout as unknown as NodeJS.WriteStream,
     stderr: stderr as unknown as NodeJS.WriteStream,
     environment: {},
+    version: '0',
     startMachine: scriptedMachine(guest),
     quit: new AbortController(),
   })

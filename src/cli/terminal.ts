@@ -1,6 +1,6 @@
 import type { ReadStream } from 'node:tty'
 import { EscapeKeys } from './escape-keys.ts'
-import type { EscapeAction } from './escape-keys.ts'
+import type { EscapeAction, EscapeActions } from './escape-keys.ts'
 
 /** The user's terminal, given to a guest: raw, with the escape keys taken out. */
 export interface TerminalInput extends AsyncIterable<Uint8Array> {
@@ -21,8 +21,8 @@ const MAXIMUM_WAITING = 64 * 1024
  * Makes the terminal raw and reads it. The terminal is given back as it was when the process exits, in whatever way: `exit` is
  * emitted for all but SIGKILL, for which no program can do anything.
  */
-export function openTerminal(stdin: ReadStream, events: TerminalEvents): TerminalInput {
-  const keys = new EscapeKeys()
+export function openTerminal(stdin: ReadStream, events: TerminalEvents, actions?: EscapeActions): TerminalInput {
+  const keys = new EscapeKeys(actions)
   const queue = new ByteQueue()
   let interruptsPass = false
   stdin.setRawMode(true)

@@ -3,6 +3,7 @@ import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
+import { isGuestName } from '../host/guests/home.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -30,6 +31,12 @@ export function parseEngine(text: string): EngineName {
   const engine = ENGINES.find(name => name === text)
   if (engine !== undefined) return engine
   throw cliError('USAGE', `--engine ${JSON.stringify(text)} is no engine: there is ${ENGINES.join(', ')}`)
+}
+
+/** Checks the name of a new guest. Throws TenonError USAGE. */
+export function parseGuestName(text: string): string {
+  if (isGuestName(text)) return text
+  throw cliError('USAGE', `--name ${JSON.stringify(text)} is no name for a guest: lower-case letters, digits and hyphens, 63 at most, such as web-1`)
 }
 
 /** Reads bytes in hexadecimal, blanks between them or not. Throws TenonError USAGE. */

@@ -9,7 +9,7 @@ export type HostErrorCode =
   | 'ARCHIVE_FORMAT_INVALID' // a .deb, tar or index that is not what it should be
   | 'ARCHIVE_PACKAGE_MISSING' // the index does not list a package that the image needs
   | 'CACHE_DISK_FULL'
-  | 'CACHE_LOCKED' // another process holds the cache for too long
+  | 'CACHE_LOCKED' // another process holds a lock for too long
   | 'CACHE_UNUSABLE' // the cache folder cannot be read or written
   | 'CODE_UNFIT' // a piece of code that cannot be inspected
   | 'ENGINE_UNKNOWN' // a name of an engine that there is not
@@ -25,11 +25,24 @@ export type HostErrorCode =
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
+  | 'GUEST_EXISTS' // a name is taken
+  | 'GUEST_DEFINITION_INVALID' // guest.yaml, and where it is wrong
+  | 'GUEST_FILES_FULL' // the host's disk, where guests are kept
+  | 'GUEST_FILES_UNUSABLE'
+  | 'GUEST_IMAGE_UNFIT' // an image that no named guest can have
+  | 'GUEST_NAME_INVALID'
+  | 'GUEST_NOT_RUNNING'
+  | 'GUEST_RUNNING' // what is asked for is for a guest that does not run
+  | 'GUEST_UNKNOWN' // there is no guest of this name
   | 'GUEST_CRASHED' // triple fault, or a halt for ever
   | 'GUEST_MEMORY_TOO_SMALL' // for the image
   | 'GUEST_PANIC'
   | 'GUEST_PROTOCOL' // the guest's init sent what no init of ours sends
   | 'GUEST_STOPPED' // the guest ended before its command did
+  | 'HOST_PROCESS_ENDING' // the background process takes no more orders
+  | 'HOST_PROCESS_FAILED' // it cannot be started, or does not answer
+  | 'HOST_PROCESS_REQUEST' // what it is asked makes no sense
+  | 'HOST_PROCESS_VERSION' // it is another version of Tenon
   | 'IMAGE_CONFIGURATION_FAILED' // a package's script, in the guest that configures an image
   | 'IMAGE_DEFINITION_INVALID' // a file that says what an image is made of, and where it is wrong
   | 'IMAGE_FILES_CONFLICT' // two packages with the same file

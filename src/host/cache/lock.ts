@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { hostError } from '../errors.ts'
-import { explained } from './file-errors.ts'
+import { CACHE_FILES, explained } from './file-errors.ts'
+import type { FileOwner } from './file-errors.ts'
 
 /**
  * A lock between processes: a file that only its creator may remove, named after its holder. The holder touches it as it works, so
@@ -17,6 +18,8 @@ export interface LockOptions {
   readonly timeoutMs?: number
   /** A lock that was not touched for so long is abandoned. */
   readonly staleMs?: number
+  /** Whose lock it is, for messages. Default: the cache's. */
+  readonly owner?: FileOwner
 }
 
 const POLL_MS = 100
@@ -27,7 +30,7 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
   const { staleMs, timeoutMs } = { ...DEFAULTS, ...options }
   const identity = JSON.stringify({ process: process.pid, host: hostname(), id: randomUUID() })
   const deadline = Date.now() + timeoutMs
-  for (let waited = false; !await create(path, identity);) {
+  for (let waited = false; !await create(path, identity, options.owner);) {
     options.signal?.throwIfAborted()
     if (await isAbandoned(path, staleMs)) {
       await takeAway(path)
@@ -35,7 +38,9 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
     }
     if (!waited) options.onWait?.()
     waited = true
-    if (Date.now() > deadline) throw hostError('CACHE_LOCKED', `another process is using the cache for too long: if there is none, delete ${path}`)
+    if (Date.now() > deadline) {
+      throw hostError('CACHE_LOCKED', `another process holds ${path} for too long: if there is none, delete that file`)
+    }
     await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
   const heartbeat = setInterval(() => void touch(path), staleMs / 4)
@@ -48,7 +53,7 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
   }
 }
 
-function create(path: string, identity: string): Promise<boolean> {
+function create(path: string, identity: string, owner: FileOwner = CACHE_FILES): Promise<boolean> {
   return explained(path, async () => {
     try {
       const handle = await open(path, 'wx')
@@ -59,7 +64,7 @@ function create(path: string, identity: string): Promise<boolean> {
       if (['EEXIST', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '') && await exists(path)) return false
       throw error
     }
-  })
+  }, owner)
 }
 
 async function isAbandoned(path: string, staleMs: number): Promise<boolean> {

@@ -51,6 +51,9 @@ export interface OpenDebianImageOptions extends BuildOptions {
   readonly log?: (line: string) => void
 }
 
+/** What an image's disk wants on the kernel's command line, beside a console. */
+export const DISK_IMAGE_COMMAND_LINE = `root=${ROOT_DEVICE} rw`
+
 /** Raised when the same definition and packages would give another image. */
 const BUILD_REVISION = 1
 
@@ -87,7 +90,7 @@ async function load(definition: ImageDefinition, folder: string): Promise<DiskIm
 }
 
 function imageOf(definition: ImageDefinition, kernel: Uint8Array, diskPath: string, packages: readonly PackageRecord[]): DiskImage {
-  return { definition, kernel, diskPath, packages, commandLine: `root=${ROOT_DEVICE} rw` }
+  return { definition, kernel, diskPath, packages, commandLine: DISK_IMAGE_COMMAND_LINE }
 }
 
 async function make(definition: ImageDefinition, folder: string, options: OpenDebianImageOptions & { readonly progress: ProgressListener }): Promise<DiskImage> {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { randomOf } from '../testing/random.ts'
-import { builtInDefinition, DEBIAN_IMAGE_NAMES, parseDefinition, readDefinitionFile } from './definition-file.ts'
+import { builtInDefinition, parseDefinition, readDefinitionFile } from './definition-file.ts'
+import { DEBIAN_IMAGE_NAMES } from './names.ts'
 
 const good = `name: web
 sources:

@@ -1,0 +1,19 @@
+import type { Context } from 'hono'
+import type { ZodType } from 'zod'
+import { hostError } from '../../host/errors.ts'
+
+/** The body of a request, checked; no body is an empty object. Throws TenonError HOST_PROCESS_REQUEST, which says what is wrong. */
+export async function readBody<T>(context: Context, schema: ZodType<T>): Promise<T> {
+  const result = schema.safeParse(parseJson(await context.req.text()))
+  if (result.success) return result.data
+  const what = result.error.issues.map(({ path, message }) => `${path.length === 0 ? 'the body' : path.join('.')}: ${message}`).join('; ')
+  throw hostError('HOST_PROCESS_REQUEST', `the request makes no sense: ${what}`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch {
+    throw hostError('HOST_PROCESS_REQUEST', 'the request makes no sense: its body is no JSON')
+  }
+}

@@ -1,0 +1,8 @@
+import type { AddRoutes } from '../context.ts'
+import { API_VERSION } from '../schema.ts'
+import type { HostView } from '../schema.ts'
+
+export const addHostRoutes: AddRoutes = (app, { host, version }) => {
+  const view: HostView = { api: API_VERSION, version, process: process.pid, domain: host.domain }
+  app.get('/v1/host', context => context.json(view))
+}

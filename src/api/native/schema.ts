@@ -1,0 +1,66 @@
+/**
+ * The native API of a background process, version 1: HTTP over a Unix socket that only its user can open. Bodies are JSON; the console is
+ * a WebSocket.
+ *
+ *     GET    /v1/host                           HostView
+ *     GET    /v1/guests                         { guests: GuestView[] }: those that run in this process
+ *     GET    /v1/guests/NAME                    GuestView
+ *     POST   /v1/guests/NAME/start              GuestView, when its machine runs
+ *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
+ *     DELETE /v1/guests/NAME                    {}: its files are gone
+ *     GET    /v1/guests/NAME/console            upgrades; ?backlog=start or line. Binary messages are the console's bytes both ways, texts
+ *                                               are ConsoleEvents
+ *
+ * A refusal has a status of 400 or more and an ErrorBody.
+ */
+import { z } from 'zod'
+import type { GuestEnd } from '../../host/guests/guest-end.ts'
+import type { RunningState } from '../../host/guests/running-guest.ts'
+import type { MachineStatistics } from '../../host/machine/statistics.ts'
+
+/** Raised when old clients would not understand new answers, or the other way round. */
+export const API_VERSION = 1
+
+const LONGEST_STOP_MS = 24 * 60 * 60_000
+
+export const stopRequestSchema = z.strictObject({
+  /** Not by the power button, but at once. */
+  force: z.boolean().default(false),
+  /** How long the guest may take to power off, in milliseconds. */
+  timeoutMs: z.number().int().min(0).max(LONGEST_STOP_MS).default(60_000),
+})
+export type StopRequest = z.input<typeof stopRequestSchema>
+
+export interface HostView {
+  readonly api: number
+  /** Tenon's version. */
+  readonly version: string
+  readonly process: number
+  readonly domain: string
+}
+
+export interface GuestView {
+  readonly name: string
+  readonly state: RunningState
+  /** Milliseconds since 1970, of its start. */
+  readonly since: number
+  /** Starts of its machine, reboots included. */
+  readonly boots: number
+  readonly statistics?: MachineStatistics
+}
+
+export interface StopView {
+  readonly end: GuestEnd
+  readonly wasKilled: boolean
+}
+
+export interface ErrorBody {
+  readonly error: { readonly code: string, readonly message: string }
+}
+
+/** What happens beside the console's bytes. After `ended` and `refused` the socket is closed. */
+export type ConsoleEvent =
+  | { readonly kind: 'ended', readonly end: GuestEnd }
+  /** So many bytes of output were left out: the client did not take them in time. */
+  | { readonly kind: 'skipped', readonly bytes: number }
+  | { readonly kind: 'refused', readonly code: string, readonly message: string }

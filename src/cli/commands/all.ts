@@ -1,0 +1,13 @@
+import type { AddCommand } from '../task.ts'
+import { addConsole } from './console.ts'
+import { addInspect } from './inspect.ts'
+import { addLogs } from './logs.ts'
+import { addLs } from './ls.ts'
+import { addPull } from './pull.ts'
+import { addRm } from './rm.ts'
+import { addRun } from './run.ts'
+import { addStart } from './start.ts'
+import { addStop } from './stop.ts'
+
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly AddCommand[] = [addRun, addStart, addStop, addRm, addLs, addConsole, addLogs, addPull, addInspect]

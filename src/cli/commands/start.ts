@@ -1,0 +1,31 @@
+import { ensureHost } from '../../api/native/start-process.ts'
+import { attachConsole } from '../attach-console.ts'
+import { ExitStatus } from '../errors.ts'
+import { guestStore, hostOptions, untilQuit } from '../named-guests.ts'
+import type { Surroundings } from '../surroundings.ts'
+import { task } from '../task.ts'
+import type { AddCommand } from '../task.ts'
+
+export interface StartRequest {
+  readonly name: string
+  readonly attach: boolean
+}
+
+export const addStart: AddCommand = (program, line) => {
+  program.command('start')
+    .summary('start a named guest')
+    .description('Starts a guest that tenon run --name has made, in the background.')
+    .argument('<name>', 'which')
+    .option('-a, --attach', 'attach to its console')
+    .action((name: string, { attach = false }: { attach?: boolean }) => line.take(task<StartRequest>({ name, attach }, startGuest)))
+}
+
+/** Starts a guest, and attaches to its console from the first line on. Gives the exit status. */
+export async function startGuest({ name, attach }: StartRequest, surroundings: Surroundings): Promise<number> {
+  const { domain } = await guestStore(surroundings).definition(name)
+  const host = await ensureHost(domain, hostOptions(surroundings))
+  await untilQuit(surroundings, host.start(name))
+  if (attach) return attachConsole(host, name, 'start', surroundings)
+  surroundings.stderr.write(`tenon: ${name} runs: tenon console ${name} attaches to it\n`)
+  return ExitStatus.OK
+}

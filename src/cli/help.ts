@@ -1,0 +1,31 @@
+/** What the program is, above the list of its commands. */
+export const DESCRIPTION = `Boots unmodified 64-bit Linux in a virtual machine, anywhere Node.js runs.
+
+Without arguments: a root shell in a fresh Debian guest, in this terminal. Ctrl-A x quits, Ctrl-A h helps.`
+
+/** What people type, and what everything else of the surroundings does. */
+export const EXAMPLES = `
+Examples:
+  tenon                                        a shell in a fresh guest
+  tenon run -- uname -rm                       one command; its output and exit status are ours
+  echo 'hello' | tenon run -- sha256sum        with stdin
+  tenon run --tty -- top                       one command in this terminal
+  tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
+  tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
+  tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
+  tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
+  tenon pull                                   fetch the image's newest packages
+  tenon inspect code                           what hot guest code becomes
+
+Exit status:
+  the command's own; 128 + n if signal n killed it
+  125  Tenon itself failed: a line on stderr says why, with a code
+  126  the command cannot be executed
+  127  the command was not found
+  130  interrupted by Ctrl-C
+
+Environment:
+  TENON_CACHE                          where images are kept (default: the user's cache folder)
+  TENON_MIRROR                         the Debian mirror, as --mirror
+  TENON_DEBUG                          if set, errors show where in Tenon they come from
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY    the way to the network`

@@ -1,0 +1,31 @@
+import type { DiskOrder } from '../host/disks/disk-order.ts'
+import type { CpuModel } from '../host/machine/cpu-models.ts'
+import type { EngineName } from '../host/machine/engines.ts'
+
+/** What `tenon run` is asked for. */
+export interface RunRequest {
+  /** Makes it a named guest, which lives in the background and keeps its disk. */
+  readonly name?: string
+  /** Whether a named guest is only started. */
+  readonly detach: boolean
+  readonly image: string
+  /** Absent for an interactive shell. */
+  readonly command?: readonly string[]
+  readonly memoryBytes: number
+  readonly cpu: CpuModel
+  readonly engine: EngineName
+  /** Disks of the host, for the guest's NVMe controller. */
+  readonly disks: readonly DiskOrder[]
+  /** Have the interpreter check the translator. */
+  readonly lockstep: boolean
+  /** Figures at the end, on stderr. */
+  readonly stats: boolean
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly append?: string
+  readonly tty: boolean
+  readonly environment: Readonly<Record<string, string>>
+  readonly mirror?: string
+  readonly bootTimeoutMs: number
+  readonly verbose: boolean
+}

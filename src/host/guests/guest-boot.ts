@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { explained } from '../cache/file-errors.ts'
+import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
+import { DISK_IMAGE_COMMAND_LINE } from '../images/debian/debian-image.ts'
+import { readInputFile } from '../input-file.ts'
+import type { MachineOptions } from '../machine/session.ts'
+import type { GuestDefinition } from './guest-definition.ts'
+import { GUEST_FILES } from './home.ts'
+import type { GuestFolder } from './home.ts'
+import { findOwnKernel } from './own-kernel.ts'
+
+/** A machine without what ties it to its owner. */
+export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailure'>
+
+/**
+ * What a guest's machine is made of, read anew at each start. `notice` is told what is not as it should be and does not matter.
+ * Throws TenonErrors.
+ */
+export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
+  const { memory, cpu, engine } = definition
+  const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: commandLineOf(definition), disks: disksOf(folder, definition) }
+}
+
+type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
+
+async function diskFiles(folder: GuestFolder, notice: (message: string) => void): Promise<BootFiles> {
+  const own = await findOwnKernel(folder.disk).catch((error: Error) => {
+    notice(`no kernel can be read from its disk, and that of its image is taken: ${error.message}`)
+    return undefined
+  })
+  return own ?? { kernel: await explained(folder.kernel, () => readFile(folder.kernel), GUEST_FILES) }
+}
+
+async function ownFiles(folder: GuestFolder, { initrd }: GuestDefinition, kernel: string): Promise<BootFiles> {
+  return {
+    kernel: await readInputFile(resolve(folder.path, kernel), 'the kernel'),
+    initrd: initrd === undefined ? undefined : await readInputFile(resolve(folder.path, initrd), 'the initrd'),
+  }
+}
+
+/** A panic resets at once, so that it is seen. What the definition adds comes last, and wins. */
+function commandLineOf({ kernel, append }: GuestDefinition): string {
+  if (kernel !== undefined) return append === '' ? 'console=ttyS0 panic=-1' : append
+  return ['console=ttyS0', 'panic=-1', DISK_IMAGE_COMMAND_LINE, append].join(' ').trim()
+}
+
+function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
+  const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
+  return [...own, ...disks.map(graph => ({ graph: inFolder(folder, graph) }))]
+}
+
+function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {
+  if (typeof graph === 'string') return resolve(path, graph)
+  return graph.kind === 'file' && typeof graph.path === 'string' ? { ...graph, path: resolve(path, graph.path) } : graph
+}

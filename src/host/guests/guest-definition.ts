@@ -1,0 +1,57 @@
+/**
+ * What a guest is, as a person writes it in `guest.yaml`:
+ *
+ *     image: debian:12        what its disk was made from; or `kernel` (and `initrd`), files of one's own
+ *     memory: 1 GiB
+ *     cpu: max                x86-64, x86-64-v2, x86-64-v3 or max
+ *     engine: auto            translate, interpret or auto
+ *     disks:                  more disks, behind its own: a path, or a graph of block nodes (storage/kinds.ts)
+ *       - /data/mail.qcow2
+ *       - { kind: file, path: /data/seed.iso, readOnly: true }
+ *     append: quiet           more for the kernel's command line
+ *     domain: default         the trust domain: guests of one share a process and may share memory
+ *
+ * Relative paths are relative to the file's folder. The name is the folder's. A change holds from the next start on.
+ */
+import { z } from 'zod'
+import { CPU_MODELS } from '../machine/cpu-models.ts'
+import { ENGINES } from '../machine/engines.ts'
+import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
+
+const MIB = 1024 ** 2
+const UNITS: Readonly<Record<string, number>> = { M: MIB, MiB: MIB, G: 1024 * MIB, GiB: 1024 * MIB }
+export const DEFAULT_MEMORY = 512 * MIB
+const MOST_DISKS = 32
+
+const oneLine = z.string().regex(/^[^\0\n\r]*$/, 'must be one line')
+const path = z.string().regex(/^[^\0]+$/, 'is no path')
+
+const memory = z.string().transform((text, context) => {
+  const [, number, unit] = /^(\d{1,7}) ?(MiB|GiB|M|G)$/.exec(text) ?? []
+  const bytes = unit === undefined ? 0 : Number(number) * UNITS[unit]
+  if (bytes > 0) return bytes
+  context.addIssue({ code: 'custom', message: 'is no memory size in whole MiB or GiB, such as 512 MiB' })
+  return z.NEVER
+})
+
+/** The rest of a graph is checked when it is opened: its kinds belong to the room of disks. */
+const disk = z.union([path, z.looseObject({ kind: z.string() })], 'is neither a path nor a graph of block nodes with its kind')
+
+export const guestDefinitionSchema = z.strictObject({
+  image: oneLine.min(1).optional(),
+  kernel: path.optional(),
+  initrd: path.optional(),
+  memory: memory.default(DEFAULT_MEMORY),
+  cpu: z.enum(CPU_MODELS).default('max'),
+  engine: z.enum(ENGINES).default('auto'),
+  disks: z.array(disk).max(MOST_DISKS).default([]),
+  append: oneLine.default(''),
+  domain: z.string().refine(isDomainName, 'is no name of a domain: lower-case letters, digits and hyphens').default(DEFAULT_DOMAIN),
+}).superRefine(({ image, kernel, initrd }, context) => {
+  const refuse = (field: string, message: string): void => context.addIssue({ code: 'custom', path: [field], message })
+  if (image === undefined && kernel === undefined) refuse('image', 'is missing: name an image, or a kernel of your own')
+  if (image !== undefined && kernel !== undefined) refuse('kernel', 'and image are two ways to boot: leave one of them out')
+  if (initrd !== undefined && kernel === undefined) refuse('initrd', 'is for a kernel of your own: give that as kernel')
+})
+
+export type GuestDefinition = z.infer<typeof guestDefinitionSchema>

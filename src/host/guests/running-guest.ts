@@ -1,0 +1,154 @@
+import { ConsoleLog } from '../guest/console-log.ts'
+import type { MachineExit, MachineSession, StartMachine } from '../machine/session.ts'
+import { hostError } from '../errors.ts'
+import { describeEnd, guestEnd } from './guest-end.ts'
+import type { GuestEnd } from './guest-end.ts'
+import type { GuestBoot } from './guest-boot.ts'
+import type { GuestConsole } from './guest-console.ts'
+
+export type RunningState = 'starting' | 'running' | 'restarting' | 'stopping' | 'ended'
+
+export interface RunningGuestParts {
+  readonly name: string
+  readonly startMachine: StartMachine
+  /** What it boots, asked for at each start of its machine. */
+  readonly prepare: () => Promise<GuestBoot>
+  readonly console: GuestConsole
+  /** Lines for the log of the process. */
+  readonly log: (message: string) => void
+  /** Told of its end before those who wait for it. Must not reject. */
+  readonly onEnd: (end: GuestEnd) => Promise<void>
+}
+
+export interface StopResult {
+  readonly end: GuestEnd
+  /** It did not power off in time, or was not asked to. */
+  readonly wasKilled: boolean
+}
+
+/**
+ * A guest from its start to its end, over all of its reboots: a machine that ends by a reset is followed by another with the same disks.
+ *
+ *     starting ──▶ running ──stop──▶ stopping ──▶ ended
+ *         │          │  ▲                            ▲
+ *         │    reset ▼  │                            │
+ *         │       restarting ── cannot be started ───┤
+ *         └── (start rejects) ───────────────────────┘
+ */
+export class RunningGuest {
+  readonly name: string
+  readonly console: GuestConsole
+  /** Milliseconds since 1970. */
+  readonly since = Date.now()
+  /** Never rejects. */
+  readonly ended: Promise<GuestEnd>
+  readonly #parts: RunningGuestParts
+  readonly #abort = new AbortController()
+  #resolveEnd!: (end: GuestEnd) => void
+  #state: RunningState = 'starting'
+  #machine: MachineSession | undefined
+  #boots = 0
+  #wasKilled = false
+
+  constructor(parts: RunningGuestParts) {
+    this.#parts = parts
+    this.name = parts.name
+    this.console = parts.console
+    this.ended = new Promise(resolve => { this.#resolveEnd = resolve })
+  }
+
+  get state(): RunningState { return this.#state }
+
+  /** The machine of the moment; another after a reboot, and none between the two. */
+  get machine(): MachineSession | undefined { return this.#machine }
+
+  /** How often it was started, reboots included. */
+  get boots(): number { return this.#boots }
+
+  /** Resolves when it runs. Throws what preparing and starting a machine throw; it has ended then. */
+  async start(): Promise<void> {
+    try {
+      await this.#boot()
+    } catch (error) {
+      await this.#failed('failed', error as Error)
+      throw error
+    }
+  }
+
+  /** Types on its console. Resolves when the guest has taken it. Throws TenonError GUEST_NOT_RUNNING while there is no machine. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#machine === undefined) throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} has no machine at the moment: it is ${this.#state}`)
+    await this.#machine.serial[0].write(bytes)
+  }
+
+  /** Presses the power button, and kills what does not end within `timeoutMs`. */
+  async stop(timeoutMs: number): Promise<StopResult> {
+    this.#stopping()
+    this.#machine?.powerButton()
+    const timer = setTimeout(() => this.#kill(), timeoutMs)
+    return this.#stopped().finally(() => clearTimeout(timer))
+  }
+
+  /** Ends it at once; what its disks were told to flush is flushed. */
+  kill(): Promise<StopResult> {
+    this.#stopping()
+    this.#kill()
+    return this.#stopped()
+  }
+
+  #stopping(): void {
+    if (this.#state !== 'ended') this.#state = 'stopping'
+  }
+
+  #kill(): void {
+    this.#wasKilled ||= this.#state !== 'ended'
+    this.#abort.abort(hostError('GUEST_NOT_RUNNING', `the guest ${this.name} was stopped before it ran`))
+  }
+
+  async #stopped(): Promise<StopResult> {
+    const end = await this.ended
+    return { end, wasKilled: this.#wasKilled && end.reason === 'killed' }
+  }
+
+  async #boot(): Promise<void> {
+    const { startMachine, prepare, log } = this.#parts
+    const screen = new ConsoleLog()
+    const boot = await prepare()
+    this.#abort.signal.throwIfAborted()
+    const receive = (bytes: Uint8Array): boolean => {
+      screen.append(bytes)
+      this.console.output(bytes)
+      return true
+    }
+    const machine = await startMachine({
+      ...boot, serial: [{ receive }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
+    })
+    this.#machine = machine
+    this.#boots++
+    void machine.exited.then(exit => this.#machineEnded(exit, screen))
+    // It may have been asked to stop meanwhile.
+    if (this.#state === 'stopping') machine.powerButton()
+    else this.#state = 'running'
+  }
+
+  async #machineEnded(exit: MachineExit, screen: ConsoleLog): Promise<void> {
+    this.#machine = undefined
+    if (exit.reason !== 'reset' || screen.panic !== undefined || this.#state === 'stopping') return this.#end(guestEnd(exit, screen.panic))
+    this.#state = 'restarting'
+    this.#parts.log(`${this.name}: reboots`)
+    await this.#boot().catch((error: Error) => this.#failed('refused', error))
+  }
+
+  /** Its machine could not be started, or was not to be any more. */
+  #failed(reason: GuestEnd['reason'], error: Error & { readonly code?: string }): Promise<void> {
+    return this.#end(this.#wasKilled ? { reason: 'killed', detail: '' } : { reason, detail: error.message, code: error.code })
+  }
+
+  async #end(end: GuestEnd): Promise<void> {
+    this.#state = 'ended'
+    this.console.close()
+    this.#parts.log(`${this.name}: ended: ${describeEnd(end)}`)
+    await this.#parts.onEnd(end)
+    this.#resolveEnd(end)
+  }
+}
