@@ -22,6 +22,7 @@ export type HostErrorCode =
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
   | 'FILE_UNREADABLE' // a file that the user named
+  | 'FILE_UNWRITABLE'
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
@@ -52,6 +53,8 @@ export type HostErrorCode =
   | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
+  | 'NETWORK_NOTICE' // a network has a problem, and goes on
+  | 'NETWORK_THREAD_FAILED' // the thread of a process's networks
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'PORT_IN_USE' // a port of the host's that should be published
   | 'PORT_UNAVAILABLE' // it cannot be had for another reason

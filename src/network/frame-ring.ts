@@ -49,6 +49,9 @@ export class FrameRing {
 
   get isEmpty(): boolean { return Atomics.load(this.#words, Word.READ) === Atomics.load(this.#words, Word.WRITTEN) }
 
+  /** The writer has found no room, and the reader has made none since. */
+  get isWaitedFor(): boolean { return Atomics.load(this.#words, Word.WANTED) !== 0 }
+
   /** Bytes in use. */
   get used(): number { return Atomics.load(this.#words, Word.WRITTEN) - Atomics.load(this.#words, Word.READ) >>> 0 }
 

@@ -16,8 +16,8 @@ import { SharedStatistics, STATISTICS_SIZE } from './statistics.ts'
  */
 export const SERIAL_LINES = 4
 
-/** What the bell is rung for, in bits: by the main thread, and (DISK) by the disk thread. CONTROL: words 5, 6 or 8 have changed. */
-export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8, CONTROL: 16 } as const
+/** What the bell is rung for, in bits: by the main thread, and (DISK, NETWORK) by the threads of disks and networks. CONTROL: words 5, 6 or 8 have changed. */
+export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8, CONTROL: 16, NETWORK: 32 } as const
 
 export const OUTPUT_CAPACITY = 64 * 1024
 const INPUT_CAPACITY = 16 * 1024

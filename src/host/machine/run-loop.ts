@@ -4,6 +4,7 @@ import type { DiskQueue } from '../disks/disk-queue.ts'
 import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
+import type { MachineCard } from '../network/machine-card.ts'
 import type { HostClock } from './host-clock.ts'
 import type { MachineLine } from './machine-line.ts'
 import type { MachineExit } from './session.ts'
@@ -38,6 +39,7 @@ export interface RunLoopParts {
   readonly controls?: { apply(): void }
   /** Undefined for a machine without disks. */
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
+  readonly cards?: readonly Pick<MachineCard, 'busy' | 'settle'>[]
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -66,10 +68,11 @@ export function runUntilEnd(parts: RunLoopParts): MachineExit {
   }
 }
 
-function answer(bell: number, { machine, lines, controls, disks }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, controls, disks, cards = [] }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   if (bell & Bell.CONTROL) controls?.apply()
+  if (bell & Bell.NETWORK) for (const card of cards) card.settle()
   for (const line of lines) {
     if (bell & Bell.ROOM) line.release()
     if (bell & Bell.INPUT) line.inputReady()
@@ -91,14 +94,14 @@ function exitOf(outcome: RunOutcome, machine: RunnableMachine): MachineExit | un
   return undefined
 }
 
-function sleep(nanoseconds: number, { channel, hostClock, disks }: RunLoopParts, spin: SpinPolicy): void {
+function sleep(nanoseconds: number, { channel, hostClock, disks, cards }: RunLoopParts, spin: SpinPolicy): void {
   if (nanoseconds < SHORTEST_SLEEP_NS) return
-  if (disks?.busy && lookOn(channel, spin)) return
+  if ((disks?.busy || cards?.some(card => card.busy)) && lookOn(channel, spin)) return
   channel.sleep(Math.min(nanoseconds / 1e6, LONGEST_SLEEP_MS))
   hostClock.catchUp()
 }
 
-/** A disk answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
+/** A disk or the network answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
 function lookOn(channel: MachineChannel, spin: SpinPolicy): boolean {
   const milliseconds = spin.begin()
   if (milliseconds === 0) return false

@@ -6,6 +6,7 @@ import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
+import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
@@ -83,6 +84,8 @@ export interface MachineOptions {
   readonly console?: SerialOwner
   /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
+  /** Its network cards, in order; not with `lockstep`. They are plugged in before the machine starts, and out before its end is reported. */
+  readonly network?: MachineNetwork
   /** Default: a warning of the process. */
   readonly onDiskFailure?: DiskFailureListener
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */

@@ -6,6 +6,7 @@ import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
 import { DiskThread } from '../disks/disk-thread.ts'
+import { AttachedCards } from '../network/attached-cards.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
@@ -28,13 +29,14 @@ export const startMachine: StartMachine = async options => {
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
   const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
+  const cards = await attachCards(options, channel, disks)
   if (options.signal?.aborted) {
-    await disks?.close()
+    await Promise.all([disks?.close(), cards?.detach()])
     options.signal.throwIfAborted()
   }
   const compiler = translates(options.engine) && options.lockstep !== true ? startCompiler(modelFeatures(cpu)) : undefined
-  const worker = startWorker(options, channel, compiler?.port, disks)
-  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks }, channel, plan, options)
+  const worker = startWorker(options, channel, compiler?.port, disks, cards)
+  const session = new WorkerSession({ worker, compiler: compiler?.worker, disks, cards }, channel, plan, options)
   try {
     await session.started
   } catch (error) {
@@ -43,6 +45,15 @@ export const startMachine: StartMachine = async options => {
     throw error
   }
   return session
+}
+
+async function attachCards({ network }: MachineOptions, channel: MachineChannel, disks: DiskThread | undefined): Promise<AttachedCards | undefined> {
+  try {
+    return network && await AttachedCards.attach(network, channel.memory)
+  } catch (error) {
+    await disks?.close()
+    throw error
+  }
 }
 
 function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
@@ -61,11 +72,12 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 
 function startWorker(
   options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+  cards: AttachedCards | undefined,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), commandLine: options.commandLine, files,
-    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine,
+    compiler, lockstep: options.lockstep === true, disks: disks?.forMachine, cards: cards?.forMachine ?? [],
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
@@ -101,6 +113,7 @@ interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
   readonly disks: DiskThread | undefined
+  readonly cards: AttachedCards | undefined
 }
 
 class WorkerSession implements MachineSession {
@@ -205,8 +218,8 @@ class WorkerSession implements MachineSession {
 
   /** The machine's thread ends within one slice, whether or not it still runs; the disks' when they are closed. */
   async #endThreads(): Promise<void> {
-    const { worker, compiler, disks } = this.#threads
+    const { worker, compiler, disks, cards } = this.#threads
     await Promise.all([worker.terminate(), compiler?.terminate()])
-    await disks?.close()
+    await Promise.all([disks?.close(), cards?.detach()])
   }
 }

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
+import type { MachineCardOrder } from '../network/network-order.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineExit } from './session.ts'
 
@@ -21,6 +22,7 @@ export interface WorkerOrder {
   /** Two machines, one that translates on this thread and one that interprets, in place of one. */
   readonly lockstep: boolean
   readonly disks: MachineDisks | undefined
+  readonly cards: readonly MachineCardOrder[]
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }

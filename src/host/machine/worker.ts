@@ -57,7 +57,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   await boot(machine, order)
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const controls = machine instanceof Machine ? devices.controls : undefined
-  return { machine, channel, lines, controls, disks, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, controls, disks, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {
