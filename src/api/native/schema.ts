@@ -18,9 +18,6 @@ import type { GuestEnd } from '../../host/guests/guest-end.ts'
 import type { RunningState } from '../../host/guests/running-guest.ts'
 import type { MachineStatistics } from '../../host/machine/statistics.ts'
 
-/** Raised when old clients would not understand new answers, or the other way round. */
-export const API_VERSION = 1
-
 const LONGEST_STOP_MS = 24 * 60 * 60_000
 
 export const stopRequestSchema = z.strictObject({

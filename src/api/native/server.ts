@@ -17,6 +17,8 @@ import { SOCKETS } from './sockets/all.ts'
 const LARGEST_BODY = 1024 ** 2
 const LARGEST_MESSAGE = 1024 ** 2
 
+const TOO_LARGE = hostError('HOST_PROCESS_REQUEST', `the request is larger than ${LARGEST_BODY} bytes`)
+
 const STATUSES: Readonly<Record<string, ContentfulStatusCode>> = {
   GUEST_UNKNOWN: 404, GUEST_RUNNING: 409, GUEST_NOT_RUNNING: 409, HOST_PROCESS_ENDING: 503, INTERNAL: 500,
 }
@@ -32,7 +34,7 @@ export function createApiServer(context: ApiContext, log: (message: string) => v
 
 function createApp(context: ApiContext, log: (message: string) => void): Hono {
   const app = new Hono()
-  app.use(bodyLimit({ maxSize: LARGEST_BODY }))
+  app.use(bodyLimit({ maxSize: LARGEST_BODY, onError: answer => answer.json(errorBody(TOO_LARGE), 413) }))
   for (const add of ROUTES) add(app, context)
   app.notFound(answer => answer.json(errorBody(hostError('HOST_PROCESS_REQUEST', `there is no ${answer.req.method} ${answer.req.path}`)), 404))
   app.onError((error, answer) => {

@@ -8,8 +8,8 @@ import { explained } from '../../host/cache/file-errors.ts'
 import { withLock } from '../../host/cache/lock.ts'
 import { hostError } from '../../host/errors.ts'
 import { DomainFolder, GUEST_FILES } from '../../host/guests/home.ts'
+import { API_VERSION } from './api-version.ts'
 import { HostClient } from './client.ts'
-import { API_VERSION } from './schema.ts'
 
 export interface HostOptions {
   /** As `homeFolder` gives it. */

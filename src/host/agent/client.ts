@@ -104,7 +104,7 @@ export class AgentClient implements AgentCaller, PortOwner {
       this.#isInStep = false
       const text = await this.#exchange(encode(name, request), longest, name, deadline, isSilent)
       this.#isInStep = !isSilent
-      return parseReply(name, text, reply as z.ZodType<AgentReply<Name>>)
+      return parseReply(name, text, reply as unknown as z.ZodType<AgentReply<Name>>)
     } catch (error) {
       if (error instanceof AgentReplyError && error.code === 'AGENT_PROTOCOL') this.#isInStep = false
       throw error

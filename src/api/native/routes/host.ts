@@ -1,5 +1,5 @@
 import type { AddRoutes } from '../context.ts'
-import { API_VERSION } from '../schema.ts'
+import { API_VERSION } from '../api-version.ts'
 import type { HostView } from '../schema.ts'
 
 export const addHostRoutes: AddRoutes = (app, { host, version }) => {

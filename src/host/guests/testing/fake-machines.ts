@@ -1,0 +1,57 @@
+import type { MachineExit, MachineOptions, MachineSession, StartMachine } from '../../machine/session.ts'
+
+/** A machine without a processor, whose end the test decides. */
+export class FakeMachine implements MachineSession {
+  readonly options: MachineOptions
+  readonly exited: Promise<MachineExit>
+  readonly serial: MachineSession['serial']
+  /** What was typed. */
+  typed = ''
+  presses = 0
+  #end!: (exit: MachineExit) => void
+
+  constructor(options: MachineOptions, onPress: (machine: FakeMachine) => void) {
+    this.options = options
+    this.exited = new Promise(resolve => { this.#end = resolve })
+    this.serial = [{ write: async bytes => void (this.typed += Buffer.from(bytes).toString()), resume() {} }]
+    this.powerButton = () => {
+      this.presses++
+      onPress(this)
+    }
+    options.signal?.addEventListener('abort', () => this.kill())
+  }
+
+  readonly powerButton: () => void
+
+  kill(): void { this.end('killed') }
+
+  say(text: string): void { this.options.serial[0].receive(Buffer.from(text)) }
+
+  end(reason: MachineExit['reason'], detail = ''): void { this.#end({ reason, detail }) }
+}
+
+/** Machines as they are started, in order. */
+export class FakeMachines {
+  readonly started: FakeMachine[] = []
+  /** What the power button does; nothing if absent. */
+  onPress: (machine: FakeMachine) => void = () => {}
+  /** Makes the next starts fail. */
+  failure: Error | undefined
+  #waiting: (() => void)[] = []
+
+  readonly start: StartMachine = async options => {
+    await Promise.resolve()
+    options.signal?.throwIfAborted()
+    if (this.failure !== undefined) throw this.failure
+    const machine = new FakeMachine(options, pressed => this.onPress(pressed))
+    this.started.push(machine)
+    this.#waiting.splice(0).forEach(wake => wake())
+    return machine
+  }
+
+  /** The machine of this number, from 0, once it is started. */
+  async at(index: number): Promise<FakeMachine> {
+    while (this.started.length <= index) await new Promise<void>(resolve => this.#waiting.push(resolve))
+    return this.started[index]
+  }
+}
