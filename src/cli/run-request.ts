@@ -1,4 +1,5 @@
 import type { DiskOrder } from '../host/disks/disk-order.ts'
+import type { NetworkChoice } from '../host/network/guest-network.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 
@@ -16,6 +17,8 @@ export interface RunRequest {
   readonly engine: EngineName
   /** Disks of the host, for the guest's NVMe controller. */
   readonly disks: readonly DiskOrder[]
+  /** Its network cards, and what is done with them. */
+  readonly network: NetworkChoice
   /** Have the interpreter check the translator. */
   readonly lockstep: boolean
   /** Figures at the end, on stderr. */

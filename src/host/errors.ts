@@ -54,6 +54,7 @@ export type HostErrorCode =
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'NETWORK_NOTICE' // a network has a problem, and goes on
+  | 'NETWORK_UNFIT' // a network that such a guest cannot have
   | 'NETWORK_THREAD_FAILED' // the thread of a process's networks
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'PORT_IN_USE' // a port of the host's that should be published

@@ -3,9 +3,13 @@ import type { DiskOrder } from '../../host/disks/disk-order.ts'
 import { isDiskImageName } from '../../host/images/debian/names.ts'
 import type { CpuModel } from '../../host/machine/cpu-models.ts'
 import type { EngineName } from '../../host/machine/engines.ts'
+import { DEFAULT_CARDS, checkChoice } from '../../host/network/guest-network.ts'
+import type { CardChoice, NetworkChoice } from '../../host/network/guest-network.ts'
+import type { PublishOrder } from '../../host/network/network-order.ts'
 import { cliError } from '../errors.ts'
 import { EXAMPLES } from '../help.ts'
 import { checkImage, DEFAULT_IMAGE } from '../image-names.ts'
+import { NO_NETWORK, collect, parseNet, parsePublish } from '../network-values.ts'
 import { mirrorOption } from '../options.ts'
 import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
@@ -27,6 +31,10 @@ export const addRun: AddCommand = (program, line) => {
     .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
     .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
     .option('-d, --detach', 'with --name: only start it, do not attach to its console')
+    .option('--net <network>', 'a network card: nat (default), host-only, isolated or none; NETWORK,mac=…,ip=…,vlan=…,rate=50mbit (repeatable)', parseNet)
+    .option('-p, --publish <ports>', 'lead a port of the host to one of the guest: [ADDRESS:]HOST:GUEST[/udp] (repeatable)', parsePublish)
+    .option('--net-allow <where>', 'all that the guest may reach outside: example.org:443, 192.0.2.0/24:* (repeatable)', collect)
+    .option('--pcap <file>', 'write what passes its first network card to a file that Wireshark reads')
     .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
@@ -49,6 +57,10 @@ interface RunOptions {
   readonly cpu: CpuModel
   readonly engine: EngineName
   readonly disk?: readonly DiskOrder[]
+  readonly net?: readonly CardChoice[]
+  readonly publish?: readonly PublishOrder[]
+  readonly netAllow?: readonly string[]
+  readonly pcap?: string
   readonly lockstep?: boolean
   readonly stats?: boolean
   readonly tty?: boolean
@@ -67,14 +79,27 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   const request: RunRequest = {
     name, detach, image, command, memoryBytes: memory, cpu, engine, disks, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
-    bootTimeoutMs: bootTimeout, verbose,
+    bootTimeoutMs: bootTimeout, verbose, network: networkChoice(options),
   }
+  checkNetwork(request, options)
   checkImage(image)
   checkLockstep(request)
   checkCommand(request)
   checkKernel(request)
   checkName(request, options)
   return request
+}
+
+/** A pair in lockstep has none: its machines would get the same frames at different instructions. */
+function networkChoice({ net, publish = [], netAllow, pcap, lockstep = false }: RunOptions): NetworkChoice {
+  const cards = lockstep ? [] : net ?? DEFAULT_CARDS
+  return { cards: cards.filter(({ network }) => network !== NO_NETWORK), publish, pcap, allow: netAllow }
+}
+
+function checkNetwork({ network, lockstep }: RunRequest, { net = [] }: RunOptions): void {
+  if (lockstep && net.some((card) => card.network !== NO_NETWORK)) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a card: leave out --net')
+  if (net.length > 1 && net.some((card) => card.network === NO_NETWORK)) throw cliError('USAGE', '--net none is for a guest without networks: leave out the others')
+  checkChoice(network)
 }
 
 function checkLockstep({ lockstep, engine, disks, image }: RunRequest): void {

@@ -3,6 +3,7 @@ import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
 import type { DiskOrder } from '../disks/disk-order.ts'
 import type { EngineName } from '../machine/engines.ts'
+import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
 import { ConsoleLog } from './console-log.ts'
@@ -15,6 +16,7 @@ export interface GuestOptions {
   readonly engine?: EngineName
   readonly lockstep?: boolean
   readonly disks?: readonly DiskOrder[]
+  readonly network?: MachineNetwork
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal

@@ -4,7 +4,7 @@ import type { Clock } from '../../machine/clock.ts'
 import { networkError } from '../../network/errors.ts'
 import { Gateway } from '../../network/gateway/gateway.ts'
 import type { Publication } from '../../network/gateway/publisher.ts'
-import { formatMac, parseMac } from '../../network/packet/addresses.ts'
+import { parseMac } from '../../network/packet/addresses.ts'
 import { PcapWriter } from '../../network/pcap/pcap.ts'
 import type { SocketBackend } from '../../network/sockets.ts'
 import type { SwitchPort } from '../../network/switch/port.ts'
@@ -153,13 +153,6 @@ export class Network {
     port.observers.push(new PcapWriter(file.write, Date.now).add)
     return file
   }
-}
-
-/** What a card is called when nobody says otherwise: of the range of locally given addresses that QEMU's users know. */
-export function randomMac(): string {
-  const mac = Uint8Array.of(0x52, 0x54, 0, 0, 0, 0)
-  randomFillSync(mac, 3)
-  return formatMac(mac)
 }
 
 const DEFAULT_MTU = 1500
