@@ -34,6 +34,8 @@ export type HostErrorCode =
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
+  | 'PORT_IN_USE' // a port of the host's that should be published
+  | 'PORT_UNAVAILABLE' // it cannot be had for another reason
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
 
