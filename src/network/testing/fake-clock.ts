@@ -8,7 +8,9 @@ export class FakeClock implements Clock {
   now(): number { return this.time }
 
   timer(onExpire: () => void): Timer {
-    const timer = { deadline: Infinity, onExpire, arm: (at: number) => { timer.deadline = at }, disarm: () => { timer.deadline = Infinity } }
+    const timer = {
+      deadline: Infinity, onExpire, arm: (at: number) => { timer.deadline = at }, disarm: () => { timer.deadline = Infinity },
+    }
     this.#timers.push(timer)
     return timer
   }
@@ -17,8 +19,8 @@ export class FakeClock implements Clock {
   advance(nanoseconds: number): void {
     const end = this.time + nanoseconds
     for (;;) {
-      const next = this.#timers.reduce((first, each) => (each.deadline < first.deadline ? each : first), { deadline: Infinity, onExpire: () => {} })
-      if (next.deadline > end) break
+      const next = this.#timers.toSorted((a, b) => a.deadline - b.deadline).at(0)
+      if (next === undefined || next.deadline > end) break
       this.time = Math.max(this.time, next.deadline)
       next.deadline = Infinity
       next.onExpire()
