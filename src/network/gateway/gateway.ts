@@ -71,6 +71,7 @@ export class Gateway {
   private readonly transport: SegmentTransport
   private readonly publisher: Publisher
   private readonly input: Input
+  private readonly randomBytes = new Uint8Array(4)
 
   /** Throws NETWORK_CONFIGURATION_INVALID, NETWORK_RULE_INVALID. */
   constructor(options: GatewayOptions) {
@@ -185,8 +186,7 @@ export class Gateway {
   }
 
   private random(): number {
-    const bytes = new Uint8Array(4)
-    this.entropy.fill(bytes)
-    return getU32(bytes, 0)
+    this.entropy.fill(this.randomBytes)
+    return getU32(this.randomBytes, 0)
   }
 }

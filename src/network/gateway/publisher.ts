@@ -72,7 +72,7 @@ export class Publisher {
   list(): PublishedPort[] { return [...this.publications].map(({ port }) => port) }
 
   closeAll(): void {
-    for (const publication of [...this.publications]) publication.close()
+    for (const publication of this.publications) publication.close()
   }
 
   private check(port: PublishedPort): void {
@@ -118,7 +118,7 @@ export class Publisher {
     return {
       close: () => {
         listener.close()
-        for (const flow of [...clients.values()]) flow.end()
+        for (const flow of clients.values()) flow.end()
       },
     }
   }

@@ -18,8 +18,8 @@ export function parseIpv4(text: string): Uint8Array | undefined {
 export function parseIpv6(text: string): Uint8Array | undefined {
   const halves = text.split('::')
   if (text.length > 45 || halves.length > 2) return undefined
-  const head = parseGroups(halves[0])
-  const tail = halves.length === 2 ? parseGroups(halves[1]) : []
+  const head = parseGroups(halves[0], halves.length === 1)
+  const tail = halves.length === 2 ? parseGroups(halves[1], true) : []
   if (head === undefined || tail === undefined) return undefined
   const missing = 8 - head.length - tail.length
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined
@@ -28,13 +28,13 @@ export function parseIpv6(text: string): Uint8Array | undefined {
   return bytes
 }
 
-/** Groups of 16 bits; the last may be an IPv4 address, which is two. */
-function parseGroups(text: string): number[] | undefined {
+/** Groups of 16 bits; the last of an address may be an IPv4 address, which is two. */
+function parseGroups(text: string, last: boolean): number[] | undefined {
   if (text === '') return []
   const groups: number[] = []
   const parts = text.split(':')
   for (const [index, part] of parts.entries()) {
-    const embedded = index === parts.length - 1 && part.includes('.') ? parseIpv4(part) : undefined
+    const embedded = last && index === parts.length - 1 && part.includes('.') ? parseIpv4(part) : undefined
     if (embedded !== undefined) groups.push(getU16(embedded, 0), getU16(embedded, 2))
     else if (/^[\da-f]{1,4}$/i.test(part)) groups.push(Number.parseInt(part, 16))
     else return undefined
