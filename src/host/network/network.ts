@@ -63,6 +63,8 @@ export class Network {
 
   get cardCount(): number { return this.#cards.size }
 
+  get cardNames(): string[] { return [...this.#cards.values()].map(({ order }) => order.name) }
+
   /**
    * Plugs a card in. `id` is its number from now on.
    * @throws TenonError (NetworkErrorCode); nothing is left of it then.
