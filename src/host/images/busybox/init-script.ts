@@ -164,7 +164,7 @@ hold_sessions() {
   # $$ is the shell that this one is a part of.
   read -r session rest </proc/self/stat
   control=$(boot_option control)
-  read -t 5 -r state <>/run/network
+  read -t 30 -r state <>/run/network
   if [ -n "$control" ]; then
     make_raw "$control"
     make_raw /dev/ttyS1
