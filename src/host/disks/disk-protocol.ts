@@ -4,12 +4,16 @@ import type { DiskInfo, DiskOrder } from './disk-order.ts'
 /** What a disk thread is started with. */
 export interface DiskThreadOrder {
   readonly disks: readonly DiskOrder[]
-  /** Memory of the DiskChannel, and of the machine's MachineChannel for its bell. */
-  readonly disksMemory: SharedArrayBuffer
-  readonly machineMemory: SharedArrayBuffer
-  /** The machine's thread sends one message: the memory of its pool. */
-  readonly port: MessagePort
 }
+
+/** What a disk thread is told: machines are attached one after another, each after the one before was detached. */
+export type DiskThreadCommand =
+  /** Memory of the DiskChannel, and of the machine's MachineChannel for its bell. The machine's thread sends one message: the memory of its pool. */
+  | { readonly kind: 'attach', readonly disksMemory: SharedArrayBuffer, readonly machineMemory: SharedArrayBuffer, readonly port: MessagePort }
+  /** The machine has ended: what it asked for is carried out, then `detached` is said. */
+  | { readonly kind: 'detach' }
+  /** As `detach`; then all disks are closed, and the thread ends. */
+  | { readonly kind: 'close' }
 
 /** What the machine's thread is given of it. */
 export interface MachineDisks {
@@ -18,14 +22,13 @@ export interface MachineDisks {
   readonly port: MessagePort
 }
 
-/** What a disk thread says. It is asked to end by the message `close`. */
+/** What a disk thread says. */
 export type DiskThreadMessage =
   | { readonly kind: 'opened', readonly infos: readonly DiskInfo[] }
   /** The disks cannot be opened: a TenonError's code and message. Its last message. */
   | { readonly kind: 'refused', readonly code: string, readonly message: string }
   /** What a user should know, such as a mirror that goes on with one part less. */
   | { readonly kind: 'notice', readonly message: string }
+  | { readonly kind: 'detached' }
   /** All is answered, flushed and closed; or, by disk, why not. Its last message. */
   | { readonly kind: 'closed', readonly problems: readonly string[] }
-
-export const CLOSE = 'close'

@@ -6,41 +6,40 @@ import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
 import type { DiskFailureListener, DiskInfo, DiskOrder } from './disk-order.ts'
-import { CLOSE } from './disk-protocol.ts'
-import type { DiskThreadMessage, DiskThreadOrder, MachineDisks } from './disk-protocol.ts'
+import type { DiskThreadCommand, DiskThreadMessage, DiskThreadOrder, MachineDisks } from './disk-protocol.ts'
+
+/** The machine that is served. */
+interface AttachedMachine {
+  readonly machine: MachineChannel
+  readonly channel: DiskChannel
+}
 
 /** A disk that does not answer for so long at the machine's end is given up. */
 const CLOSE_TIMEOUT_MS = 30_000
 
 /**
- * The disk thread of a machine, as the main thread holds it.
+ * Disks on a thread of their own, as the main thread holds it. They serve a machine, or several one after another.
  *
- *     opening ──▶ open ──close()──▶ closed
+ *     opening ──▶ open ◀──attach(), detach()──▶ with a machine ──close()──▶ closed
  *        └─▶ refused  └─▶ broken: the guest's requests fail
  */
 export class DiskThread {
   readonly #worker: Worker
-  readonly #port: MessagePort
-  readonly #channel = new DiskChannel()
-  readonly #machine: MachineChannel
   readonly #onFailure: DiskFailureListener
   readonly #opened: Promise<readonly DiskInfo[]>
   /** Settled when the thread is gone. */
   readonly #ended: Promise<void>
   #infos: readonly DiskInfo[] = []
   #settle!: { resolve(infos: readonly DiskInfo[]): void, reject(error: TenonError): void }
+  #machine: AttachedMachine | undefined
+  #detached: (() => void) | undefined
   #closing: Promise<void> | undefined
   /** It has said its last word, or all that there was to say about it was said. */
   #isDone = false
 
-  private constructor(disks: readonly DiskOrder[], machine: MachineChannel, onFailure: DiskFailureListener) {
-    const { port1, port2 } = new MessageChannel()
-    const order: DiskThreadOrder = { disks, disksMemory: this.#channel.memory, machineMemory: machine.memory, port: port1 }
-    this.#worker = new Worker(new URL('./disk-worker.js', import.meta.url), {
-      name: 'tenon-disks', workerData: order, transferList: [port1], execArgv: [],
-    })
-    this.#port = port2
-    this.#machine = machine
+  private constructor(disks: readonly DiskOrder[], onFailure: DiskFailureListener) {
+    const order: DiskThreadOrder = { disks }
+    this.#worker = new Worker(new URL('./disk-worker.js', import.meta.url), { name: 'tenon-disks', workerData: order, execArgv: [] })
     this.#onFailure = onFailure
     this.#opened = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
     this.#ended = this.#follow()
@@ -50,22 +49,43 @@ export class DiskThread {
    * Opens the disks on a thread of their own.
    * @throws TenonError (StorageErrorCode) if one of them cannot be opened; DISK_THREAD_FAILED.
    */
-  static async start(disks: readonly DiskOrder[], machine: MachineChannel, onFailure: DiskFailureListener): Promise<DiskThread> {
-    const thread = new DiskThread(disks, machine, onFailure)
+  static async start(disks: readonly DiskOrder[], onFailure: DiskFailureListener): Promise<DiskThread> {
+    const thread = new DiskThread(disks, onFailure)
     thread.#infos = await thread.#opened
     return thread
   }
 
-  /** For the machine's thread. The port is given away. */
-  get forMachine(): MachineDisks { return { infos: this.#infos, memory: this.#channel.memory, port: this.#port } }
+  /** Serves a machine; the one before must have been detached. What is returned is for the machine's thread: its port is given away. */
+  attach(machine: MachineChannel): MachineDisks {
+    const { port1, port2 } = new MessageChannel()
+    const channel = new DiskChannel()
+    this.#machine = { machine, channel }
+    if (this.#isDone) channel.fail()
+    this.#say({ kind: 'attach', disksMemory: channel.memory, machineMemory: machine.memory, port: port1 }, [port1])
+    return { infos: this.#infos, memory: channel.memory, port: port2 }
+  }
+
+  /** Waits for what is under way; the disks stay open. The machine's thread must have ended. */
+  async detach(): Promise<void> {
+    const detached = new Promise<void>(resolve => { this.#detached = resolve })
+    this.#say({ kind: 'detach' })
+    await this.#inTime(Promise.race([detached, this.#ended]))
+    this.#machine = undefined
+  }
 
   /** Waits for what is under way, flushes, closes. The machine's thread must have ended. Resolves when the thread is gone. */
   close(): Promise<void> { return this.#closing ??= this.#close() }
 
+  #say(command: DiskThreadCommand, transferList: readonly MessagePort[] = []): void { this.#worker.postMessage(command, [...transferList]) }
+
   async #close(): Promise<void> {
-    this.#worker.postMessage(CLOSE, [])
+    this.#say({ kind: 'close' })
+    await this.#inTime(this.#ended)
+  }
+
+  async #inTime(work: Promise<void>): Promise<void> {
     const timer = setTimeout(() => this.#giveUp(), CLOSE_TIMEOUT_MS)
-    await this.#ended
+    await work
     clearTimeout(timer)
   }
 
@@ -88,6 +108,7 @@ export class DiskThread {
         this.#isDone = true
         return this.#settle.reject(new TenonError(message.code, message.message))
       case 'notice': return this.#onFailure(hostError('DISK_NOTICE', message.message))
+      case 'detached': return this.#detached?.()
       case 'closed':
         this.#isDone = true
         for (const problem of message.problems) this.#fail(`a disk could not be closed, and may lack what was written last: ${problem}`)
@@ -103,8 +124,8 @@ export class DiskThread {
   #broke(reason: string): void {
     if (this.#isDone) return
     this.#isDone = true
-    this.#channel.fail()
-    this.#machine.ring(Bell.DISK)
+    this.#machine?.channel.fail()
+    this.#machine?.machine.ring(Bell.DISK)
     const failed = `the thread of the disks failed (${reason})`
     this.#settle.reject(hostError('DISK_THREAD_FAILED', `${failed}: this is a fault of Tenon, please report it`))
     this.#fail(`${failed}: the guest gets I/O errors; this is a fault of Tenon, please report it`)

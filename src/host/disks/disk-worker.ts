@@ -1,12 +1,14 @@
-/** The thread of a machine's disks: opens them, serves the machine's requests, and closes them in order. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** The thread of a machine's disks: opens them, serves the requests of a machine, or of several in turn, and closes them in order. */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { Bell, MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
-import type { DiskThreadMessage, DiskThreadOrder } from './disk-protocol.ts'
+import type { DiskThreadCommand, DiskThreadMessage, DiskThreadOrder } from './disk-protocol.ts'
 import { DiskServer } from './disk-server.ts'
 import { openDisks } from './open-disk.ts'
 import type { OpenDisk } from './open-disk.ts'
+
+type AttachOrder = DiskThreadCommand & { readonly kind: 'attach' }
 
 const order = workerData as DiskThreadOrder
 const main = parentPort!
@@ -22,20 +24,61 @@ try {
 if (disks !== undefined) serve(disks)
 
 function serve(opened: readonly OpenDisk[]): void {
-  let server: DiskServer | undefined
-  let served = Promise.resolve()
-  // The machine's thread says where its memory is once it has any; nothing is submitted before.
-  order.port.once('message', (pool: SharedArrayBuffer) => {
-    const machine = new MachineChannel(order.machineMemory)
-    const channel = new DiskChannel(order.disksMemory)
-    server = new DiskServer({ channel, pool, disks: opened.map(({ node }) => node), ring: () => machine.ring(Bell.DISK) })
-    served = server.run()
-  })
-  main.once('message', () => {
-    server?.stop()
-    void served.then(() => close(opened)).then(problems => say({ kind: 'closed', problems })).finally(() => order.port.close())
-  })
+  let attached: AttachedMachine | undefined
+  const detach = async (): Promise<void> => {
+    await attached?.end()
+    attached = undefined
+  }
+  const obey = async (command: DiskThreadCommand): Promise<void> => {
+    switch (command.kind) {
+      case 'attach':
+        attached = new AttachedMachine(command, opened)
+        return
+      case 'detach':
+        await detach()
+        return say({ kind: 'detached' })
+      case 'close':
+        main.off('message', hear)
+        await detach()
+        return say({ kind: 'closed', problems: await close(opened) })
+    }
+  }
+  const hear = (command: DiskThreadCommand): void => void obey(command)
+  main.on('message', hear)
   say({ kind: 'opened', infos: opened.map(({ info }) => info) })
+}
+
+/** The machine whose requests are served. */
+class AttachedMachine {
+  readonly #order: AttachOrder
+  readonly #disks: readonly OpenDisk[]
+  #server: DiskServer | undefined
+  #served = Promise.resolve()
+
+  constructor(order: AttachOrder, disks: readonly OpenDisk[]) {
+    this.#order = order
+    this.#disks = disks
+    // The machine's thread says where its memory is once it has any; nothing is submitted before.
+    order.port.once('message', (pool: SharedArrayBuffer) => this.#serve(pool))
+  }
+
+  /** Carries out what was submitted. */
+  async end(): Promise<void> {
+    const { port } = this.#order
+    // A machine that ended at once: its message may be on its way.
+    const late = this.#server === undefined ? receiveMessageOnPort(port) : undefined
+    if (late !== undefined) this.#serve(late.message as SharedArrayBuffer)
+    port.close()
+    this.#server?.stop()
+    await this.#served
+  }
+
+  #serve(pool: SharedArrayBuffer): void {
+    const machine = new MachineChannel(this.#order.machineMemory)
+    const channel = new DiskChannel(this.#order.disksMemory)
+    this.#server = new DiskServer({ channel, pool, disks: this.#disks.map(({ node }) => node), ring: () => machine.ring(Bell.DISK) })
+    this.#served = this.#server.run()
+  }
 }
 
 async function close(opened: readonly OpenDisk[]): Promise<string[]> {

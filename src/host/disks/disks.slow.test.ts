@@ -125,13 +125,13 @@ test('disks that cannot be opened refuse the machine', async () => {
 })
 
 /** A machine's side of a disk thread of `dist/`. */
-async function fakeMachine(disks: readonly DiskOrder[], pool = new SharedArrayBuffer(1 << 20)): Promise<{
+async function fakeMachine(disks: readonly DiskOrder[], pool = new SharedArrayBuffer(1 << 20), kept?: DiskThread): Promise<{
   thread: DiskThread, queue: DiskQueue, memory: Uint8Array, failures: TenonError[], settle(): Promise<void>
 }> {
   const failures: TenonError[] = []
   const machine = new MachineChannel()
-  const thread = await Thread.start(disks, machine, error => failures.push(error))
-  const { port, memory, infos } = thread.forMachine
+  const thread = kept ?? await Thread.start(disks, error => failures.push(error))
+  const { port, memory, infos } = thread.attach(machine)
   port.postMessage(pool, [])
   const queue = new DiskQueue(new DiskChannel(memory), infos)
   const settle = async (): Promise<void> => {
@@ -161,6 +161,24 @@ test('a disk thread reads and writes where the machine says, and closes in order
   await thread.close()
   queue.settle()
   expect([statuses.length, failures, readFileSync(path).filter(byte => byte === 7).length]).toEqual([102, [], 4096 * 100 + 512])
+})
+
+test('disks that are kept serve one machine after another, with all that was written', async () => {
+  const first = await fakeMachine([{ graph: { kind: 'memory', size: 1 << 20 } }])
+  const statuses: BlockStatus[] = []
+  const done = (status: BlockStatus): number => statuses.push(status)
+  first.memory.fill(9, 0, 512)
+  for (let sector = 0; sector < 50; sector++) {
+    first.queue.disks[0].submit({ operation: 'write', offset: 512 * sector, length: 512, segments: [first.memory.subarray(0, 512)], done })
+  }
+  // Its machine is gone with requests under way.
+  await first.thread.detach()
+  const second = await fakeMachine([], undefined, first.thread)
+  second.queue.disks[0].submit({ operation: 'read', offset: 0, length: 25_600, segments: [second.memory.subarray(0, 25_600)], done })
+  await second.settle()
+  expect(second.memory.subarray(0, 25_600).every(byte => byte === 9)).toBe(true)
+  await first.thread.close()
+  expect([statuses, first.failures]).toEqual([['ok'], []])
 })
 
 test('a disk thread that fails is told of, and its requests fail', async () => {

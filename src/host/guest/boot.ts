@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
 import type { DiskOrder } from '../disks/disk-order.ts'
+import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { EngineName } from '../machine/engines.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
@@ -16,6 +17,8 @@ export interface GuestOptions {
   readonly engine?: EngineName
   readonly lockstep?: boolean
   readonly disks?: readonly DiskOrder[]
+  /** In place of `disks`: those that outlive the machine. */
+  readonly keptDisks?: KeptDisks
   readonly network?: MachineNetwork
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
@@ -58,12 +61,15 @@ export class StreamOwner implements SerialOwner {
 }
 
 /** Gives a stream's bytes to a serial line until the stream or the machine ends, as fast as the guest takes them. */
-export async function feedLine(input: AsyncIterable<Uint8Array | string>, session: MachineSession, line: number): Promise<void> {
+export function feedLine(input: AsyncIterable<Uint8Array | string>, session: MachineSession, line: number): Promise<void> {
+  return feedLines(input, () => session.serial[line])
+}
+
+/** As `feedLine`, to whichever line `current` gives at each piece: machines follow each other when a guest reboots. */
+export async function feedLines(input: AsyncIterable<Uint8Array | string>, current: () => SerialLine): Promise<void> {
   const PIECE = 4096
   const source = new ByteSource(input)
-  for (let piece = await source.next(PIECE); piece.length > 0; piece = await source.next(PIECE)) {
-    await session.serial[line].write(piece)
-  }
+  for (let piece = await source.next(PIECE); piece.length > 0; piece = await source.next(PIECE)) await current().write(piece)
 }
 
 /** Kills a machine that does not speak in time. `spoke` calls it off; `missed` is the time in milliseconds that was not enough. */

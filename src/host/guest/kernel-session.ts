@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { MachineExit, MachineSession } from '../machine/session.ts'
-import { bootDeadline, checkExit, feedLine, StreamOwner } from './boot.ts'
+import { bootDeadline, checkExit, feedLines, StreamOwner } from './boot.ts'
 import type { GuestOptions } from './boot.ts'
 import { ConsoleLog } from './console-log.ts'
 
@@ -17,10 +17,28 @@ export interface KernelSessionOptions extends GuestOptions {
 }
 
 /**
- * Runs until the guest ends. Resolves with how it did: it powered off, reset or halted. Throws TenonError GUEST_PANIC, GUEST_CRASHED,
- * GUEST_BOOT_TIMEOUT or MACHINE_FAILED, and what startMachine throws; rejects with the signal's reason when that aborts.
+ * Runs until the guest ends. Resolves with how it did: it powered off, reset or halted. With disks that are kept, a reset is no end: it is
+ * followed by another start. Throws TenonError GUEST_PANIC, GUEST_CRASHED, GUEST_BOOT_TIMEOUT or MACHINE_FAILED, and what startMachine
+ * throws; rejects with the signal's reason when that aborts.
  */
 export async function runKernel(options: KernelSessionOptions): Promise<MachineExit> {
+  let session: MachineSession | undefined
+  const starts = { ...options, onMachine: started }
+  function started(machine: MachineSession): void {
+    if (session === undefined) feedLines(options.input, () => session!.serial[0]).catch(() => {})
+    session = machine
+    options.onMachine?.(machine)
+  }
+  for (;;) {
+    // The machine takes the kernel's bytes for itself, and the next one needs them too.
+    const files = options.keptDisks === undefined ? {} : { kernel: options.kernel.slice(), initrd: options.initrd?.slice() }
+    const exit = await runOnce({ ...starts, ...files })
+    if (exit.reason !== 'reset' || options.keptDisks === undefined) return exit
+  }
+}
+
+/** From a start to the machine's end. */
+async function runOnce(options: KernelSessionOptions): Promise<MachineExit> {
   const log = new ConsoleLog()
   let session: MachineSession
   let deadline: ReturnType<typeof bootDeadline>
@@ -36,7 +54,6 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
   session = await options.startMachine({ ...options, serial: [{ receive }] })
   options.onMachine?.(session)
   deadline = bootDeadline(session, options.bootTimeoutMs)
-  feedLine(options.input, session, 0).catch(() => {})
   const exit = await session.exited
   checkExit(exit, log, deadline.missed, options.signal)
   // A kernel that halts says so first.

@@ -1,5 +1,6 @@
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { KeptDisks } from '../disks/kept-disks.ts'
 import type { BootImage } from '../images/image.ts'
 import { startImageSession } from './image-session.ts'
 import type { ImageSessionOptions } from './image-session.ts'
@@ -145,6 +146,20 @@ test('a kernel of the user\'s own has the console', async () => {
     guest.end('halted', 'rip 0x1')
   }, output)
   expect([exit, output.text]).toEqual([{ reason: 'halted', detail: 'rip 0x1' }, 'hi'])
+})
+
+test('with disks that are kept a reset starts it again, and what is typed goes to the new machine', async () => {
+  const output = new Sink()
+  const input = new PassThrough()
+  const kernels: string[] = []
+  const exit = await runOwn(async guest => {
+    kernels.push(Buffer.from(guest.options.kernel).toString())
+    guest.send(CONSOLE, `boot ${kernels.length} `)
+    input.write(`${kernels.length}`)
+    guest.send(CONSOLE, await guest.receive(CONSOLE, `${kernels.length}`))
+    guest.end(kernels.length < 3 ? 'reset' : 'power-off')
+  }, output, { input, kernel: Buffer.from('LINUX'), keptDisks: new KeptDisks([]) })
+  expect([exit, output.text, kernels]).toEqual([{ reason: 'power-off', detail: '' }, 'boot 1 1boot 2 2boot 3 3', ['LINUX', 'LINUX', 'LINUX']])
 })
 
 test('a kernel of the user\'s own that fails is an error', async () => {

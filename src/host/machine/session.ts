@@ -6,6 +6,7 @@ import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
+import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineStatistics } from './statistics.ts'
 
@@ -84,6 +85,8 @@ export interface MachineOptions {
   readonly console?: SerialOwner
   /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
+  /** In place of `disks`: those that stay open for the next machine. */
+  readonly keptDisks?: KeptDisks
   /** Its network cards, in order; not with `lockstep`. They are plugged in before the machine starts, and out before its end is reported. */
   readonly network?: MachineNetwork
   /** Default: a warning of the process. */

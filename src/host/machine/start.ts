@@ -5,7 +5,8 @@ import { hostError } from '../errors.ts'
 import { cpuModel, modelFeatures } from './cpu-models.ts'
 import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
-import { DiskThread } from '../disks/disk-thread.ts'
+import { attachDisks } from '../disks/attached-disks.ts'
+import type { AttachedDisks } from '../disks/attached-disks.ts'
 import { AttachedCards } from '../network/attached-cards.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
@@ -28,7 +29,7 @@ export const startMachine: StartMachine = async options => {
   const cpu = cpuModel(options.cpu)
   const plan = planLines(options.console !== undefined, options.ports?.length ?? 0)
   const channel = new MachineChannel(plan.count)
-  const disks = options.disks?.length ? await DiskThread.start(options.disks, channel, options.onDiskFailure ?? warn) : undefined
+  const disks = await attachDisks(options.keptDisks ?? options.disks, channel, options.onDiskFailure ?? warn)
   const cards = await attachCards(options, channel, disks)
   if (options.signal?.aborted) {
     await Promise.all([disks?.close(), cards?.detach()])
@@ -47,7 +48,7 @@ export const startMachine: StartMachine = async options => {
   return session
 }
 
-async function attachCards({ network }: MachineOptions, channel: MachineChannel, disks: DiskThread | undefined): Promise<AttachedCards | undefined> {
+async function attachCards({ network }: MachineOptions, channel: MachineChannel, disks: AttachedDisks | undefined): Promise<AttachedCards | undefined> {
   try {
     return network && await AttachedCards.attach(network, channel.memory)
   } catch (error) {
@@ -71,7 +72,7 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 }
 
 function startWorker(
-  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: DiskThread | undefined,
+  options: MachineOptions, channel: MachineChannel, compiler: MessagePort | undefined, disks: AttachedDisks | undefined,
   cards: AttachedCards | undefined,
 ): Worker {
   const files = { kernel: ownBytes(options.kernel), initrd: options.initrd && ownBytes(options.initrd) }
@@ -112,7 +113,7 @@ function consoleLine(line: HostLine, channel: MachineChannel): ConsoleLine {
 interface Threads {
   readonly worker: Worker
   readonly compiler: Worker | undefined
-  readonly disks: DiskThread | undefined
+  readonly disks: AttachedDisks | undefined
   readonly cards: AttachedCards | undefined
 }
 
