@@ -1,11 +1,11 @@
 import type { CardChoice } from '../host/network/guest-network.ts'
+import { readPublish, readRate } from '../host/network/card-text.ts'
 import type { PublishOrder } from '../host/network/network-order.ts'
 import { cliError } from './errors.ts'
 
 /** `--net none`. */
 export const NO_NETWORK = 'none'
 
-const RATE_UNITS: Readonly<Record<string, number>> = { kbit: 1e3, mbit: 1e6, gbit: 1e9 }
 const MAC = /^[\da-f]{2}(:[\da-f]{2}){5}$/i
 
 /** Adds a card, `NETWORK` and `,mac=`, `,ip=`, `,vlan=`, `,rate=`, to those before. Throws TenonError USAGE. */
@@ -33,24 +33,18 @@ const CARD_OPTIONS: Readonly<Record<string, (value: string, text: string) => Par
     return { vlan: Number(value) }
   },
   rate: (value, text) => {
-    const [, number, unit] = /^(\d{1,6}(?:\.\d{1,3})?)(kbit|mbit|gbit)$/i.exec(value) ?? []
-    if (number === undefined) throw usage('--net', text, `has the rate '${value}': write it as 50mbit, 500kbit or 1gbit`)
-    return { rate: Math.round(Number(number) * RATE_UNITS[unit.toLowerCase()]) }
+    const rate = readRate(value)
+    if (rate === undefined) throw usage('--net', text, `has the rate '${value}': write it as 50mbit, 500kbit or 1gbit`)
+    return { rate }
   },
 }
 
 /** Adds a published port, `[ADDRESS:]HOST:GUEST[/udp]`, to those before; an IPv6 address in brackets. Throws TenonError USAGE. */
 export function parsePublish(text: string, previous: readonly PublishOrder[] = []): PublishOrder[] {
-  const [, bracketed, plain, host, guest, protocol = 'tcp'] = /^(?:\[([\da-f:]+)\]:|([\d.]+):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/i.exec(text) ?? []
-  if (host === undefined) throw usage('--publish', text, 'is no port to publish: write 8080:80, 127.0.0.1:5353:53/udp or [::]:8080:80')
-  const [port, guestPort] = [Number(host), Number(guest)]
-  if (port < 1 || guestPort < 1 || port > 0xffff || guestPort > 0xffff) throw usage('--publish', text, 'has a port that there is not: they are 1 to 65535')
-  const address = bracketed ?? plain ?? EVERYWHERE_NEAR
-  return [...previous, { protocol: protocol.toLowerCase() as PublishOrder['protocol'], address, port, guestPort }]
+  const publish = readPublish(text)
+  if (publish === undefined) throw usage('--publish', text, 'is no port to publish: write 8080:80, 127.0.0.1:5353:53/udp or [::]:8080:80')
+  return [...previous, publish]
 }
-
-/** Only the host itself reaches what is published without an address: who wants others to reach it says so. */
-const EVERYWHERE_NEAR = '127.0.0.1'
 
 /** Options that may be given several times. */
 export function collect(text: string, previous: readonly string[] = []): string[] { return [...previous, text] }

@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
 import { createGuest } from '../host/guests/create-guest.ts'
-import type { GuestDefinition } from '../host/guests/guest-definition.ts'
+import type { GuestCard, GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
 import { hostError } from '../host/errors.ts'
+import type { NetworkChoice } from '../host/network/guest-network.ts'
+import { DEFAULT_NETWORK } from '../host/networks/network-store.ts'
 import { DEBIAN_IMAGE_NAMES, isDiskImageName } from '../host/images/debian/names.ts'
 import { startGuest } from './commands/start.ts'
 import { guestStore } from './named-guests.ts'
@@ -27,10 +29,15 @@ function noDisk(name: string, image: string): Error {
     + `leave out --name, or choose an image with a disk, as in tenon run --name ${name} ${DEBIAN_IMAGE_NAMES[0]}`)
 }
 
-function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, append = '' }: RunRequest): GuestDefinition {
+function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, network, append = '' }: RunRequest): GuestDefinition {
   const boot = kernel === undefined
     ? { image: DEBIAN_IMAGE_NAMES.includes(image) ? image : resolve(image) }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, append, domain: DEFAULT_DOMAIN }
+  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, networks: cardsOf(network), publish: [...network.publish], append, domain: DEFAULT_DOMAIN }
+}
+
+/** nat is what guests with names have by the network default. */
+function cardsOf({ cards }: NetworkChoice): GuestCard[] {
+  return cards.map(({ network, ...card }) => ({ name: network === 'nat' ? DEFAULT_NETWORK : network, ...card }))
 }

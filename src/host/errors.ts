@@ -53,6 +53,8 @@ export type HostErrorCode =
   | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
+  | 'NETWORK_DEFINITION_INVALID' // networks/NAME.yaml, and where it is wrong
+  | 'NETWORK_NAME_INVALID'
   | 'NETWORK_NOTICE' // a network has a problem, and goes on
   | 'NETWORK_UNFIT' // a network that such a guest cannot have
   | 'NETWORK_THREAD_FAILED' // the thread of a process's networks

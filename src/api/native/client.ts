@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../../host/errors.ts'
+import type { NetworkReport } from '../../host/network/network-order.ts'
 import type { ErrorBody, GuestView, HostView, StopRequest, StopView } from './schema.ts'
 
 /** What connecting says where nobody listens. */
@@ -39,6 +40,8 @@ export class HostClient {
   stop(name: string, request: StopRequest = {}): Promise<StopView> { return this.#call('POST', `/v1/guests/${name}/stop`, request) }
 
   async remove(name: string): Promise<void> { await this.#call('DELETE', `/v1/guests/${name}`) }
+
+  async networks(): Promise<readonly NetworkReport[]> { return (await this.#call<{ networks: NetworkReport[] }>('GET', '/v1/networks')).networks }
 
   /** A connection for a WebSocket, or anything else that begins as HTTP. */
   stream(): ReturnType<typeof connect> { return connect(this.#socket) }

@@ -8,6 +8,7 @@
  *     POST   /v1/guests/NAME/start              GuestView, when its machine runs
  *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
  *     DELETE /v1/guests/NAME                    {}: its files are gone
+ *     GET    /v1/networks                       { networks: NetworkReport[] }: those that guests of this process were plugged into
  *     GET    /v1/guests/NAME/console            upgrades; ?backlog=start or line. Binary messages are the console's bytes both ways, texts
  *                                               are ConsoleEvents
  *

@@ -8,12 +8,19 @@
  *     disks:                  more disks, behind its own: a path, or a graph of block nodes (storage/kinds.ts)
  *       - /data/mail.qcow2
  *       - { kind: file, path: /data/seed.iso, readOnly: true }
+ *     networks:               its cards, in order; the network default if it is left out, none if it is empty
+ *       - default
+ *       - { name: lan, mac: 52:54:00:12:34:56, address: 10.0.5.7, vlan: 20, rate: 50mbit }
+ *     publish: ['8080:80']    ports of the host that lead to its first card: [ADDRESS:]HOST:GUEST[/udp]
  *     append: quiet           more for the kernel's command line
  *     domain: default         the trust domain: guests of one share a process and may share memory
  *
  * Relative paths are relative to the file's folder. The name is the folder's. A change holds from the next start on.
  */
 import { z } from 'zod'
+import { readPublish, readRate } from '../network/card-text.ts'
+import type { CardOrder } from '../network/network-order.ts'
+import { DEFAULT_NETWORK } from '../networks/network-store.ts'
 import { CPU_MODELS } from '../machine/cpu-models.ts'
 import { ENGINES } from '../machine/engines.ts'
 import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
@@ -37,6 +44,37 @@ const memory = z.string().transform((text, context) => {
 /** The rest of a graph is checked when it is opened: its kinds belong to the room of disks. */
 const disk = z.union([path, z.looseObject({ kind: z.string() })], 'is neither a path nor a graph of block nodes with its kind')
 
+const network = z.union([
+  z.string().transform(name => ({ name })),
+  z.strictObject({
+    name: z.string(),
+    mac: z.string().optional(),
+    address: z.string().optional(),
+    vlan: z.int().min(1).max(4094).optional(),
+    rate: readable(readRate, 'is no rate: write it as 50mbit, 500kbit or 1gbit').optional(),
+    isolated: z.boolean().optional(),
+  }),
+], 'is neither the name of a network nor a card with its name') as z.ZodType<GuestCard>
+
+/** A card of a guest: where it is plugged in, and how. */
+export interface GuestCard extends Pick<CardOrder, 'address' | 'vlan' | 'isolated'> {
+  readonly name: string
+  readonly mac?: string
+  /** Bits a second. */
+  readonly rate?: number
+}
+
+function readable<T>(read: (text: string) => T | undefined, problem: string): z.ZodType<T> {
+  return z.string().transform((text, context) => {
+    const value = read(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message: problem })
+    return z.NEVER
+  })
+}
+
+export const DEFAULT_NETWORKS: readonly GuestCard[] = [{ name: DEFAULT_NETWORK }]
+
 export const guestDefinitionSchema = z.strictObject({
   image: oneLine.min(1).optional(),
   kernel: path.optional(),
@@ -45,6 +83,8 @@ export const guestDefinitionSchema = z.strictObject({
   cpu: z.enum(CPU_MODELS).default('max'),
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(disk).max(MOST_DISKS).default([]),
+  networks: z.array(network).max(6).default(() => [...DEFAULT_NETWORKS]),
+  publish: z.array(readable(readPublish, 'is no port to publish: write 8080:80 or 127.0.0.1:5353:53/udp')).max(256).default([]),
   append: oneLine.default(''),
   domain: z.string().refine(isDomainName, 'is no name of a domain: lower-case letters, digits and hyphens').default(DEFAULT_DOMAIN),
 }).superRefine(({ image, kernel, initrd }, context) => {

@@ -1,5 +1,6 @@
 import type { AddRoutes } from '../context.ts'
 import { addGuestRoutes } from './guests.ts'
 import { addHostRoutes } from './host.ts'
+import { addNetworkRoutes } from './networks.ts'
 
-export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes]
+export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addNetworkRoutes]
