@@ -3,6 +3,7 @@ import { addConsole } from './console.ts'
 import { addInspect } from './inspect.ts'
 import { addLogs } from './logs.ts'
 import { addLs } from './ls.ts'
+import { addNetwork } from './network.ts'
 import { addPull } from './pull.ts'
 import { addRm } from './rm.ts'
 import { addRun } from './run.ts'
@@ -10,4 +11,4 @@ import { addStart } from './start.ts'
 import { addStop } from './stop.ts'
 
 /** All commands, in the order of the help. */
-export const COMMANDS: readonly AddCommand[] = [addRun, addStart, addStop, addRm, addLs, addConsole, addLogs, addPull, addInspect]
+export const COMMANDS: readonly AddCommand[] = [addRun, addStart, addStop, addRm, addLs, addConsole, addLogs, addNetwork, addPull, addInspect]

@@ -19,7 +19,7 @@ domain: mine
 `
 
 test('a definition needs little, and may say much', async () => {
-  expect(await parse('image: debian:12')).toEqual({ image: 'debian:12', memory: 512 * MIB, cpu: 'max', engine: 'auto', disks: [], append: '', domain: 'default' })
+  expect(await parse('image: debian:12')).toEqual({ networks: [{ name: 'default' }], publish: [], image: 'debian:12', memory: 512 * MIB, cpu: 'max', engine: 'auto', disks: [], append: '', domain: 'default' })
   expect(await parse(EVERYTHING)).toMatchObject({ memory: 2048 * MIB, engine: 'interpret', domain: 'mine', disks: ['/data/mail.qcow2', { kind: 'throttle' }] })
 })
 
@@ -33,7 +33,7 @@ test('what is written is read as the same', async () => {
 test.each([
   ['memory: 1 GiB', 'guest.yaml:1: image: is missing: name an image, or a kernel of your own'],
   ['image: x\nmemory: lots', 'guest.yaml:2: memory: is no memory size in whole MiB or GiB, such as 512 MiB'],
-  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, append, domain'],
+  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, networks, publish, append, domain'],
   ['image: x\nkernel: y', 'guest.yaml:2: kernel: and image are two ways to boot: leave one of them out'],
   ['image: x\ndisks:\n  - /a\n  - 7', 'guest.yaml:4: disks[1]: is neither a path nor a graph of block nodes with its kind'],
   ['image: x\nimage: y', 'guest.yaml:2: '],

@@ -152,7 +152,7 @@ export class Network {
   #capture({ pcap, name }: CardOrder, port: SwitchPort): CaptureFile | undefined {
     if (pcap === undefined) return undefined
     const file = new CaptureFile(pcap, message => this.#parts.notice(`the capture of '${name}': ${message}`))
-    port.observers.push(new PcapWriter(file.write, Date.now).add)
+    port.observers.push(new PcapWriter(file.write, () => performance.timeOrigin + performance.now()).add)
     return file
   }
 }
