@@ -31,9 +31,7 @@ export class GuestNetworks {
   async forGuest(guest: string, { networks, publish }: Pick<GuestDefinition, 'networks' | 'publish'>): Promise<MachineNetwork | undefined> {
     if (networks.length === 0) return undefined
     const thread = this.#thread ??= this.#parts.startThread(error => this.#parts.log(`networks: ${error.message}`))
-    const made = this.#busy.then(async () => {
-      for (const { name } of networks) await this.#make(thread, name)
-    })
+    const made = this.#makeAll(thread, networks.map(({ name }) => name), this.#busy)
     this.#busy = made.catch(() => {})
     await made
     const cards = networks.map(({ name: network, mac, ...rest }, index): CardOrder => ({
@@ -47,6 +45,11 @@ export class GuestNetworks {
   async reports(): Promise<readonly NetworkReport[]> {
     const thread = this.#thread
     return thread === undefined ? [] : Promise.all([...this.#made.keys()].map(name => thread.inspect(name)))
+  }
+
+  async #makeAll(thread: NetworkThread, names: readonly string[], before: Promise<unknown>): Promise<void> {
+    await before
+    for (const name of names) await this.#make(thread, name)
   }
 
   /** Makes the network, if it is not there as it is now defined. */
