@@ -13,7 +13,9 @@ const HEAD = ['NAME', 'KIND', 'GATEWAY', 'GUESTS']
 const GAP = '   '
 
 export function networkTable(networks: readonly ListedNetwork[]): string {
-  const rows = networks.map(({ name, kind = '', ipv4, ipv6, guests }) => [name, kind, [ipv4, ipv6].filter(Boolean).join(' '), guests.join(' ')])
+  const rows = networks.map(({ name, kind = '', ipv4, ipv6, guests }) => {
+    return [name, kind, [ipv4, ipv6].filter(Boolean).join(' '), guests.join(' ')]
+  })
   const widths = HEAD.map((head, column) => Math.max(head.length, ...rows.map(row => row[column].length)))
   const format = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column])).join(GAP).trimEnd()
   const lines = networks.flatMap(({ problem }, index) => [format(rows[index]), ...problem === undefined ? [] : [`  ${problem}`]])

@@ -11,7 +11,9 @@ const MAC = /^[\da-f]{2}(:[\da-f]{2}){5}$/i
 /** Adds a card, `NETWORK` and `,mac=`, `,ip=`, `,vlan=`, `,rate=`, to those before. Throws TenonError USAGE. */
 export function parseNet(text: string, previous: readonly CardChoice[] = []): CardChoice[] {
   const [network, ...options] = text.split(',')
-  if (!/^[a-z\d][a-z\d-]{0,62}$/.test(network)) throw usage('--net', text, 'names no network: write nat, host-only, isolated, none or the name of one')
+  if (!/^[a-z\d][a-z\d-]{0,62}$/.test(network)) {
+    throw usage('--net', text, 'names no network: write nat, host-only, isolated, none or the name of one')
+  }
   const card: Record<string, unknown> = { network }
   for (const option of options) {
     const [, name, value] = /^([a-z]+)=(.+)$/.exec(option) ?? []
@@ -29,7 +31,9 @@ const CARD_OPTIONS: Readonly<Record<string, (value: string, text: string) => Par
   },
   ip: value => ({ address: value }),
   vlan: (value, text) => {
-    if (!/^[1-9]\d{0,3}$/.test(value) || Number(value) > 4094) throw usage('--net', text, `has the VLAN '${value}': write a number from 1 to 4094`)
+    if (!/^[1-9]\d{0,3}$/.test(value) || Number(value) > 4094) {
+      throw usage('--net', text, `has the VLAN '${value}': write a number from 1 to 4094`)
+    }
     return { vlan: Number(value) }
   },
   rate: (value, text) => {
@@ -49,4 +53,6 @@ export function parsePublish(text: string, previous: readonly PublishOrder[] = [
 /** Options that may be given several times. */
 export function collect(text: string, previous: readonly string[] = []): string[] { return [...previous, text] }
 
-function usage(option: string, text: string, problem: string): Error { return cliError('USAGE', `${option} ${JSON.stringify(text)} ${problem}`) }
+function usage(option: string, text: string, problem: string): Error {
+  return cliError('USAGE', `${option} ${JSON.stringify(text)} ${problem}`)
+}

@@ -36,8 +36,10 @@ describe.skipIf(unavailable)('the network of tenon run', () => {
   test('gives an address, reaches the gateway, and leads a published port to the guest', async () => {
     const port = 20_000 + process.pid % 20_000
     const capture = join(folder, 'a.pcap')
-    const script = 'ip -4 addr show dev eth0; cat /etc/resolv.conf; ping -c 2 10.0.2.1; ping -6 -c 1 fd74:656e:6f6e:2::1; nc -l -p 7 -e sha256sum'
-    const child = spawn(process.execPath, [TENON, 'run', '--boot-timeout', '0', '--publish', `${port}:7`, '--pcap', capture, '--', 'sh', '-c', script])
+    const pings = 'ping -c 2 10.0.2.1; ping -6 -c 1 fd74:656e:6f6e:2::1'
+    const script = `ip -4 addr show dev eth0; cat /etc/resolv.conf; ${pings}; nc -l -p 7 -e sha256sum`
+    const options = ['--boot-timeout', '0', '--publish', `${port}:7`, '--pcap', capture]
+    const child = spawn(process.execPath, [TENON, 'run', ...options, '--', 'sh', '-c', script])
     let [output, errors] = ['', '']
     child.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
     child.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })

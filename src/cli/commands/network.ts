@@ -32,7 +32,8 @@ interface CreateRequest extends NetworkDefinition { readonly name: string }
 
 function addCreate(network: Command, line: CommandLine): void {
   network.command('create').summary('make a network').argument('<name>', 'what it is called')
-    .option('--kind <kind>', 'nat: guests reach each other and the outside; host-only: not the outside; isolated: each other alone', parseKind, 'nat')
+    .option('--kind <kind>', 'nat: guests reach each other and the outside; host-only: not the outside; isolated: each other alone',
+      parseKind, 'nat')
     .option('--ipv4 <address>', 'the gateway\'s address in its network, such as 10.0.5.1/24; one is chosen if it is left out')
     .option('--ipv6 <address>', 'as well, such as fd00:5::1/64')
     .option('--mtu <bytes>', 'the largest packet (default: 1500)', parseMtu)
@@ -88,7 +89,8 @@ async function remove({ names }: { readonly names: readonly string[] }, surround
 async function reports(surroundings: Surroundings): Promise<readonly NetworkReport[]> {
   const options = hostOptions(surroundings)
   const domains = await readdir(join(options.home, 'run')).catch(() => [])
-  const lists = await Promise.all(domains.filter(isDomainName).map(async domain => await (await findHost(domain, options))?.networks() ?? []))
+  const hosts = await Promise.all(domains.filter(isDomainName).map(domain => findHost(domain, options)))
+  const lists = await Promise.all(hosts.map(host => host?.networks() ?? []))
   return lists.flat()
 }
 

@@ -32,7 +32,10 @@ const GUEST_NAME = 'guest'
 /** Networks of guests without names are told apart by the third number. */
 const FIRST_NUMBER = 2
 
-/** Networks and cards for a choice, on this thread. Throws TenonError (NetworkErrorCode, NETWORK_THREAD_FAILED); the thread is closed then. */
+/**
+ * Networks and cards for a choice, on this thread, which is closed if it fails.
+ * @throws TenonError (NetworkErrorCode), NETWORK_UNFIT, NETWORK_THREAD_FAILED.
+ */
 export async function openGuestNetwork(choice: NetworkChoice, thread: NetworkThread): Promise<MachineNetwork> {
   try {
     const orders = choice.cards.map((card, index) => networkOf(card, index, choice))
@@ -48,15 +51,24 @@ export async function openGuestNetwork(choice: NetworkChoice, thread: NetworkThr
 export function checkChoice({ cards, publish, pcap, allow }: NetworkChoice): void {
   const invalid = (message: string): TenonError => networkError('NETWORK_CONFIGURATION_INVALID', message)
   if (cards.length > MOST_CARDS) throw invalid(`a guest can have ${MOST_CARDS} network cards, and ${cards.length} are asked for`)
-  if (cards.length === 0 && publish.length > 0) throw invalid('without a network no port can lead to the guest: leave out --net none, or --publish')
-  if (cards.length === 0 && pcap !== undefined) throw invalid('without a network there is nothing to capture: leave out --net none, or --pcap')
-  if (allow !== undefined && cards.every(({ network }) => network !== 'nat')) throw invalid('--net-allow is for a network of the kind nat: none is asked for')
-  if (publish.length > 0 && cards[0].network === 'isolated') throw invalid('no port of the host can lead into an isolated network: publish to a nat or host-only one')
+  if (cards.length === 0 && publish.length > 0) {
+    throw invalid('without a network no port can lead to the guest: leave out --net none, or --publish')
+  }
+  if (cards.length === 0 && pcap !== undefined) {
+    throw invalid('without a network there is nothing to capture: leave out --net none, or --pcap')
+  }
+  if (allow !== undefined && cards.every(({ network }) => network !== 'nat')) {
+    throw invalid('--net-allow is for a network of the kind nat: none is asked for')
+  }
+  if (publish.length > 0 && cards[0].network === 'isolated') {
+    throw invalid('no port of the host can lead into an isolated network: publish to a nat or host-only one')
+  }
 }
 
 function networkOf({ network }: CardChoice, index: number, { allow }: NetworkChoice): NetworkOrder {
   if (network !== 'nat' && network !== 'host-only' && network !== 'isolated') {
-    throw hostError('NETWORK_UNFIT', `'${network}' is no network for a guest without a name: there is nat, host-only and isolated; give it a --name for others`)
+    throw hostError('NETWORK_UNFIT', `'${network}' is no network for a guest without a name: there is nat, host-only and isolated; `
+      + 'give it a --name for others')
   }
   const number = FIRST_NUMBER + index
   const kind: NetworkKind = network

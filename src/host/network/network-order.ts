@@ -4,7 +4,7 @@ import type { PublishedPort } from '../../network/gateway/publisher.ts'
 import type { PortConfiguration } from '../../network/switch/configuration.ts'
 import type { PortCounters } from '../../network/switch/counters.ts'
 
-/** `nat`: guests reach each other, the host's services at the gateway and the outside. `host-only`: not the outside. `isolated`: guests alone. */
+/** `nat`: guests reach each other, the gateway's services and the outside. `host-only`: not the outside. `isolated`: each other alone. */
 export type NetworkKind = 'nat' | 'host-only' | 'isolated'
 export const NETWORK_KINDS: readonly NetworkKind[] = ['nat', 'host-only', 'isolated']
 

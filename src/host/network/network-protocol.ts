@@ -13,7 +13,9 @@ export interface NetworkRequests {
 
 export type RequestKind = keyof NetworkRequests
 export type RequestBody<Kind extends RequestKind> = Omit<NetworkRequests[Kind], 'answer'>
-export type NetworkRequest = { readonly [Kind in RequestKind]: { readonly id: number, readonly kind: Kind } & RequestBody<Kind> }[RequestKind]
+export type NetworkRequest = {
+  readonly [Kind in RequestKind]: { readonly id: number, readonly kind: Kind } & RequestBody<Kind>
+}[RequestKind]
 
 export type NetworkMessage =
   | { readonly kind: 'answer', readonly id: number, readonly answer: unknown }

@@ -98,7 +98,8 @@ export class NetworkThread {
   }
 
   #broke(reason: string): void {
-    this.#failure = hostError('NETWORK_THREAD_FAILED', `the thread of the networks failed (${reason}): this is a fault of Tenon, please report it`)
+    this.#failure = hostError('NETWORK_THREAD_FAILED',
+      `the thread of the networks failed (${reason}): this is a fault of Tenon, please report it`)
     for (const { reject } of this.#waiting.values()) reject(this.#failure)
     this.#waiting.clear()
     if (this.#closing === undefined) this.#onNotice(this.#failure)

@@ -14,7 +14,8 @@ const doorbell = new Doorbell((workerData as NetworkThreadOrder).doorbell)
 const loop = new ServiceLoop(doorbell)
 const say = (message: NetworkMessage): void => main.postMessage(message, [])
 const networks = new Networks({
-  clock: new NetworkClock(), sockets: new HostSockets(ping), loop, wake: () => doorbell.ring(), notice: message => say({ kind: 'notice', message }),
+  clock: new NetworkClock(), sockets: new HostSockets(ping), loop, wake: () => doorbell.ring(),
+  notice: message => say({ kind: 'notice', message }),
 }, doorbell.memory)
 
 main.on('message', (request: NetworkRequest) => {

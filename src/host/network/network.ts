@@ -119,7 +119,8 @@ export class Network {
     const { kind, ipv4, ipv6, allow, mtu } = this.order
     if (kind === 'isolated') return undefined
     if (ipv4 === undefined) {
-      throw networkError('NETWORK_CONFIGURATION_INVALID', `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`)
+      const problem = `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`
+      throw networkError('NETWORK_CONFIGURATION_INVALID', problem)
     }
     const { clock, sockets } = this.#parts
     return new Gateway({

@@ -42,13 +42,16 @@ function ask<Kind extends RequestKind>(kind: Kind, body: RequestBody<Kind>): Pro
   return networks.answer({ id: 0, kind, ...body } as unknown as NetworkRequest)
 }
 
-function create(order: Partial<NetworkOrder> = {}): Promise<unknown> { return ask('create', { order: { name: 'net', kind: 'isolated', ...order } }) }
+function create(order: Partial<NetworkOrder> = {}): Promise<unknown> {
+  return ask('create', { order: { name: 'net', kind: 'isolated', ...order } })
+}
 
 /** A machine with one card. */
 async function plug(station: number, order: Partial<CardOrder> = {}): Promise<{ machine: TestMachine, card: AttachedCard }> {
   const machine = new TestMachine()
-  const card = await ask('attach', { card: { network: 'net', name: `g${station}`, mac: formatMac(macOf(station)), ...order }, machine: machine.memory })
-  return { machine: machine.plug(card as AttachedCard), card: card as AttachedCard }
+  const card = { network: 'net', name: `g${station}`, mac: formatMac(macOf(station)), ...order }
+  const attached = await ask('attach', { card, machine: machine.memory }) as AttachedCard
+  return { machine: machine.plug(attached), card: attached }
 }
 
 const withCode = (code: string): unknown => expect.objectContaining({ code })
@@ -121,15 +124,17 @@ test('the gateway answers, and guests may not answer in its place', async () => 
 test('a published port leads to the guest, until its card is pulled', async () => {
   await create(nat)
   const port = 20_000 + process.pid % 20_000
-  const { machine, card } = await plug(1, { address: '10.0.5.9', publish: [{ protocol: 'tcp', address: '127.0.0.1', port, guestPort: 80 }] })
-  const taken = plug(2, { address: '10.0.5.10', publish: [{ protocol: 'tcp', address: '127.0.0.1', port, guestPort: 80 }] })
+  const publish = [{ protocol: 'tcp', address: '127.0.0.1', port, guestPort: 80 }] as const
+  const { machine, card } = await plug(1, { address: '10.0.5.9', publish })
+  const taken = plug(2, { address: '10.0.5.10', publish })
   await expect(taken).rejects.toEqual(withCode('PORT_IN_USE'))
   const client = connect(port, '127.0.0.1').on('error', () => {})
   // The gateway asks where the guest is, to pass the connection on.
   await machine.until(() => machine.received.some((frame) => frame[12] === 8 && frame[13] === 6 && frame[21] === 1 && frame[41] === 9))
   client.destroy()
   await ask('detach', { card: card.id })
-  await expect(new Promise((resolve, reject) => { connect(port, '127.0.0.1', () => resolve(null)).on('error', reject) })).rejects.toEqual(withCode('ECONNREFUSED'))
+  await expect(new Promise((resolve, reject) => { connect(port, '127.0.0.1', () => resolve(null)).on('error', reject) }))
+    .rejects.toEqual(withCode('ECONNREFUSED'))
   // What was refused has left nothing behind.
   await plug(2, { address: '10.0.5.10' })
 })
@@ -156,7 +161,8 @@ test('what cannot be is refused, and says what to do', async () => {
   await expect(plug(1)).rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))
   await expect(plug(2, { mac: 'x' })).rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))
   await expect(plug(2, { pcap: join(folder, 'no', 'file') })).rejects.toEqual(withCode('FILE_UNWRITABLE'))
-  await expect(plug(2, { publish: [{ protocol: 'tcp', address: '127.0.0.1', port: 1, guestPort: 1 }] })).rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))
+  await expect(plug(2, { publish: [{ protocol: 'tcp', address: '127.0.0.1', port: 1, guestPort: 1 }] }))
+    .rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))
   await plug(3, { network: 'outside', address: '10.0.5.9' })
   await expect(plug(4, { network: 'outside', address: '10.0.5.9' })).rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))
   await expect(plug(4, { network: 'outside', address: '10.0.6.9' })).rejects.toEqual(withCode('NETWORK_CONFIGURATION_INVALID'))

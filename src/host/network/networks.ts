@@ -33,7 +33,9 @@ export class Networks {
   }
 
   #create({ order }: RequestBody<'create'>): null {
-    if (this.#networks.has(order.name)) throw networkError('NETWORK_EXISTS', `there is a network '${order.name}' already: give it another name`)
+    if (this.#networks.has(order.name)) {
+      throw networkError('NETWORK_EXISTS', `there is a network '${order.name}' already: give it another name`)
+    }
     this.#networks.set(order.name, new Network(order, this.#parts))
     return null
   }
@@ -73,7 +75,9 @@ export class Networks {
 
   #find(name: string): Network {
     const network = this.#networks.get(name)
-    if (network === undefined) throw networkError('NETWORK_UNKNOWN', `there is no network '${name}': \`tenon network ls\` shows which there are`)
+    if (network === undefined) {
+      throw networkError('NETWORK_UNKNOWN', `there is no network '${name}': \`tenon network ls\` shows which there are`)
+    }
     return network
   }
 }

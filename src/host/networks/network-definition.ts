@@ -21,7 +21,9 @@ export const networkDefinitionSchema = z.strictObject({
 }).superRefine(({ kind, ipv4, ipv6, allow }, context) => {
   const refuse = (field: string, message: string): void => context.addIssue({ code: 'custom', path: [field], message })
   if (kind !== 'isolated' && ipv4 === undefined) refuse('ipv4', 'is missing: write the gateway\'s address, such as 10.0.5.1/24')
-  if (kind === 'isolated' && (ipv4 !== undefined || ipv6 !== undefined)) refuse('ipv4', 'and ipv6 are for a gateway, which an isolated network has not')
+  if (kind === 'isolated' && (ipv4 !== undefined || ipv6 !== undefined)) {
+    refuse('ipv4', 'and ipv6 are for a gateway, which an isolated network has not')
+  }
   if (kind !== 'nat' && allow !== undefined) refuse('allow', 'is for networks of the kind nat')
 })
 

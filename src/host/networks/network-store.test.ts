@@ -16,7 +16,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(home, { recursive: true }))
 
-const withCode = (code: string, message = ''): unknown => expect.objectContaining({ code, message: expect.stringContaining(message) as string })
+const withCode = (code: string, message = ''): unknown =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) as string })
 
 function write(name: string, text: string): void {
   mkdirSync(join(home, 'networks'), { recursive: true })
@@ -53,13 +54,15 @@ test('what makes no sense is refused, with file and line', async () => {
 })
 
 test('guests say what they are plugged into', async () => {
-  const text = `image: debian:12\nnetworks:\n  - default\n  - { name: lan, vlan: 20, rate: 1.5mbit, address: 10.0.5.7 }\npublish: ['8080:80', '[::]:53:53/udp']\n`
+  const text = `image: debian:12\nnetworks:\n  - default\n  - { name: lan, vlan: 20, rate: 1.5mbit, address: 10.0.5.7 }\n`
+    + 'publish: [\'8080:80\', \'[::]:53:53/udp\']\n'
   const definition = await parseGuestFile(text, 'guest.yaml')
   expect(definition.networks).toEqual([{ name: 'default' }, { name: 'lan', vlan: 20, rate: 1_500_000, address: '10.0.5.7' }])
   expect(definition.publish[1]).toEqual({ protocol: 'udp', address: '::', port: 53, guestPort: 53 })
   expect(await parseGuestFile(await formatGuestFile(definition), 'guest.yaml')).toEqual(definition)
   expect((await parseGuestFile('image: a', 'f')).networks).toEqual([{ name: 'default' }])
-  await expect(parseGuestFile('image: a\npublish: [x]', 'f')).rejects.toEqual(withCode('GUEST_DEFINITION_INVALID', 'f:2: publish[0]: is no port'))
+  await expect(parseGuestFile('image: a\npublish: [x]', 'f'))
+    .rejects.toEqual(withCode('GUEST_DEFINITION_INVALID', 'f:2: publish[0]: is no port'))
 })
 
 test('networks are made on the thread when a guest wants them, and again when they are others', async () => {

@@ -42,7 +42,8 @@ export class NetworkStore {
     const text = await explained(path, () => readFile(path, 'utf8').catch(undefinedIfMissing), GUEST_FILES)
     if (text === undefined && name === DEFAULT_NETWORK) return DEFAULT_DEFINITION
     if (text === undefined) {
-      throw networkError('NETWORK_UNKNOWN', `there is no network '${name}': there is ${(await this.names()).join(', ')}; make one with tenon network create`)
+      throw networkError('NETWORK_UNKNOWN', `there is no network '${name}': there is ${(await this.names()).join(', ')}; `
+        + 'make one with tenon network create')
     }
     // Loaded here: most starts of the program do not need it.
     const { networkDefinitionSchema } = await import('./network-definition.ts')
@@ -57,10 +58,14 @@ export class NetworkStore {
    */
   async create(name: string, definition: NetworkDefinition): Promise<NetworkDefinition> {
     if (!isGuestName(name)) {
-      throw hostError('NETWORK_NAME_INVALID', `${JSON.stringify(name)} is no name for a network: lower-case letters, digits and hyphens, 63 at most`)
+      throw hostError('NETWORK_NAME_INVALID',
+        `${JSON.stringify(name)} is no name for a network: lower-case letters, digits and hyphens, 63 at most`)
     }
-    if ((await this.names()).includes(name)) throw networkError('NETWORK_EXISTS', `there is a network '${name}' already: choose another name`)
-    const whole = definition.kind === 'isolated' ? definition : { ipv4: await this.#freeAddress(), ipv6: ipv6Of(name), ...defined(definition) }
+    if ((await this.names()).includes(name)) {
+      throw networkError('NETWORK_EXISTS', `there is a network '${name}' already: choose another name`)
+    }
+    const addresses = definition.kind === 'isolated' ? {} : { ipv4: await this.#freeAddress(), ipv6: ipv6Of(name) }
+    const whole = { ...addresses, ...defined(definition) }
     check(whole)
     const { stringify } = await import('yaml')
     const path = this.#path(name)

@@ -15,5 +15,6 @@ export async function networksUse(store: GuestStore): Promise<ReadonlyMap<string
 export async function checkUnused(store: GuestStore, network: string): Promise<void> {
   const guests = (await networksUse(store)).get(network) ?? []
   if (guests.length === 0) return
-  throw networkError('NETWORK_IN_USE', `the network '${network}' is that of ${guests.join(', ')}: remove these guests, or edit their guest.yaml`)
+  throw networkError('NETWORK_IN_USE',
+    `the network '${network}' is that of ${guests.join(', ')}: remove these guests, or edit their guest.yaml`)
 }

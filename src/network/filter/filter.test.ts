@@ -18,12 +18,18 @@ class Bench {
   readonly #filter: PacketFilter
   constructor(rules: readonly FilterRule[]) { this.#filter = new PacketFilter(checkRules(rules), 5) }
 
-  in(packet: readonly number[], type = IPV4): boolean { return this.#filter.passes(Uint8Array.from(packet), 0, packet.length, type, true, this.now) }
-  out(packet: readonly number[], type = IPV4): boolean { return this.#filter.passes(Uint8Array.from(packet), 0, packet.length, type, false, this.now) }
+  in(packet: readonly number[], type = IPV4): boolean {
+    return this.#filter.passes(Uint8Array.from(packet), 0, packet.length, type, true, this.now)
+  }
+  out(packet: readonly number[], type = IPV4): boolean {
+    return this.#filter.passes(Uint8Array.from(packet), 0, packet.length, type, false, this.now)
+  }
 }
 
-const toInside = (protocol: number, payload: readonly number[], rest = {}): number[] => ipv4({ source: OUTSIDE, destination: INSIDE, protocol, payload, ...rest })
-const toOutside = (protocol: number, payload: readonly number[], rest = {}): number[] => ipv4({ source: INSIDE, destination: OUTSIDE, protocol, payload, ...rest })
+const toInside = (protocol: number, payload: readonly number[], rest = {}): number[] =>
+  ipv4({ source: OUTSIDE, destination: INSIDE, protocol, payload, ...rest })
+const toOutside = (protocol: number, payload: readonly number[], rest = {}): number[] =>
+  ipv4({ source: INSIDE, destination: OUTSIDE, protocol, payload, ...rest })
 const echo = (kind: number, identifier: number): number[] => [kind, 0, 0, 0, identifier >> 8, identifier & 0xff, 0, 1]
 
 describe('a packet filter', () => {
@@ -39,11 +45,14 @@ describe('a packet filter', () => {
 
   it('knows echoes by their identifier, and errors by what they quote', () => {
     const bench = new Bench([{ direction: 'out' }])
-    expect([bench.in(toInside(1, echo(0, 7))), bench.out(toOutside(1, echo(8, 7))), bench.in(toInside(1, echo(0, 7))), bench.in(toInside(1, echo(0, 8)))])
+    expect([bench.in(toInside(1, echo(0, 7))), bench.out(toOutside(1, echo(8, 7))), bench.in(toInside(1, echo(0, 7))),
+      bench.in(toInside(1, echo(0, 8)))])
       .toEqual([false, true, true, false])
     bench.out(toOutside(17, udp(4000, 33434)))
-    const error = (quoted: readonly number[]): number[] => ipv4({ source: [203, 0, 113, 9], destination: INSIDE, protocol: 1, payload: [3, 3, 0, 0, 0, 0, 0, 0, ...quoted] })
-    expect([bench.in(error(toOutside(17, udp(4000, 33434)))), bench.in(error(toOutside(17, udp(4000, 33435)))), bench.in(error(toInside(17, udp(33434, 4000))))])
+    const error = (quoted: readonly number[]): number[] =>
+      ipv4({ source: [203, 0, 113, 9], destination: INSIDE, protocol: 1, payload: [3, 3, 0, 0, 0, 0, 0, 0, ...quoted] })
+    expect([bench.in(error(toOutside(17, udp(4000, 33434)))), bench.in(error(toOutside(17, udp(4000, 33435)))),
+      bench.in(error(toInside(17, udp(33434, 4000))))])
       .toEqual([true, false, false])
   })
 
@@ -61,14 +70,16 @@ describe('a packet filter', () => {
   it('passes a fragment if the first of its packet did', () => {
     const bench = new Bench([{ direction: 'in', protocol: 'udp', ports: [99, 99] }])
     const [first, later] = [{ fragment: 0x2000, identification: 5 }, { fragment: 3, identification: 5 }]
-    expect([bench.in(toInside(17, [1], later)), bench.in(toInside(17, udp(1, 98), first)), bench.in(toInside(17, [1], later))]).toEqual([false, false, false])
+    expect([bench.in(toInside(17, [1], later)), bench.in(toInside(17, udp(1, 98), first)), bench.in(toInside(17, [1], later))])
+      .toEqual([false, false, false])
     expect([bench.in(toInside(17, udp(1, 99), first)), bench.in(toInside(17, [1], later))]).toEqual([true, true])
     expect(bench.in(toInside(17, [1], { ...later, identification: 6 }))).toBe(false)
   })
 
   it('passes DHCP and what is no IP, always', () => {
     const bench = new Bench([])
-    expect([bench.out(toOutside(17, udp(68, 67))), bench.in(toInside(17, udp(67, 68))), bench.in([], 0x806), bench.in(toInside(17, udp(1, 2)))])
+    expect([bench.out(toOutside(17, udp(68, 67))), bench.in(toInside(17, udp(67, 68))), bench.in([], 0x806),
+      bench.in(toInside(17, udp(1, 2)))])
       .toEqual([true, true, true, false])
   })
 
@@ -119,7 +130,8 @@ function randomRule(random: Random): FilterRule {
   const protocol = random.pick([undefined, 'tcp', 'udp', 'icmp'] as const)
   const ports = protocol === 'tcp' || protocol === 'udp' ? random.pick([undefined, [1, 2], [2, 3]] as const) : undefined
   return {
-    direction: random.pick(['in', 'out'] as const), protocol, ports, network: random.pick([undefined, undefined, '10.1.0.0/16', '10.2.0.0/16']),
+    direction: random.pick(['in', 'out'] as const), protocol, ports,
+    network: random.pick([undefined, undefined, '10.1.0.0/16', '10.2.0.0/16']),
     action: random.pick([undefined, 'allow', 'deny'] as const), state: random.pick([undefined, 'new', 'established', 'any'] as const),
   }
 }
@@ -137,5 +149,6 @@ function bytesOf({ isIn, protocol, local, remote, localPort, remotePort, flags }
   const [from, to] = isIn ? [remotePort, localPort] : [localPort, remotePort]
   const bits = 0x10 | (flags.includes('fin') ? 1 : 0) | (flags.includes('syn') ? 2 : 0) | (flags.includes('rst') ? 4 : 0)
   const payloads = { tcp: tcp(from, to, bits), udp: udp(from, to), icmp: echo(isIn ? 0 : 8, localPort) }
-  return ipv4({ source: isIn ? there : here, destination: isIn ? here : there, protocol: { tcp: 6, udp: 17, icmp: 1 }[protocol], payload: payloads[protocol] })
+  const [source, destination] = isIn ? [there, here] : [here, there]
+  return ipv4({ source, destination, protocol: { tcp: 6, udp: 17, icmp: 1 }[protocol], payload: payloads[protocol] })
 }

@@ -21,7 +21,8 @@ function capture(): Buffer {
   packet.splice(36, 2, pseudo >> 8, pseudo & 0xff)
   const frame = makeFrame({ type: 0x800, payload: packet })
   writer.add({ ...frame, length: 14 + packet.length, checksumStart: 34, checksumOffset: 16 })
-  writer.add(makeFrame({ vlan: 5, type: 0x806, payload: [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2] }))
+  const question = [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]
+  writer.add(makeFrame({ vlan: 5, type: 0x806, payload: question }))
   return Buffer.concat(pieces)
 }
 
@@ -29,7 +30,8 @@ describe('captures', () => {
   test('have their headers and times', () => {
     const file = capture()
     expect([file.readUInt32LE(0), file.readUInt16LE(4), file.readUInt32LE(20)]).toEqual([0xa1b23c4d, 2, 1])
-    expect([file.readUInt32LE(24), file.readUInt32LE(28), file.readUInt32LE(32), file.readUInt32LE(36)]).toEqual([1_700_000_000, 123_500_000, 56, 56])
+    expect([file.readUInt32LE(24), file.readUInt32LE(28), file.readUInt32LE(32), file.readUInt32LE(36)])
+      .toEqual([1_700_000_000, 123_500_000, 56, 56])
     expect(file.length).toBe(24 + 16 + 56 + 16 + 64)
   })
 

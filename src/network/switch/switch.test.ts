@@ -57,7 +57,8 @@ describe('a switch', () => {
 
   it('drops what a station must not send', () => {
     const { network, ports: [port] } = build([{ mac: formatMac(macOf(1)), addresses: ['10.0.0.1', 'fd00::1'] }, {}])
-    const ip = (source: readonly number[], payload = udp(1, 2)): number[] => ipv4({ source, destination: [10, 0, 0, 9], protocol: 17, payload })
+    const ip = (source: readonly number[], payload = udp(1, 2)): number[] =>
+      ipv4({ source, destination: [10, 0, 0, 9], protocol: 17, payload })
     const arp = (mac: Uint8Array, sender: readonly number[]): number[] => [0, 1, 8, 0, 6, 4, 0, 1, ...mac, ...sender, ...new Uint8Array(10)]
     const v6 = (tail: number): number[] => [0xfd, ...new Uint8Array(14), tail]
     const icmp6 = (kind: number, target: number[]): number[] => [kind, 0, 0, 0, 0, 0, 0, 0, ...target]
@@ -67,7 +68,8 @@ describe('a switch', () => {
       return Object.keys(before).find((reason) => port.counters.drops[reason as 'spoofed'] > before[reason as 'spoofed'])
     }
     expect([
-      send(0x800, ip([10, 0, 0, 1])), send(0x800, ip([10, 0, 0, 2])), send(0x800, ip([0, 0, 0, 0], udp(68, 67))), send(0x800, ip([0, 0, 0, 0])),
+      send(0x800, ip([10, 0, 0, 1])), send(0x800, ip([10, 0, 0, 2])), send(0x800, ip([0, 0, 0, 0], udp(68, 67))),
+      send(0x800, ip([0, 0, 0, 0])),
       send(0x800, ip([10, 0, 0, 1]), macOf(2)), send(0x800, ip([10, 0, 0, 1], udp(67, 68))),
       send(0x806, arp(macOf(1), [10, 0, 0, 1])), send(0x806, arp(macOf(1), [10, 0, 0, 9])), send(0x806, arp(macOf(3), [10, 0, 0, 1])),
       send(0x806, arp(macOf(1), [0, 0, 0, 0])),
@@ -137,7 +139,8 @@ describe('a switch', () => {
 
   it('gives those who send to a busy station equal shares', () => {
     const bench = build([{ mac: formatMac(macOf(9)), rate: 80_000_000 }, {}, {}])
-    const from = (station: number, length: number) => plainFrame(Uint8Array.from([...macOf(9), ...macOf(station), 8, 0, ...new Uint8Array(length - 14)]))
+    const from = (station: number, length: number) =>
+      plainFrame(Uint8Array.from([...macOf(9), ...macOf(station), 8, 0, ...new Uint8Array(length - 14)]))
     const [flood, few] = [from(1, 1400), from(2, 100)]
     let bytes = [0, 0]
     for (let step = 0; step < 1000; step++) {
@@ -218,10 +221,12 @@ describe('a switch', () => {
 
   it('lives with anything', () => {
     const random = new Random(9)
-    const bench = build([{ trunk: {}, addresses: ['10.0.0.1'] }, { mac: formatMac(macOf(2)), rules: [{ direction: 'in' }] }, { isolated: true }])
+    const guarded = { mac: formatMac(macOf(2)), rules: [{ direction: 'in' }] } as const
+    const bench = build([{ trunk: {}, addresses: ['10.0.0.1'] }, guarded, { isolated: true }])
     for (let round = 0; round < 5000; round++) {
       const frame = random.bytes(random.below(90))
-      if (frame.length > 20) frame.set(random.pick([[8, 0, 0x45], [8, 6], [0x86, 0xdd, 0x60], [0x81, 0, 0, 1, 8, 0, 0x45], [0x81, 0, 0, 1]]), 12)
+      const types = [[8, 0, 0x45], [8, 6], [0x86, 0xdd, 0x60], [0x81, 0, 0, 1, 8, 0, 0x45], [0x81, 0, 0, 1]]
+      if (frame.length > 20) frame.set(random.pick(types), 12)
       if (random.below(2) === 0) frame.set(random.pick([BROADCAST, macOf(2), macOf(1)]).subarray(0, Math.min(6, frame.length)))
       random.pick(bench.ports).receive(plainFrame(frame))
       bench.clock.advance(random.below(1e6))
@@ -239,7 +244,8 @@ function compareWithModel(random: Random): number {
   for (let step = 0; step < 150; step++) {
     const from = random.below(configurations.length)
     const vlan = random.pick([undefined, undefined, undefined, 0, 1, 2, 3, 0xfff])
-    const to = random.pick([BROADCAST, Uint8Array.of(1, 0, 0x5e, 0, 0, 1), Uint8Array.of(1, 0x80, 0xc2, 0, 0, 3), ...[0, 1, 2, 3, 4, 5, 6, 7].map(macOf)])
+    const groups = [BROADCAST, Uint8Array.of(1, 0, 0x5e, 0, 0, 1), Uint8Array.of(1, 0x80, 0xc2, 0, 0, 3)]
+    const to = random.pick([...groups, ...[0, 1, 2, 3, 4, 5, 6, 7].map(macOf)])
     const frame = makeFrame({ to, from: macOf(random.below(3) === 0 ? random.below(8) : from), vlan, payload: [step] })
     const expected = model.send(from, Array.from(frame.bytes), bench.clock.time)
     bench.ports[from].receive(frame)
@@ -255,6 +261,8 @@ function randomPort(random: Random, index: number): PortConfiguration {
   const vlans = random.pick([undefined, [1, 2], [3]])
   return {
     name: `p${index}`, isolated: random.below(3) === 0, mac: random.below(3) === 0 ? formatMac(macOf(index)) : undefined,
-    ...random.pick<Partial<PortConfiguration>>([{}, {}, { vlan: 2 }, { vlan: 3 }, { trunk: { vlans } }, { trunk: { vlans, native: 1 + random.below(3) } }]),
+    ...random.pick<Partial<PortConfiguration>>([
+      {}, {}, { vlan: 2 }, { vlan: 3 }, { trunk: { vlans } }, { trunk: { vlans, native: 1 + random.below(3) } },
+    ]),
   }
 }
