@@ -21,7 +21,7 @@ exec init
 
 /**
  * Sets up the network cards, if there are any: their driver, an address by DHCP, and IPv6 as routers advertise it. Runs beside the rest;
- * the first session waits for it, for some seconds at most.
+ * the first session waits for it, two minutes at most.
  */
 export const NETWORK_SCRIPT = `#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -164,7 +164,7 @@ hold_sessions() {
   # $$ is the shell that this one is a part of.
   read -r session rest </proc/self/stat
   control=$(boot_option control)
-  read -t 30 -r state <>/run/network
+  read -t 120 -r state <>/run/network
   if [ -n "$control" ]; then
     make_raw "$control"
     make_raw /dev/ttyS1
