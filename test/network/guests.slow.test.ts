@@ -32,7 +32,7 @@ async function start(port: SwitchPort, number: number): Promise<ConsoleGuest> {
   const address = Uint8Array.of(0x52, 0x54, 0, 0, 1, number)
   const guest = new ConsoleGuest({ memory: 192 << 20, engine, virtio: { network: [{ backend: port, address, pairs: 2 }] } })
   guest.machine.boot(boot)
-  await guest.runUntil((console) => console.includes('/ # '))
+  await guest.runUntil((console) => console.includes('/ # '), LONG)
   await guest.command(`${MOUNTS}; modprobe virtio_pci && modprobe virtio_net`)
   await guest.command(`ip link set eth0 up && ip addr add 10.9.0.${number}/24 dev eth0`)
   return guest
@@ -55,7 +55,7 @@ describe.skipIf(unavailable)('Debian with virtio network cards', () => {
     expect(await one.command('ping -c 3 -s 3000 10.9.0.2')).toContain('3 packets received')
 
     two.type('nc -l -p 7 | sha256sum > /digest; echo dig""ested\n')
-    const sent = await one.command('sleep 2; head -c 3000000 /dev/urandom > /data; sha256sum < /data; nc 10.9.0.2 7 < /data')
+    const sent = await one.command('sleep 2; head -c 2000000 /dev/urandom > /data; sha256sum < /data; nc 10.9.0.2 7 < /data')
     two.between = () => { one.machine.run(SLICE) }
     await two.runUntil((console) => console.includes('digested'))
     expect(await two.command('cat /digest')).toBe(sent)
