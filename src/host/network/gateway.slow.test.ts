@@ -119,7 +119,8 @@ echo "dns $dns domain $domain lease $lease"\n`)
     const [lease] = gateway.report().leases
     expect(lease.name).toBe('web')
     address = lease.address
-    await expect.poll(async () => /inet6 fd00:77:5:\S+ scope global dynamic(?!.*tentative)/.test(await guest.run('ip', '-6', 'addr')), { timeout: 15_000 }).toBe(true)
+    const addresses = () => guest.run('ip', '-6', 'addr')
+    await expect.poll(addresses, { timeout: 15_000 }).toMatch(/inet6 fd00:77:5:\S+ scope global dynamic(?!.*tentative)/)
     expect(await guest.run('ip', '-6', 'route')).toMatch(/default via fe80::ff:fe00:1 .*proto ra/)
   }, 60_000)
 
@@ -153,15 +154,16 @@ echo "dns $dns domain $domain lease $lease"\n`)
   }, 60_000)
 
   it('carries TCP out and in', async () => {
-    const { port } = webServer.address() as AddressInfo
-    const fetched = await guest.run('curl', '-sS', '-m', '20', '-o', '/dev/null', '-w', '%{http_code} %{size_download}', `http://${outside}:${port}/3000000`)
+    const url = `http://${outside}:${(webServer.address() as AddressInfo).port}/3000000`
+    const fetched = await guest.run('curl', '-sS', '-m', '20', '-o', '/dev/null', '-w', '%{http_code} %{size_download}', url)
     expect(fetched).toBe('200 3000000')
     expect(await guest.run('curl', '-sS', '-m', '10', `http://${outside}:1/`)).toContain('Couldn\'t connect')
     expect(await guest.run('curl', '-sS', '-m', '10', 'http://10.77.5.1/')).toContain('Couldn\'t connect')
     writeFileSync(join(folder, 'page'), 'the guest\'s page')
     guest.launch('busybox', 'httpd', '-f', '-p', '80', '-h', folder)
-    const publication = await gateway.publish({ protocol: 'tcp', address: '127.0.0.1', port: await freePort(), guest: 'web', guestPort: 80 })
-    const page = async () => fetch(`http://127.0.0.1:${publication.port.port}/page`).then(each => each.text()).catch(() => '')
+    const port = await freePort()
+    const publication = await gateway.publish({ protocol: 'tcp', address: '127.0.0.1', port, guest: 'web', guestPort: 80 })
+    const page = async () => fetch(`http://127.0.0.1:${port}/page`).then(each => each.text()).catch(() => '')
     await expect.poll(page, { timeout: 15_000 }).toBe('the guest\'s page')
     publication.close()
     expect(await page()).toBe('')

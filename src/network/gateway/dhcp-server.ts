@@ -26,6 +26,8 @@ const DHCP_CLIENT_PORT = 68
 export const DHCP6_SERVER_PORT = 547
 const DHCP6_CLIENT_PORT = 546
 
+/** Names that programs look up and obey, whoever has them: a guest cannot give them to itself. */
+const TRUSTED_NAMES = ['wpad', 'isatap', 'gateway', 'localhost']
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255)
 const DATA = PAYLOAD + UDP_HEADER
 
@@ -174,6 +176,6 @@ export class DhcpServer {
   private nameOf(message: DhcpMessage): string | null {
     const reserved = this.leases.reservedName(message.chaddr)
     const said = textOption(message, DhcpOption.HOST_NAME)?.split('.')[0].toLowerCase()
-    return reserved ?? (said !== undefined && isHostName(said) ? said : null)
+    return reserved ?? (said !== undefined && isHostName(said) && !TRUSTED_NAMES.includes(said) ? said : null)
   }
 }

@@ -114,6 +114,14 @@ describe('DHCP', () => {
     expect(lease(bench).address).toBe('10.0.5.44')
   })
 
+  it('takes a guest\'s name from itself, unless others would obey it', () => {
+    for (const [said, taken] of [['Web.example.org', 'web'], ['wpad', null], ['gateway', null], ['not a name', null]] as const) {
+      const bench = new Bench()
+      lease(bench, GUEST_MAC, [name(said)])
+      expect(bench.gateway.report().leases[0].name).toBe(taken)
+    }
+  })
+
   it('runs out of addresses without harm, and gives away what expired first', () => {
     const bench = new Bench({ pool: { first: '10.0.5.10', last: '10.0.5.12' } })
     const cards = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03', '52:54:00:00:00:04']

@@ -25,7 +25,8 @@ function answer(bench: Bench): Uint8Array | undefined {
 
 const rcode = (response: Uint8Array) => getU16(response, 2) & 15
 const truncated = (response: Uint8Array) => (getU16(response, 2) & DnsFlag.TC) !== 0
-const dataOf = (response: Uint8Array) => parseRecords(response, parseQuestion(response)!)!.map(({ dataAt, dataLength }) => [...response.subarray(dataAt, dataAt + dataLength)])
+const dataOf = (response: Uint8Array) => parseRecords(response, parseQuestion(response)!)!
+  .map(({ dataAt, dataLength }) => [...response.subarray(dataAt, dataAt + dataLength)])
 
 /** What a name server answers to a query that the gateway has sent. */
 function upstreamAnswer(query: Uint8Array, data: Uint8Array, ttl = 100, type: number = DnsType.A): Uint8Array {
@@ -69,7 +70,8 @@ describe('DNS by the host\'s resolvers', () => {
     ask(bench, dnsQuery(4, 'no.example.org', DnsType.A))
     const socket = bench.sockets.udp[2]
     const soa = Uint8Array.of(...encodeName('a'), ...encodeName('b'), ...new Uint8Array(16), 0, 0, 0, 30)
-    const negative = buildResponse(socket.sent[0], parseQuestion(socket.sent[0]), Rcode.NXDOMAIN, [{ type: DnsType.SOA, ttl: 900, data: soa }])
+    const authority = { type: DnsType.SOA, ttl: 900, data: soa }
+    const negative = buildResponse(socket.sent[0], parseQuestion(socket.sent[0]), Rcode.NXDOMAIN, [authority])
     setU16(negative, 6, 0)
     setU16(negative, 8, 1)
     socket.events.message(negative)

@@ -123,7 +123,7 @@ export class Gateway {
   publish(port: PublishedPort): Promise<Publication> { return this.publisher.publish(port) }
 
   /** Keeps an address or a name for a card. Throws NETWORK_CONFIGURATION_INVALID. */
-  reserve(reservation: Reservation): void { this.leases.reserve(reservation) }
+  reserve(reservation: Reservation): void { this.leases.reserve(reservation, this.clock.now()) }
 
   unreserve(mac: string): void { this.leases.unreserve(mac) }
 
@@ -167,6 +167,7 @@ export class Gateway {
     this.flows.closeAll()
     this.upstream.close()
     this.ager.stop()
+    this.link.disconnect()
   }
 
   private connectOutside(syn: IpPacket, port: number, events: StreamEvents): HostStream | Refusal {

@@ -52,14 +52,15 @@ export class Leases {
   }
 
   /** Keeps an address or a name for a card. Throws NETWORK_CONFIGURATION_INVALID: it is somebody else's. */
-  reserve(reservation: Reservation): void {
+  reserve(reservation: Reservation, now: number): void {
     const checked = checkReservation(reservation, this.settings.ipv4)
     const key = formatMac(checked.mac)
-    const taken = (what: string) => networkError('NETWORK_CONFIGURATION_INVALID', `${what} cannot be reserved for ${key}: it is another's already`)
+    const taken = (what: string) => networkError('NETWORK_CONFIGURATION_INVALID',
+      `${what} cannot be reserved for ${key}: it is another's already; choose a different one`)
     if (checked.address !== null) {
       const address = getU32(checked.address, 0)
       const holder = this.byAddress.get(address)
-      const owner = this.reservedAddresses.get(address) ?? (holder?.bound ? formatMac(holder.mac) : undefined)
+      const owner = this.reservedAddresses.get(address) ?? (holder?.bound && holder.expires > now ? formatMac(holder.mac) : undefined)
       if (address === this.gateway || (owner !== undefined && owner !== key)) throw taken(formatAddress(checked.address, 0, 4))
     }
     if ([...this.reservations].some(([other, { name }]) => other !== key && name !== null && name === checked.name)) {

@@ -35,7 +35,8 @@ export class TapGuest implements FrameEnd {
     await once(this.socket, 'listening')
     execFileSync('ip', ['netns', 'add', this.namespace])
     const { port } = this.socket.address()
-    this.relay = spawn('socat', ['-b', '70000', `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi`, `UDP4:127.0.0.1:${port}`], { stdio: 'ignore' })
+    const tap = `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi`
+    this.relay = spawn('socat', ['-b', '70000', tap, `UDP4:127.0.0.1:${port}`], { stdio: 'ignore' })
     await this.moveTap()
     for (const name of ['lo', this.tap]) execFileSync('ip', ['-n', this.namespace, 'link', 'set', name, 'up'])
     // The first frames are the kernel's own; they tell the relay's port.

@@ -150,8 +150,9 @@ export class DnsServer {
     const question = parseQuestion(response)
     const records = question === undefined ? undefined : parseRecords(response, question)
     for (const { type, class: kind, section, ttl, dataAt, dataLength } of records ?? []) {
-      const isAddress = kind === CLASS_IN && section === 'answer' && (type === DnsType.A ? dataLength === 4 : type === DnsType.AAAA && dataLength === 16)
-      if (isAddress) this.policy.learn(asked.name, response.slice(dataAt, dataAt + dataLength), Math.min(ttl, 86_400))
+      const isAddress = type === DnsType.A ? dataLength === 4 : type === DnsType.AAAA && dataLength === 16
+      if (!isAddress || kind !== CLASS_IN || section !== 'answer') continue
+      this.policy.learn(asked.name, response.slice(dataAt, dataAt + dataLength), Math.min(ttl, 86_400))
     }
   }
 }
