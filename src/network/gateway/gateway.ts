@@ -173,7 +173,7 @@ export class Gateway {
   private connectOutside(syn: IpPacket, port: number, events: StreamEvents): HostStream | Refusal {
     const { bytes, destination } = syn
     const length = addressLength(syn)
-    if (this.isOwn(bytes, destination, length)) return port === DNS_PORT ? this.dns.connect(syn, events) : 'reset'
+    if (this.isOwn(bytes, destination, length)) return port === DNS_PORT ? this.dns.connect(syn, events) ?? 'reset' : 'reset'
     const allowed = this.settings.kind === 'nat' && port !== 0 && this.policy.allows('tcp', bytes, destination, length, port)
     if (allowed) return this.sockets.connectTcp(formatAddress(bytes, destination, length), port, events)
     this.counters.drop('prohibited')

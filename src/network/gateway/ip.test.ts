@@ -173,6 +173,15 @@ describe('fragments', () => {
     }
   })
 
+  it('of IPv6 may have extension headers inside', () => {
+    const bench = ready()
+    const datagram = udp(1000, 2000, new Uint8Array(2000), { to: '2001:db8::9' }).subarray(54)
+    const options = Uint8Array.of(17, 0, 1, 4, 0, 0, 0, 0)
+    const pieces = split(Uint8Array.of(...options, ...datagram), 1000, '2001:db8::9', 60)
+    for (const piece of pieces) bench.give(piece)
+    expect(bench.sockets.udp[0].sent[0]).toHaveLength(2000)
+  })
+
   it('that overlap, contradict each other or never end are dropped', () => {
     const bench = ready()
     const piece = (offset: number, length: number, more: boolean, identification = 5) =>
@@ -283,7 +292,7 @@ describe('TCP segments', () => {
 })
 
 /** Fragments of a payload. */
-function split(payload: Uint8Array, size: number, to: string): Uint8Array[] {
+function split(payload: Uint8Array, size: number, to: string, protocol = 58): Uint8Array[] {
   const pieces: Uint8Array[] = []
   const step = size & ~7
   for (let at = 0; at < payload.length; at += step) {
@@ -291,7 +300,7 @@ function split(payload: Uint8Array, size: number, to: string): Uint8Array[] {
     const more = at + step < payload.length
     if (to === GATEWAY) pieces.push(ip(1, part, { to, fragment: at >>> 3 | (more ? MORE_FRAGMENTS : 0) }))
     else {
-      const header = Uint8Array.of(58, 0, 0, 0, 0, 0, 0, 77)
+      const header = Uint8Array.of(protocol, 0, 0, 0, 0, 0, 0, 77)
       setU16(header, 2, at | (more ? 1 : 0))
       pieces.push(ip(44, Uint8Array.of(...header, ...part), { to }))
     }
