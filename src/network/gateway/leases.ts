@@ -34,6 +34,8 @@ export interface LeaseDescription {
 const OFFER_TIME = 60 * SECOND
 const DECLINED_TIME = 600 * SECOND
 const DECLINED_LIMIT = 256
+/** At a time. A card that declines everything must not use up the pool. */
+const DECLINED_OF_ONE = 4
 
 export class Leases {
   private readonly settings: Settings
@@ -42,8 +44,8 @@ export class Leases {
   private readonly byAddress = new Map<number, Lease>()
   private readonly reservations = new Map<string, CheckedReservation>()
   private readonly reservedAddresses = new Map<number, string>()
-  /** Addresses that somebody else was found to use, until when. */
-  private readonly declined = new Map<number, number>()
+  /** Addresses that somebody else was found to use, until when, and who said so. */
+  private readonly declined = new Map<number, { readonly until: number, readonly mac: string }>()
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -104,10 +106,12 @@ export class Leases {
   /** The card has found its address in use by somebody else. */
   decline(mac: Uint8Array, address: number, now: number): void {
     const lease = this.byMac.get(formatMac(mac))
-    if (lease?.address !== address) return
+    const key = formatMac(mac)
+    const before = [...this.declined.values()].filter(each => each.mac === key && each.until > now)
+    if (lease?.address !== address || before.length >= DECLINED_OF_ONE) return
     this.remove(lease)
     if (this.declined.size >= DECLINED_LIMIT) this.declined.delete(this.declined.keys().next().value!)
-    this.declined.set(address, now + DECLINED_TIME)
+    this.declined.set(address, { until: now + DECLINED_TIME, mac: key })
   }
 
   /** The name that the gateway gives to a card, if it has one for it. */
@@ -193,7 +197,7 @@ export class Leases {
     if (reserved && getU32(reserved, 0) !== address) return false
     const { poolFirst, poolLast } = this.settings
     if (address < poolFirst || address > poolLast || address === this.gateway) return false
-    if ((this.declined.get(address) ?? 0) > now) return false
+    if ((this.declined.get(address)?.until ?? 0) > now) return false
     const lease = this.byAddress.get(address)
     return lease === undefined || lease.expires <= now || formatMac(lease.mac) === key
   }
