@@ -15,7 +15,9 @@ import { ping } from './ping.ts'
 import { HostSockets } from './sockets.ts'
 import { TapGuest, tapObstacle } from './testing/tap-guest.ts'
 
-const outside = Object.values(networkInterfaces()).flat().find(each => each?.family === 'IPv4' && !each.internal)?.address
+const addresses = Object.values(networkInterfaces()).flat().filter(each => each !== undefined && !each.internal)
+const outside = addresses.find(each => each!.family === 'IPv4')?.address
+const outside6 = addresses.find(each => each!.family === 'IPv6' && !each!.address.startsWith('fe80:'))?.address
 const obstacle = outside === undefined ? 'needs an address of the host\'s beside its loopback'
   : tapObstacle(['busybox', 'dig', 'ping', 'curl', 'tcpdump'])
 
@@ -46,7 +48,7 @@ class RealClock implements Clock {
 /** A program that sends datagrams, each when the one before has come back, and prints the lengths of those that did. */
 const DATAGRAMS = `
   const [port, address, lengths] = process.argv.slice(1)
-  const socket = require('node:dgram').createSocket('udp4')
+  const socket = require('node:dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4')
   const left = lengths.split(',').map(Number)
   const back = []
   const next = () => left.length === 0 ? finish() : socket.send(Buffer.alloc(left.shift(), 1), port, address)
@@ -75,6 +77,7 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   const folder = mkdtempSync(join(tmpdir(), 'tenon-gateway-'))
   const guest = new TapGuest()
   const echoServer = createSocket('udp4')
+  const echoServer6 = createSocket('udp6')
   const webServer = createServer((request, response) => { response.end('x'.repeat(Number(request.url!.slice(1)))) })
   let nameServer: Awaited<ReturnType<typeof startNameServer>>
   let gateway: Gateway
@@ -83,8 +86,11 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   beforeAll(async () => {
     await guest.start()
     nameServer = await startNameServer()
-    echoServer.on('message', (bytes, peer) => { echoServer.send(bytes, peer.port, peer.address) })
+    for (const server of [echoServer, echoServer6]) {
+      server.on('message', (bytes, peer) => { server.send(bytes, peer.port, peer.address) })
+    }
     echoServer.bind(0, outside)
+    if (outside6 !== undefined) echoServer6.bind(0, outside6)
     webServer.listen(0, outside)
     await Promise.all([once(echoServer, 'listening'), once(webServer, 'listening')])
     const sockets = new HostSockets(ping)
@@ -103,6 +109,7 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
     guest.stop()
     nameServer.close()
     echoServer.close()
+    echoServer6.close()
     webServer.close()
     rmSync(folder, { recursive: true })
   })
@@ -148,6 +155,10 @@ echo "dns $dns domain $domain lease $lease"\n`)
     const { port } = echoServer.address()
     const lengths = [1, 1472, 1473, 5000, 60_000]
     expect((await guest.run(process.execPath, '-e', DATAGRAMS, String(port), outside!, lengths.join())).trim()).toBe(lengths.join(' '))
+    if (outside6 !== undefined) {
+      const port6 = String(echoServer6.address().port)
+      expect((await guest.run(process.execPath, '-e', DATAGRAMS, port6, outside6, lengths.join())).trim()).toBe(lengths.join(' '))
+    }
     const refused = async (to: string) => guest.run('sh', '-c', `(echo x; sleep 1; echo x) | socat -t 1 - UDP:${to}`)
     expect(await refused(`${outside}:1`)).toContain('Connection refused')
     expect(await refused('[fd00:77:5::1]:1')).toContain('Connection refused')

@@ -40,8 +40,9 @@ describe('reassembly', () => {
       // Repetitions of what has come, then the one that was missing.
       const order = [...pieces, ...pieces.filter(() => random.below(4) === 0), last]
       const results = order.map(({ start, end }) => fragments.add({
-        ...newPacket(), bytes: Uint8Array.of(10, 0, 5, 7, 10, 0, 5, 1, ...payload.subarray(start, end)), source: 0, destination: 4, protocol: 17,
-        payload: 8, payloadLength: end - start, identification: round, fragmentOffset: start, moreFragments: end < payload.length,
+        ...newPacket(), bytes: Uint8Array.of(10, 0, 5, 7, 10, 0, 5, 1, ...payload.subarray(start, end)), source: 0, destination: 4,
+        protocol: 17, payload: 8, payloadLength: end - start, identification: round, fragmentOffset: start,
+        moreFragments: end < payload.length,
       }))
       expect(results.slice(0, -1).every(result => result === null)).toBe(true)
       const whole = newPacket()

@@ -59,6 +59,7 @@ export class Leases {
     const key = formatMac(checked.mac)
     const taken = (what: string) => networkError('NETWORK_CONFIGURATION_INVALID',
       `${what} cannot be reserved for ${key}: it is another's already; choose a different one`)
+    if (formatMac(this.settings.mac) === key) throw taken('the gateway\'s own card')
     if (checked.address !== null) {
       const address = getU32(checked.address, 0)
       const holder = this.byAddress.get(address)

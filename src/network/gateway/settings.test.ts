@@ -21,6 +21,7 @@ describe('a gateway\'s configuration', () => {
       [{ reservations: [{ mac: GUEST_MAC, address: '10.0.5.1' }] }, /given twice/],
       [{ reservations: [{ mac: GUEST_MAC, name: 'a' }, { mac: '52:54:00:00:00:01', name: 'a' }] }, /the name a is given twice/],
       [{ reservations: [{ mac: GUEST_MAC, name: 'a.b' }] }, /no dots/],
+      [{ reservations: [{ mac: GUEST_MAC, name: 'Gateway' }] }, /has a meaning/],
       [{ routes: [{ to: '10.8.0.0', via: '10.0.5.9' }] }, /write a network/],
       [{ routes: [{ to: '10.8.0.0/16', via: '10.9.5.9' }] }, /not in this network/],
     ]

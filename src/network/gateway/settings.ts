@@ -66,6 +66,8 @@ export interface CheckedReservation {
   readonly name: string | null
 }
 
+/** Names that are no guest's. */
+export const OWN_NAMES: readonly string[] = ['gateway', 'localhost']
 /** How many addresses are given away at most, unless a pool is named. */
 const POOL_LIMIT = 4096
 
@@ -176,6 +178,7 @@ export function checkReservation(reservation: Reservation, ipv4: Network): Check
       + `it is no guest's address in the network ${formatAddress(ipv4.address, 0, 4)}/${ipv4.prefixLength}`)
   }
   const name = reservation.name === undefined ? null : checkName('host', reservation.name)
+  if (name !== null && OWN_NAMES.includes(name)) throw invalid(`'${name}' cannot be a guest's name: it has a meaning in every network`)
   if (name?.includes('.')) throw invalid(`'${name}' is no host name for a guest: it may have no dots, the network's domain is added`)
   return { mac: checkMac(reservation.mac), address, name }
 }

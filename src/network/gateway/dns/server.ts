@@ -118,12 +118,13 @@ export class DnsServer {
   }
 
   private ask(query: Query, guest: string, respond: Respond): void {
-    const asked = this.outstanding.of(guest) < OUTSTANDING_OF_ONE && this.upstream.ask(query.bytes, query.question, query.tcp, (response) => {
+    const answered = (response: Uint8Array | null) => {
       this.outstanding.remove(guest)
       if (response === null) respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
       else this.take(query, response, respond)
-    })
-    if (asked) this.outstanding.add(guest)
+    }
+    const mayAsk = this.outstanding.of(guest) < OUTSTANDING_OF_ONE
+    if (mayAsk && this.upstream.ask(query.bytes, query.question, query.tcp, answered)) this.outstanding.add(guest)
     else {
       this.counters.drop('questions')
       respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
