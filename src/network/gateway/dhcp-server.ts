@@ -19,13 +19,15 @@ import type { Lease, Leases } from './leases.ts'
 import { PAYLOAD } from './link.ts'
 import type { Neighbours } from './neighbours.ts'
 import type { Output } from './output.ts'
-import { addressOf, isHostName, type Settings } from './settings.ts'
+import { OWN_NAMES, addressOf, isHostName, type Settings } from './settings.ts'
 
 export const DHCP_SERVER_PORT = 67
 const DHCP_CLIENT_PORT = 68
 export const DHCP6_SERVER_PORT = 547
 const DHCP6_CLIENT_PORT = 546
 
+/** Names that programs look up and obey, whoever has them: a guest cannot give them to itself. */
+const TRUSTED_NAMES = ['wpad', 'isatap', ...OWN_NAMES]
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255)
 const DATA = PAYLOAD + UDP_HEADER
 
@@ -174,6 +176,6 @@ export class DhcpServer {
   private nameOf(message: DhcpMessage): string | null {
     const reserved = this.leases.reservedName(message.chaddr)
     const said = textOption(message, DhcpOption.HOST_NAME)?.split('.')[0].toLowerCase()
-    return reserved ?? (said !== undefined && isHostName(said) ? said : null)
+    return reserved ?? (said !== undefined && isHostName(said) && !TRUSTED_NAMES.includes(said) ? said : null)
   }
 }

@@ -93,6 +93,15 @@ describe('DHCP', () => {
     expect(ask(bench, dhcp(DhcpType.REQUEST, [requested(given)]))!.type).toBe(DhcpType.NAK)
   })
 
+  it('lets no card decline all addresses', () => {
+    const bench = new Bench({ pool: { first: '10.0.5.10', last: '10.0.5.19' } })
+    for (let round = 0; round < 20; round++) {
+      const { address: given } = lease(bench)
+      bench.give(udp(68, 67, dhcp(DhcpType.DECLINE, [requested(given), SERVER]), EVERYBODY))
+    }
+    expect(lease(bench, '52:54:00:00:00:99').type).toBe(DhcpType.ACK)
+  })
+
   it('tells the rest to who has an address already', () => {
     const { type, address: given, options } = ask(new Bench(), dhcp(DhcpType.INFORM, [], { ciaddr: '10.0.5.77' }), { from: '10.0.5.77' })!
     expect([type, given, options.has(51), options.has(6)]).toEqual([DhcpType.ACK, '0.0.0.0', false, true])
@@ -112,6 +121,14 @@ describe('DHCP', () => {
     bench.gateway.unreserve(other)
     bench.gateway.reserve({ mac: GUEST_MAC, address: '10.0.5.44' })
     expect(lease(bench).address).toBe('10.0.5.44')
+  })
+
+  it('takes a guest\'s name from itself, unless others would obey it', () => {
+    for (const [said, taken] of [['Web.example.org', 'web'], ['wpad', null], ['gateway', null], ['not a name', null]] as const) {
+      const bench = new Bench()
+      lease(bench, GUEST_MAC, [name(said)])
+      expect(bench.gateway.report().leases[0].name).toBe(taken)
+    }
   })
 
   it('runs out of addresses without harm, and gives away what expired first', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { HostStream } from '../sockets.ts'
 import { getU16, getU32, setU16 } from '../packet/bytes.ts'
 import { DnsFlag, DnsType, Rcode, buildResponse, parseQuestion, parseRecords } from '../packet/dns.ts'
 import { encodeName } from '../packet/dns-name.ts'
@@ -25,7 +26,8 @@ function answer(bench: Bench): Uint8Array | undefined {
 
 const rcode = (response: Uint8Array) => getU16(response, 2) & 15
 const truncated = (response: Uint8Array) => (getU16(response, 2) & DnsFlag.TC) !== 0
-const dataOf = (response: Uint8Array) => parseRecords(response, parseQuestion(response)!)!.map(({ dataAt, dataLength }) => [...response.subarray(dataAt, dataAt + dataLength)])
+const dataOf = (response: Uint8Array) => parseRecords(response, parseQuestion(response)!)!
+  .map(({ dataAt, dataLength }) => [...response.subarray(dataAt, dataAt + dataLength)])
 
 /** What a name server answers to a query that the gateway has sent. */
 function upstreamAnswer(query: Uint8Array, data: Uint8Array, ttl = 100, type: number = DnsType.A): Uint8Array {
@@ -69,7 +71,8 @@ describe('DNS by the host\'s resolvers', () => {
     ask(bench, dnsQuery(4, 'no.example.org', DnsType.A))
     const socket = bench.sockets.udp[2]
     const soa = Uint8Array.of(...encodeName('a'), ...encodeName('b'), ...new Uint8Array(16), 0, 0, 0, 30)
-    const negative = buildResponse(socket.sent[0], parseQuestion(socket.sent[0]), Rcode.NXDOMAIN, [{ type: DnsType.SOA, ttl: 900, data: soa }])
+    const authority = { type: DnsType.SOA, ttl: 900, data: soa }
+    const negative = buildResponse(socket.sent[0], parseQuestion(socket.sent[0]), Rcode.NXDOMAIN, [authority])
     setU16(negative, 6, 0)
     setU16(negative, 8, 1)
     socket.events.message(negative)
@@ -172,21 +175,21 @@ describe('names of the network itself', () => {
 })
 
 describe('DNS over TCP', () => {
-  function connect(bench: Bench) {
+  function connect(bench: Bench, takes = () => true) {
     const heard: (string | Uint8Array)[] = []
     const events = {
       connected: () => { heard.push('connected') }, ended: () => { heard.push('ended') }, writable: () => { heard.push('writable') },
       closed: (failure?: string) => { heard.push(failure ?? 'closed') },
       data: (bytes: Uint8Array) => {
         heard.push(bytes.slice())
-        return true
+        return takes()
       },
     }
     let stream
     bench.transport.onSegment = (packet) => { stream = bench.transport.context.connect(packet, 53, events) }
     bench.give(tcpSegment(4000, 53, { to: GATEWAY }))
     bench.clock.advance(1)
-    return { heard, stream: stream! as { write(bytes: Uint8Array): number, end(): void } }
+    return { heard, stream: stream! as HostStream }
   }
 
   const framed = (message: Uint8Array) => Uint8Array.of(message.length >>> 8, message.length & 0xff, ...message)
@@ -213,6 +216,40 @@ describe('DNS over TCP', () => {
     stream.end()
     bench.clock.advance(1)
     expect(heard.slice(3)).toEqual(['ended', 'closed'])
+  })
+
+  it('answers any number of questions at once, a few at a time, as fast as the guest takes the answers', () => {
+    const bench = ready()
+    let paused = true
+    const { heard, stream } = connect(bench, () => !paused)
+    const questions = Array.from({ length: 200 }, (_, id) => framed(dnsQuery(id, `n${id}.example.org`, DnsType.A)))
+    const bytes = Uint8Array.from(questions.flatMap(question => [...question]))
+    expect(stream.write(bytes)).toBe(bytes.length)
+    expect(stream.write(bytes)).toBe(0)
+    for (let answered = 0; answered < 200; answered++) {
+      if (answered === 100) {
+        paused = false
+        stream.resume()
+      }
+      bench.clock.advance(1)
+      const upstream = bench.sockets.tcp[answered]
+      upstream.events.connected()
+      upstream.events.data(framed(upstreamAnswer(Uint8Array.from(upstream.written).subarray(2), Uint8Array.of(1, 2, 3, 4))))
+      expect(bench.sockets.tcp.length).toBeLessThanOrEqual(answered + 4)
+    }
+    bench.clock.advance(1)
+    const ids = heard.filter(each => typeof each !== 'string').map(each => getU16(each, 2))
+    expect(ids).toEqual(Array.from({ length: 200 }, (_, id) => id))
+    expect(heard).toContain('writable')
+  })
+
+  it('has room for some connections of each guest', () => {
+    const bench = ready()
+    const streams = Array.from({ length: 40 }, () => connect(bench).stream)
+    expect(streams.filter(each => typeof each === 'string')).toHaveLength(8)
+    streams[0].abort()
+    expect(connect(bench).stream).not.toBe('reset')
+    expect(connect(bench).stream).toBe('reset')
   })
 
   it('ends what is idle, and breaks off what is nonsense', () => {

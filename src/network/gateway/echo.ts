@@ -10,6 +10,7 @@ import { writeChecksum } from '../packet/checksum.ts'
 import { ICMP_HEADER, Icmp, Icmp6 } from '../packet/icmp.ts'
 import { Protocol, addressLength, type ParsedPacket } from '../packet/packet.ts'
 import type { Counters } from './counters.ts'
+import { GuestCounts } from './guest-counts.ts'
 import { PAYLOAD } from './link.ts'
 import type { Output } from './output.ts'
 
@@ -22,8 +23,7 @@ export class Echoes {
   private readonly sockets: SocketBackend
   private readonly counters: Counters
   private readonly output: Output
-  private readonly outstanding = new Map<string, number>()
-  private total = 0
+  private readonly outstanding = new GuestCounts()
 
   constructor(sockets: SocketBackend, counters: Counters, output: Output) {
     this.sockets = sockets
@@ -42,27 +42,19 @@ export class Echoes {
   forward(packet: ParsedPacket): void {
     const length = addressLength(packet)
     const guest = formatAddress(packet.bytes, packet.source, length)
-    const open = this.outstanding.get(guest) ?? 0
-    if (this.total >= OUTSTANDING || open >= OUTSTANDING_OF_ONE || packet.payloadLength > LARGEST + ICMP_HEADER) {
+    const busy = this.outstanding.total >= OUTSTANDING || this.outstanding.of(guest) >= OUTSTANDING_OF_ONE
+    if (busy || packet.payloadLength > LARGEST + ICMP_HEADER) {
       return this.counters.drop('echoes')
     }
-    this.total++
-    this.outstanding.set(guest, open + 1)
+    this.outstanding.add(guest)
     const request = keep(packet)
     const quote = this.output.quote(packet)
     const address = formatAddress(packet.bytes, packet.destination, length)
     this.sockets.echo(address, packet.payloadLength - ICMP_HEADER, (result) => {
-      this.settle(guest)
+      this.outstanding.remove(guest)
       if (result === 'reply') this.reply(request)
       else if (result !== 'timed-out') this.output.unreachable(quote, WHY[result])
     })
-  }
-
-  private settle(guest: string): void {
-    this.total--
-    const open = this.outstanding.get(guest)! - 1
-    if (open === 0) this.outstanding.delete(guest)
-    else this.outstanding.set(guest, open)
   }
 
   private reply(request: Request): void {

@@ -123,7 +123,7 @@ export class Gateway {
   publish(port: PublishedPort): Promise<Publication> { return this.publisher.publish(port) }
 
   /** Keeps an address or a name for a card. Throws NETWORK_CONFIGURATION_INVALID. */
-  reserve(reservation: Reservation): void { this.leases.reserve(reservation) }
+  reserve(reservation: Reservation): void { this.leases.reserve(reservation, this.clock.now()) }
 
   unreserve(mac: string): void { this.leases.unreserve(mac) }
 
@@ -167,12 +167,13 @@ export class Gateway {
     this.flows.closeAll()
     this.upstream.close()
     this.ager.stop()
+    this.link.disconnect()
   }
 
   private connectOutside(syn: IpPacket, port: number, events: StreamEvents): HostStream | Refusal {
     const { bytes, destination } = syn
     const length = addressLength(syn)
-    if (this.isOwn(bytes, destination, length)) return port === DNS_PORT ? this.dns.connect(syn, events) : 'reset'
+    if (this.isOwn(bytes, destination, length)) return port === DNS_PORT ? this.dns.connect(syn, events) ?? 'reset' : 'reset'
     const allowed = this.settings.kind === 'nat' && port !== 0 && this.policy.allows('tcp', bytes, destination, length, port)
     if (allowed) return this.sockets.connectTcp(formatAddress(bytes, destination, length), port, events)
     this.counters.drop('prohibited')

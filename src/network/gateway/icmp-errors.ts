@@ -16,8 +16,10 @@ import { PAYLOAD } from './link.ts'
 import type { Output } from './output.ts'
 import type { Settings } from './settings.ts'
 
+/** For one guest; a few that have the same last bytes of their addresses share it. */
 const PER_SECOND = 100
 const BURST = 50
+const BUCKETS = 256
 /** IPv4: as Linux, up to 576 bytes would be allowed. A full IPv6 header and options of a transport fit. */
 const QUOTE_LIMIT = 128
 
@@ -34,8 +36,8 @@ export class IcmpErrors {
   private readonly counters: Counters
   private readonly output: () => Output
   private readonly quoted = newPacket()
-  private tokens = BURST
-  private filledAt = 0
+  private readonly tokens = new Float64Array(BUCKETS).fill(BURST)
+  private readonly filledAt = new Float64Array(BUCKETS)
 
   constructor(clock: Clock, settings: Settings, counters: Counters, output: () => Output) {
     this.clock = clock
@@ -85,7 +87,7 @@ export class IcmpErrors {
 
   private send(packet: ParsedPacket, type: number, code: number, value: number): void {
     if (!this.mayAnswer(packet)) return
-    if (!this.take()) {
+    if (!this.take(bucketOf(packet))) {
       this.counters.drop('rate-limited')
       return
     }
@@ -122,12 +124,17 @@ export class IcmpErrors {
     return !icmp || (packet.payloadLength > 0 && !isIcmpError(version, bytes[packet.payload]))
   }
 
-  private take(): boolean {
+  private take(bucket: number): boolean {
     const now = this.clock.now()
-    this.tokens = Math.min(BURST, this.tokens + (now - this.filledAt) / SECOND * PER_SECOND)
-    this.filledAt = now
-    if (this.tokens < 1) return false
-    this.tokens--
+    this.tokens[bucket] = Math.min(BURST, this.tokens[bucket] + (now - this.filledAt[bucket]) / SECOND * PER_SECOND)
+    this.filledAt[bucket] = now
+    if (this.tokens[bucket] < 1) return false
+    this.tokens[bucket]--
     return true
   }
+}
+
+function bucketOf(packet: ParsedPacket): number {
+  const end = packet.source + addressLength(packet)
+  return (packet.bytes[end - 1] + packet.bytes[end - 2] * 31) % BUCKETS
 }

@@ -76,7 +76,8 @@ export class Input {
     const { type, payload, source } = this.ethernet
     if (type === EtherType.ARP) return discovery.receiveArp(bytes, payload, end, source)
     if (type !== EtherType.IPV4 && type !== EtherType.IPV6) return counters.drop('protocol')
-    const result = type === EtherType.IPV4 ? parseIpv4Packet(bytes, payload, end, this.packet) : parseIpv6Packet(bytes, payload, end, this.packet)
+    const parse = type === EtherType.IPV4 ? parseIpv4Packet : parseIpv6Packet
+    const result = parse(bytes, payload, end, this.packet)
     this.takeOffloads(frame)
     if (result === 'good') this.receivePacket(this.packet)
     else this.refuse(this.packet, result)
@@ -138,7 +139,8 @@ export class Input {
       return inside && !this.parts.discovery.isOwn6(bytes, source)
     }
     if (isUnspecified(bytes, source, 4)) {
-      return packet.protocol === Protocol.UDP && packet.payloadLength >= UDP_HEADER && getU16(bytes, packet.payload + 2) === DHCP_SERVER_PORT
+      return packet.protocol === Protocol.UDP && packet.payloadLength >= UDP_HEADER
+        && getU16(bytes, packet.payload + 2) === DHCP_SERVER_PORT
     }
     return isInside(ipv4, bytes, source) && isUnicastSource(bytes, source, 4)
       && !equalBytes(bytes, source, ipv4.address, 0, 4) && !equalBytes(bytes, source, broadcast, 0, 4)

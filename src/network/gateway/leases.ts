@@ -34,6 +34,8 @@ export interface LeaseDescription {
 const OFFER_TIME = 60 * SECOND
 const DECLINED_TIME = 600 * SECOND
 const DECLINED_LIMIT = 256
+/** At a time. A card that declines everything must not use up the pool. */
+const DECLINED_OF_ONE = 4
 
 export class Leases {
   private readonly settings: Settings
@@ -42,8 +44,8 @@ export class Leases {
   private readonly byAddress = new Map<number, Lease>()
   private readonly reservations = new Map<string, CheckedReservation>()
   private readonly reservedAddresses = new Map<number, string>()
-  /** Addresses that somebody else was found to use, until when. */
-  private readonly declined = new Map<number, number>()
+  /** Addresses that somebody else was found to use, until when, and who said so. */
+  private readonly declined = new Map<number, { readonly until: number, readonly mac: string }>()
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -52,14 +54,16 @@ export class Leases {
   }
 
   /** Keeps an address or a name for a card. Throws NETWORK_CONFIGURATION_INVALID: it is somebody else's. */
-  reserve(reservation: Reservation): void {
+  reserve(reservation: Reservation, now: number): void {
     const checked = checkReservation(reservation, this.settings.ipv4)
     const key = formatMac(checked.mac)
-    const taken = (what: string) => networkError('NETWORK_CONFIGURATION_INVALID', `${what} cannot be reserved for ${key}: it is another's already`)
+    const taken = (what: string) => networkError('NETWORK_CONFIGURATION_INVALID',
+      `${what} cannot be reserved for ${key}: it is another's already; choose a different one`)
+    if (formatMac(this.settings.mac) === key) throw taken('the gateway\'s own card')
     if (checked.address !== null) {
       const address = getU32(checked.address, 0)
       const holder = this.byAddress.get(address)
-      const owner = this.reservedAddresses.get(address) ?? (holder?.bound ? formatMac(holder.mac) : undefined)
+      const owner = this.reservedAddresses.get(address) ?? (holder?.bound && holder.expires > now ? formatMac(holder.mac) : undefined)
       if (address === this.gateway || (owner !== undefined && owner !== key)) throw taken(formatAddress(checked.address, 0, 4))
     }
     if ([...this.reservations].some(([other, { name }]) => other !== key && name !== null && name === checked.name)) {
@@ -103,10 +107,12 @@ export class Leases {
   /** The card has found its address in use by somebody else. */
   decline(mac: Uint8Array, address: number, now: number): void {
     const lease = this.byMac.get(formatMac(mac))
-    if (lease?.address !== address) return
+    const key = formatMac(mac)
+    const before = [...this.declined.values()].filter(each => each.mac === key && each.until > now)
+    if (lease?.address !== address || before.length >= DECLINED_OF_ONE) return
     this.remove(lease)
     if (this.declined.size >= DECLINED_LIMIT) this.declined.delete(this.declined.keys().next().value!)
-    this.declined.set(address, now + DECLINED_TIME)
+    this.declined.set(address, { until: now + DECLINED_TIME, mac: key })
   }
 
   /** The name that the gateway gives to a card, if it has one for it. */
@@ -192,7 +198,7 @@ export class Leases {
     if (reserved && getU32(reserved, 0) !== address) return false
     const { poolFirst, poolLast } = this.settings
     if (address < poolFirst || address > poolLast || address === this.gateway) return false
-    if ((this.declined.get(address) ?? 0) > now) return false
+    if ((this.declined.get(address)?.until ?? 0) > now) return false
     const lease = this.byAddress.get(address)
     return lease === undefined || lease.expires <= now || formatMac(lease.mac) === key
   }

@@ -26,6 +26,8 @@ export class Link {
 
   connect(end: FrameEnd): void { this.end = end }
 
+  disconnect(): void { this.end = null }
+
   /** The other end has room again. */
   ready(): void {
     if (!this.refused) return

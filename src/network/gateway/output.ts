@@ -118,7 +118,8 @@ export class Output implements SegmentOutput {
     if (packet.version === 4) {
       // Atomic datagrams need no identification (RFC 6864); segments that are cut count up from it.
       const identification = packet.segmentSize === 0 ? 0 : this.nextIdentification()
-      writeIpv4(this.buffer, header, headerLength + length, packet.protocol, packet.trafficClass, identification, DONT_FRAGMENT, packet.hopLimit)
+      const { protocol, trafficClass, hopLimit } = packet
+      writeIpv4(this.buffer, header, headerLength + length, protocol, trafficClass, identification, DONT_FRAGMENT, hopLimit)
     } else writeIpv6(this.buffer, header, length, packet.protocol, packet.trafficClass, packet.hopLimit)
     return this.sendFrame(header - ETHERNET_HEADER, ETHERNET_HEADER + headerLength + length, partial ? ETHERNET_HEADER + headerLength : -1)
   }

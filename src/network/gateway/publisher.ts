@@ -41,6 +41,7 @@ export class Publisher {
   private readonly counters: Counters
   private readonly random: () => number
   private readonly publications = new Set<Publication>()
+  private closed = false
 
   constructor(
     settings: Settings, sockets: SocketBackend, transport: SegmentTransport, flows: UdpFlows, names: Names, counters: Counters,
@@ -58,6 +59,7 @@ export class Publisher {
   async publish(port: PublishedPort): Promise<Publication> {
     this.check(port)
     const listener = port.protocol === 'tcp' ? await this.listenTcp(port) : await this.listenUdp(port)
+    if (this.closed) listener.close() // the network went away meanwhile
     const publication: Publication = {
       port,
       close: () => {
@@ -65,13 +67,14 @@ export class Publisher {
         this.publications.delete(publication)
       },
     }
-    this.publications.add(publication)
+    if (!this.closed) this.publications.add(publication)
     return publication
   }
 
   list(): PublishedPort[] { return [...this.publications].map(({ port }) => port) }
 
   closeAll(): void {
+    this.closed = true
     for (const publication of this.publications) publication.close()
   }
 
@@ -80,8 +83,8 @@ export class Publisher {
     const { ipv4, ipv6 } = this.settings
     const network = address?.length === 16 ? ipv6 : ipv4
     if (address === undefined || (network !== null && isInside(network, address, 0))) return
-    throw networkError('PORT_TARGET_UNKNOWN',
-      `port ${port.port} cannot be published to ${port.guest}: no guest of this network has that address; name a guest, or an address inside it`)
+    throw networkError('PORT_TARGET_UNKNOWN', `port ${port.port} cannot be published to ${port.guest}: `
+      + 'no guest of this network has that address; name a guest, or an address inside it')
   }
 
   private listenTcp(port: PublishedPort): Promise<Listener> {

@@ -8,16 +8,21 @@ import { CONFIGURATION, GUEST_MAC } from './testing/bench.ts'
 describe('a gateway\'s configuration', () => {
   it('is checked, and errors say what to do', () => {
     const wrong: [Partial<GatewayConfiguration>, RegExp][] = [
-      [{ ipv4: '10.0.5.1' }, /no IPv4 address with a prefix/], [{ ipv4: '10.0.5.1/33' }, /no IPv4 address/], [{ ipv4: '10.0.5.1/31' }, /8 to 30/],
-      [{ ipv4: '10.0.5.0/24' }, /cannot be a gateway's/], [{ ipv4: '10.0.5.255/24' }, /cannot be a gateway's/], [{ ipv4: '127.0.0.1/8' }, /cannot be/],
+      [{ ipv4: '10.0.5.1' }, /no IPv4 address with a prefix/], [{ ipv4: '10.0.5.1/33' }, /no IPv4 address/],
+      [{ ipv4: '10.0.5.1/31' }, /8 to 30/],
+      [{ ipv4: '10.0.5.0/24' }, /cannot be a gateway's/], [{ ipv4: '10.0.5.255/24' }, /cannot be a gateway's/],
+      [{ ipv4: '127.0.0.1/8' }, /cannot be/],
       [{ ipv6: 'fd00::1/48' }, /64 bits/], [{ ipv6: 'fe80::1/64' }, /cannot be a gateway's/], [{ ipv6: 'fd00::/64' }, /cannot be/],
       [{ mac: '01:00:00:00:00:01' }, /group's MAC/], [{ mac: 'nonsense' }, /no MAC address/], [{ mtu: 576 }, /1280 to 65535/],
       [{ domain: 'a b' }, /no domain name/], [{ pool: { first: '10.0.6.1', last: '10.0.6.9' } }, /no address inside/],
       [{ pool: { first: '10.0.5.9', last: '10.0.5.8' } }, /empty/], [{ leaseSeconds: 1 }, /lease time/],
-      [{ reservations: [{ mac: GUEST_MAC, address: '10.0.6.7' }] }, /not in the network/],
+      [{ reservations: [{ mac: GUEST_MAC, address: '10.0.6.7' }] }, /no guest's address/],
+      [{ reservations: [{ mac: GUEST_MAC, address: '10.0.5.255' }] }, /no guest's address/],
       [{ reservations: [{ mac: GUEST_MAC, address: '10.0.5.1' }] }, /given twice/],
       [{ reservations: [{ mac: GUEST_MAC, name: 'a' }, { mac: '52:54:00:00:00:01', name: 'a' }] }, /the name a is given twice/],
-      [{ reservations: [{ mac: GUEST_MAC, name: 'a.b' }] }, /no dots/], [{ routes: [{ to: '10.8.0.0', via: '10.0.5.9' }] }, /write a network/],
+      [{ reservations: [{ mac: GUEST_MAC, name: 'a.b' }] }, /no dots/],
+      [{ reservations: [{ mac: GUEST_MAC, name: 'Gateway' }] }, /has a meaning/],
+      [{ routes: [{ to: '10.8.0.0', via: '10.0.5.9' }] }, /write a network/],
       [{ routes: [{ to: '10.8.0.0/16', via: '10.9.5.9' }] }, /not in this network/],
     ]
     for (const [part, message] of wrong) {

@@ -66,6 +66,8 @@ export interface CheckedReservation {
   readonly name: string | null
 }
 
+/** Names that are no guest's. */
+export const OWN_NAMES: readonly string[] = ['gateway', 'localhost']
 /** How many addresses are given away at most, unless a pool is named. */
 const POOL_LIMIT = 4096
 
@@ -122,7 +124,8 @@ function checkIpv4(text: string): Network {
     throw invalid(`${text} has a prefix of ${network.prefixLength} bits: a network of guests needs 8 to 30`)
   }
   const host = getU32(network.address, 0) & ~(0xffffffff << 32 - network.prefixLength)
-  if (host === 0 || host === ~(0xffffffff << 32 - network.prefixLength) || [0, 127].includes(network.address[0]) || network.address[0] >= 224) {
+  const last = ~(0xffffffff << 32 - network.prefixLength)
+  if (host === 0 || host === last || [0, 127].includes(network.address[0]) || network.address[0] >= 224) {
     throw invalid(`${text} cannot be a gateway's address: take one inside the network, such as its first`)
   }
   return network
@@ -140,8 +143,8 @@ function checkIpv6(text: string): Network {
 }
 
 function checkNumber(what: string, value: number, minimum: number, maximum: number): number {
-  if (!Number.isInteger(value) || value < minimum || value > maximum) throw invalid(`the ${what} is ${value}: it must be ${minimum} to ${maximum}`)
-  return value
+  if (Number.isInteger(value) && value >= minimum && value <= maximum) return value
+  throw invalid(`the ${what} is ${value}: it must be ${minimum} to ${maximum}`)
 }
 
 /** RFC 1123 section 2.1: letters, digits and hyphens, up to 63 in each label. */
@@ -170,21 +173,29 @@ function checkPool(configuration: GatewayConfiguration, base: number, hosts: num
 
 export function checkReservation(reservation: Reservation, ipv4: Network): CheckedReservation {
   const address = reservation.address === undefined ? null : parseIpv4(reservation.address)
-  if (address === undefined || (address !== null && !isInside(ipv4, address, 0))) {
+  if (address === undefined || (address !== null && !isHostAddress(ipv4, address))) {
     throw invalid(`${reservation.mac} cannot have the address '${reservation.address}': `
-      + `it is not in the network ${formatAddress(ipv4.address, 0, 4)}/${ipv4.prefixLength}`)
+      + `it is no guest's address in the network ${formatAddress(ipv4.address, 0, 4)}/${ipv4.prefixLength}`)
   }
   const name = reservation.name === undefined ? null : checkName('host', reservation.name)
+  if (name !== null && OWN_NAMES.includes(name)) throw invalid(`'${name}' cannot be a guest's name: it has a meaning in every network`)
   if (name?.includes('.')) throw invalid(`'${name}' is no host name for a guest: it may have no dots, the network's domain is added`)
   return { mac: checkMac(reservation.mac), address, name }
+}
+
+/** In the network, and neither its first nor its last address. */
+function isHostAddress(network: Network, address: Uint8Array): boolean {
+  const last = ~(0xffffffff << 32 - network.prefixLength)
+  const host = getU32(address, 0) & last
+  return isInside(network, address, 0) && host !== 0 && host !== last
 }
 
 function checkRoute(route: { to: string, via: string }, ipv4: Network): { to: Network, via: Uint8Array } {
   const to = parseNetwork(route.to)
   if (to === undefined || to.address.length !== 4) throw invalid(`a route to '${route.to}': write a network, such as 10.8.0.0/16`)
   const via = parseIpv4(route.via)
-  if (via === undefined || !isInside(ipv4, via, 0)) throw invalid(`the route to ${route.to} goes by '${route.via}', which is not in this network`)
-  return { to, via }
+  if (via !== undefined && isHostAddress(ipv4, via)) return { to, via }
+  throw invalid(`the route to ${route.to} goes by '${route.via}', which is not in this network`)
 }
 
 /** No address, card or name twice. */

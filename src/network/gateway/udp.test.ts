@@ -4,6 +4,7 @@ import { formatAddress } from '../packet/addresses.ts'
 import { Bench, GATEWAY, GUEST, GUEST6, GUEST_MAC, address, icmpOf, udp, udpOf, type Sent } from './testing/bench.ts'
 
 const DATA = Uint8Array.of(1, 2, 3)
+const NO_EVENTS = { connected: () => {}, data: () => true, ended: () => {}, writable: () => {}, closed: () => {} }
 
 function ready(configuration = {}): Bench {
   const bench = new Bench(configuration)
@@ -83,7 +84,8 @@ describe('UDP to the outside', () => {
 
   it('is cut up when the card has left that to us, and comes back in fragments when it is long', () => {
     const bench = ready()
-    bench.give(udp(5000, 7, new Uint8Array(2500), { to: '192.0.2.9' }), { segmentation: 'udp', segmentSize: 1000, checksumStart: 34, checksumOffset: 6 })
+    const batch = { segmentation: 'udp' as const, segmentSize: 1000, checksumStart: 34, checksumOffset: 6 }
+    bench.give(udp(5000, 7, new Uint8Array(2500), { to: '192.0.2.9' }), batch)
     const [socket] = bench.sockets.udp
     expect(socket.sent.map(({ length }) => length)).toEqual([1000, 1000, 500])
     socket.events.message(new Uint8Array(4000))
@@ -116,7 +118,9 @@ describe('published ports', () => {
     const bench = ready()
     const publication = await bench.gateway.publish({ protocol: 'udp', address: '0.0.0.0', port: 5353, guest: GUEST, guestPort: 53 })
     const [listener] = bench.sockets.udpListeners
-    const clients = [['198.51.100.4', '198.51.100.4'], ['127.0.0.1', GATEWAY], ['2001:db8::4', GATEWAY], ['::ffff:198.51.100.5', '198.51.100.5']]
+    const clients = [
+      ['198.51.100.4', '198.51.100.4'], ['127.0.0.1', GATEWAY], ['2001:db8::4', GATEWAY], ['::ffff:198.51.100.5', '198.51.100.5'],
+    ]
     for (const [client, seen] of clients) {
       listener.events.message(DATA, client, 6000)
       const [sent] = bench.take()
@@ -137,7 +141,7 @@ describe('published ports', () => {
     const bench = ready()
     await bench.gateway.publish({ protocol: 'tcp', address: '::', port: 8080, guest: GUEST, guestPort: 80 })
     const [listener] = bench.sockets.listeners
-    const stream = bench.sockets.connectTcp('', 0, { connected: () => {}, data: () => true, ended: () => {}, writable: () => {}, closed: () => {} })
+    const stream = bench.sockets.connectTcp('', 0, NO_EVENTS)
     expect(listener.accepted(stream, '198.51.100.4', 6000)).not.toBeNull()
     bench.transport.refuses = 2
     expect(listener.accepted(stream, '::1', 6000)).not.toBeNull()
@@ -154,7 +158,7 @@ describe('published ports', () => {
     const bench = ready({ reservations: [{ mac: GUEST_MAC, address: '10.0.5.42', name: 'web' }] })
     await bench.gateway.publish({ protocol: 'tcp', address: '127.0.0.1', port: 8080, guest: 'web', guestPort: 80 })
     await bench.gateway.publish({ protocol: 'tcp', address: '127.0.0.1', port: 8081, guest: 'nobody', guestPort: 80 })
-    const stream = bench.sockets.connectTcp('', 0, { connected: () => {}, data: () => true, ended: () => {}, writable: () => {}, closed: () => {} })
+    const stream = bench.sockets.connectTcp('', 0, NO_EVENTS)
     expect(bench.sockets.listeners[0].accepted(stream, '127.0.0.1', 6000)).not.toBeNull()
     expect(bench.transport.accepted[0].to.address).toEqual(address('10.0.5.42'))
     expect(bench.sockets.listeners[1].accepted(stream, '127.0.0.1', 6000)).toBeNull()

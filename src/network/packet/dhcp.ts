@@ -104,8 +104,14 @@ export function wantsBroadcast(message: DhcpMessage): boolean {
   return (message.secondsAndFlags & BROADCAST_FLAG) !== 0
 }
 
+export interface DhcpRoute {
+  readonly network: Uint8Array
+  readonly prefixLength: number
+  readonly router: Uint8Array
+}
+
 /** RFC 3442: each route is its prefix length, the bytes of its network that matter, and a router. */
-export function encodeRoutes(routes: readonly { readonly network: Uint8Array, readonly prefixLength: number, readonly router: Uint8Array }[]): Uint8Array {
+export function encodeRoutes(routes: readonly DhcpRoute[]): Uint8Array {
   return Uint8Array.from(routes.flatMap(({ network, prefixLength, router }) =>
     [prefixLength, ...network.subarray(0, Math.ceil(prefixLength / 8)), ...router]))
 }

@@ -30,7 +30,8 @@ export function parseDhcp6(bytes: Uint8Array): Dhcp6Message | undefined {
 }
 
 export function writeDhcp6(
-  bytes: Uint8Array, at: number, type: number, transaction: Uint8Array, options: readonly (readonly [code: number, data: Uint8Array])[]): number {
+  bytes: Uint8Array, at: number, type: number, transaction: Uint8Array,
+  options: readonly (readonly [code: number, data: Uint8Array])[]): number {
   bytes[at] = type
   bytes.set(transaction, at + 1)
   let end = at + 4

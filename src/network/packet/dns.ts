@@ -88,7 +88,8 @@ export interface DnsAnswer {
 }
 
 /** An answer of our own to a question: its header and question repeated, and records about the question's name. */
-export function buildResponse(query: Uint8Array, question: DnsQuestion | undefined, rcode: number, answers: readonly DnsAnswer[], flags = 0): Uint8Array {
+export function buildResponse(
+  query: Uint8Array, question: DnsQuestion | undefined, rcode: number, answers: readonly DnsAnswer[], flags = 0): Uint8Array {
   const end = question?.end ?? DNS_HEADER
   const length = answers.reduce((sum, answer) => sum + 12 + answer.data.length, end)
   const response = new Uint8Array(length)

@@ -61,8 +61,8 @@ function walkHeaders(bytes: Uint8Array, start: number, end: number, into: Parsed
     nextHeaderAt = at
     into.protocol = bytes[at]
     at += length
-    // What follows a later fragment's header is the middle of something.
-    if (into.fragmentOffset !== 0) break
+    // What follows a fragment's header is part of something, to be read when that is whole.
+    if (into.fragmentOffset !== 0 || into.moreFragments) break
   }
   into.problemPointer = nextHeaderAt - into.header
   into.payload = at

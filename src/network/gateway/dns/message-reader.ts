@@ -4,19 +4,26 @@ import { getU16, setU16 } from '../../packet/bytes.ts'
 /** Takes messages out of a stream. Whoever pushes takes all that are whole, so that at most one and a half are held. */
 export class MessageReader {
   private bytes = new Uint8Array(0)
+  private length = 0
 
   push(bytes: Uint8Array): void {
-    const joined = new Uint8Array(this.bytes.length + bytes.length)
-    joined.set(this.bytes)
-    joined.set(bytes, this.bytes.length)
-    this.bytes = joined
+    const length = this.length + bytes.length
+    if (length > this.bytes.length) {
+      const larger = new Uint8Array(Math.max(length, Math.min(this.bytes.length * 2, 0x10001)))
+      larger.set(this.bytes.subarray(0, this.length))
+      this.bytes = larger
+    }
+    this.bytes.set(bytes, this.length)
+    this.length = length
   }
 
   take(): Uint8Array | undefined {
-    const end = this.bytes.length < 2 ? Infinity : getU16(this.bytes, 0) + 2
-    if (end > this.bytes.length) return undefined
+    const end = this.length < 2 ? Infinity : getU16(this.bytes, 0) + 2
+    if (end > this.length) return undefined
     const message = this.bytes.slice(2, end)
-    this.bytes = this.bytes.slice(end)
+    this.bytes.copyWithin(0, end, this.length)
+    this.length -= end
+    if (this.length === 0) this.bytes = new Uint8Array(0)
     return message
   }
 }

@@ -15,6 +15,7 @@ import { Protocol, addressLength } from '../../packet/packet.ts'
 import { UDP_CHECKSUM, UDP_HEADER, writeUdp } from '../../packet/udp.ts'
 import type { Ager } from '../ager.ts'
 import type { Counters } from '../counters.ts'
+import { GuestCounts } from '../guest-counts.ts'
 import { PAYLOAD } from '../link.ts'
 import type { Output } from '../output.ts'
 import type { Policy } from '../policy.ts'
@@ -25,6 +26,9 @@ import type { Upstream } from './upstream.ts'
 
 export const DNS_PORT = 53
 const OUTSTANDING_OF_ONE = 64
+/** TCP connections of guests, which cost memory as long as answers wait in them. */
+const STREAMS = 128
+const STREAMS_OF_ONE = 32
 /** Longer answers over UDP become fragments, which get lost. */
 const LONGEST_DATAGRAM = 4096
 
@@ -45,8 +49,9 @@ export class DnsServer {
   private readonly upstream: Upstream
   private readonly policy: Policy
   private readonly cache = new DnsCache()
-  /** Questions that are open, by who asks. */
-  private readonly outstanding = new Map<string, number>()
+  /** Questions that are open. */
+  private readonly outstanding = new GuestCounts()
+  private readonly streams = new GuestCounts()
 
   constructor(ager: Ager, counters: Counters, output: Output, names: Names, upstream: Upstream, policy: Policy) {
     this.ager = ager
@@ -70,10 +75,16 @@ export class DnsServer {
     })
   }
 
-  /** A guest's TCP connection to port 53 of the gateway's. */
-  connect(syn: IpPacket, events: StreamEvents): HostStream {
+  /** A guest's TCP connection to port 53 of the gateway's. Null: there are too many. */
+  connect(syn: IpPacket, events: StreamEvents): HostStream | null {
     const guest = formatAddress(syn.bytes, syn.source, addressLength(syn))
-    return new DnsStream(this.ager, events, (query, respond) => this.handle(query, guest, true, respond))
+    if (this.streams.total >= STREAMS || this.streams.of(guest) >= STREAMS_OF_ONE) {
+      this.counters.drop('questions')
+      return null
+    }
+    this.streams.add(guest)
+    const handle = (query: Uint8Array, respond: Respond) => this.handle(query, guest, true, respond)
+    return new DnsStream(this.ager, events, handle, () => { this.streams.remove(guest) })
   }
 
   private respond(port: number, response: Uint8Array): void {
@@ -107,23 +118,17 @@ export class DnsServer {
   }
 
   private ask(query: Query, guest: string, respond: Respond): void {
-    const open = this.outstanding.get(guest) ?? 0
-    const asked = open < OUTSTANDING_OF_ONE && this.upstream.ask(query.bytes, query.question, query.tcp, (response) => {
-      this.settle(guest)
+    const answered = (response: Uint8Array | null) => {
+      this.outstanding.remove(guest)
       if (response === null) respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
       else this.take(query, response, respond)
-    })
-    if (asked) this.outstanding.set(guest, open + 1)
+    }
+    const mayAsk = this.outstanding.of(guest) < OUTSTANDING_OF_ONE
+    if (mayAsk && this.upstream.ask(query.bytes, query.question, query.tcp, answered)) this.outstanding.add(guest)
     else {
       this.counters.drop('questions')
       respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
     }
-  }
-
-  private settle(guest: string): void {
-    const open = (this.outstanding.get(guest) ?? 1) - 1
-    if (open === 0) this.outstanding.delete(guest)
-    else this.outstanding.set(guest, open)
   }
 
   private take(query: Query, response: Uint8Array, respond: Respond): void {
@@ -150,8 +155,9 @@ export class DnsServer {
     const question = parseQuestion(response)
     const records = question === undefined ? undefined : parseRecords(response, question)
     for (const { type, class: kind, section, ttl, dataAt, dataLength } of records ?? []) {
-      const isAddress = kind === CLASS_IN && section === 'answer' && (type === DnsType.A ? dataLength === 4 : type === DnsType.AAAA && dataLength === 16)
-      if (isAddress) this.policy.learn(asked.name, response.slice(dataAt, dataAt + dataLength), Math.min(ttl, 86_400))
+      const isAddress = type === DnsType.A ? dataLength === 4 : type === DnsType.AAAA && dataLength === 16
+      if (!isAddress || kind !== CLASS_IN || section !== 'answer') continue
+      this.policy.learn(asked.name, response.slice(dataAt, dataAt + dataLength), Math.min(ttl, 86_400))
     }
   }
 }

@@ -7,8 +7,8 @@ import { MessageReader, framed } from './message-reader.ts'
 type Handle = (query: Uint8Array, respond: (response: Uint8Array) => void) => boolean
 
 /** Questions of one connection that wait for an answer, and bytes of answers that wait for the guest. RFC 7766 section 6.2.1. */
-const OUTSTANDING = 16
-const QUEUED = 256 << 10
+const OUTSTANDING = 4
+const QUEUED = 64 << 10
 const IDLE = 30 * SECOND
 
 /**
@@ -19,6 +19,7 @@ export class DnsStream implements HostStream {
   private readonly ager: Ager
   private readonly events: StreamEvents
   private readonly handle: Handle
+  private readonly gone: () => void
   private readonly timer: Timer
   private readonly reader = new MessageReader()
   private readonly queue: Uint8Array[] = []
@@ -35,8 +36,10 @@ export class DnsStream implements HostStream {
   private lastUsed: number
   private closed = false
 
-  constructor(ager: Ager, events: StreamEvents, handle: Handle) {
+  /** @param gone told once, when the stream is over */
+  constructor(ager: Ager, events: StreamEvents, handle: Handle, gone: () => void) {
     this.ager = ager
+    this.gone = gone
     this.events = events
     this.handle = handle
     this.timer = ager.timer(() => { this.pump() })
@@ -46,12 +49,12 @@ export class DnsStream implements HostStream {
 
   write(bytes: Uint8Array): number {
     if (!this.connected || this.ended || this.closed) return 0
-    if (this.outstanding >= OUTSTANDING || this.queued >= QUEUED) {
+    if (this.isBusy()) {
       this.refused = true
       return 0
     }
     this.reader.push(bytes)
-    for (let query = this.reader.take(); query !== undefined; query = this.reader.take()) this.ask(query)
+    this.askAll()
     this.touch()
     return bytes.length
   }
@@ -67,8 +70,20 @@ export class DnsStream implements HostStream {
   }
 
   abort(): void {
+    if (!this.closed) this.gone()
     this.closed = true
     this.timer.disarm()
+  }
+
+  private isBusy(): boolean { return this.outstanding >= OUTSTANDING || this.queued >= QUEUED }
+
+  /** All questions that are whole, as far as there is room for their answers. */
+  private askAll(): void {
+    while (!this.isBusy() && !this.broken) {
+      const query = this.reader.take()
+      if (query === undefined) return
+      this.ask(query)
+    }
   }
 
   private ask(query: Uint8Array): void {
@@ -96,6 +111,7 @@ export class DnsStream implements HostStream {
       this.events.connected()
     }
     this.deliver()
+    this.askAll()
     this.welcome()
     if (this.closed) return
     const finished = this.queue.length === 0 && this.outstanding === 0
@@ -114,7 +130,7 @@ export class DnsStream implements HostStream {
 
   /** Takes more, after a refusal. */
   private welcome(): void {
-    if (!this.refused || this.closed || this.outstanding >= OUTSTANDING || this.queued >= QUEUED) return
+    if (!this.refused || this.closed || this.isBusy()) return
     this.refused = false
     this.events.writable()
   }

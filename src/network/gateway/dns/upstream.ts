@@ -76,7 +76,8 @@ export class Upstream implements Ageing {
       if (!attempt.done && attempt.count === number) this.start(attempt)
     }
     const answered = (response: Uint8Array) => {
-      if (!attempt.done && attempt.count === number && attempt.isAnswer(response)) this.finish(attempt, withId(response, attempt.question.id))
+      if (attempt.done || attempt.count !== number || !attempt.isAnswer(response)) return
+      this.finish(attempt, withId(response, attempt.question.id))
     }
     if (attempt.tcp) attempt.stop = this.sendTcp(resolver, query, answered, failed)
     else attempt.stop = this.sendUdp(resolver, query, answered, failed)

@@ -107,8 +107,8 @@ export class Bench {
     const { frames } = this
     frames.length = 0
     this.end.receive({
-      bytes, start: 0, length: bytes.length, checksumStart: -1, checksumOffset: 0, checksumValid: false, segmentation: 'none', segmentSize: 0,
-      ...offloads,
+      bytes, start: 0, length: bytes.length, checksumStart: -1, checksumOffset: 0, checksumValid: false, segmentation: 'none',
+      segmentSize: 0, ...offloads,
     })
     return this.take()
   }
@@ -141,13 +141,15 @@ function readSent(bytes: Uint8Array, frame: Frame): Sent | undefined {
   const payload = bytes.slice(packet.payload, packet.payload + packet.payloadLength)
   const partial = frame.checksumStart >= 0
   if (packet.protocol === Protocol.ICMPV6 && payload[0] === 135) return undefined
-  if (!partial && !packet.moreFragments && packet.fragmentOffset === 0 && !checksumOf(packet)) throw new Error('the gateway sent a wrong checksum')
+  const whole = !partial && !packet.moreFragments && packet.fragmentOffset === 0
+  if (whole && !checksumOf(packet)) throw new Error('the gateway sent a wrong checksum')
   const destinationMac = Array.from(bytes.subarray(0, 6), byte => byte.toString(16).padStart(2, '0')).join(':')
   return { frame: bytes, destinationMac, packet, payload, partial }
 }
 
 function checksumOf(packet: ParsedPacket): boolean {
-  return packet.protocol === Protocol.ICMP ? checksumRight(packet.bytes, packet.payload, packet.payloadLength) : payloadChecksumRight(packet)
+  if (packet.protocol !== Protocol.ICMP) return payloadChecksumRight(packet)
+  return checksumRight(packet.bytes, packet.payload, packet.payloadLength)
 }
 
 export function mac(text: string): Uint8Array { return parseMac(text)! }
@@ -182,7 +184,8 @@ export function ip(protocol: number, payload: Uint8Array, options: PacketOptions
   packet.set(from, header - to.length * 2)
   packet.set(to, header - to.length)
   packet.set(payload, header)
-  if (to.length === 4) writeIpv4(packet, 0, packet.length, protocol, 0, options.identification ?? 1, options.fragment ?? 0, options.hopLimit)
+  const { identification = 1, fragment = 0 } = options
+  if (to.length === 4) writeIpv4(packet, 0, packet.length, protocol, 0, identification, fragment, options.hopLimit)
   else writeIpv6(packet, 0, payload.length, protocol, 0, options.hopLimit)
   return ethernet(to.length === 4 ? EtherType.IPV4 : EtherType.IPV6, packet, options.toMac, options.fromMac)
 }
@@ -236,7 +239,8 @@ export function udpOf(sent: Sent): { from: number, to: number, data: Uint8Array 
 }
 
 /** A DHCP message with options. */
-export function dhcp(type: number, options: readonly (readonly number[])[], parts: { ciaddr?: string, broadcast?: boolean, mac?: string } = {}): Uint8Array {
+export function dhcp(
+  type: number, options: readonly (readonly number[])[], parts: { ciaddr?: string, broadcast?: boolean, mac?: string } = {}): Uint8Array {
   const message = new Uint8Array(300)
   message.set([1, 1, 6, 0, 0xde, 0xad, 0xbe, 0xef])
   if (parts.broadcast) message[10] = 0x80
