@@ -14,7 +14,7 @@ import { StateReader } from '../../machine/state-reader.ts'
 import type { HostStream, StreamEvents } from '../sockets.ts'
 import type { Endpoint, IpPacket, SegmentHeader, SegmentTransport, TransportContext, TransportFactory, Unreachable } from '../transport.ts'
 import { BufferPool } from './buffer-pool.ts'
-import type { Connection, ConnectionLink, ConnectionPair } from './connection.ts'
+import type { ConnectionLink, ConnectionPair } from './connection-link.ts'
 import { DeadlineHeap } from './deadline-heap.ts'
 import { Flow } from './flow.ts'
 import type { FlowOwner } from './flow.ts'
@@ -174,9 +174,8 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
 
   begin(): void { this.now = this.context.clock.now() / NANOSECONDS }
 
-  send(connection: Connection, length: number, segmentSize: number): boolean {
+  send(pair: ConnectionPair, length: number, segmentSize: number): boolean {
     const { header, context: { output } } = this
-    const { pair } = connection
     header.version = pair.version
     header.source = pair.localAddress
     header.destination = pair.remoteAddress

@@ -1,7 +1,7 @@
 import { Random } from '../../../base/testing/random.ts'
 import { BufferPool } from '../buffer-pool.ts'
 import { Connection } from '../connection.ts'
-import type { ConnectionEnd, ConnectionLink, ConnectionUser } from '../connection.ts'
+import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionUser } from '../connection-link.ts'
 import { Segment } from '../segment.ts'
 
 /** What a link does to packets, one way. Probabilities are from 0 to 1, times in ms. */
@@ -98,7 +98,7 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
 
   // ── ConnectionLink ──
 
-  send(_connection: Connection, length: number, segmentSize: number): boolean {
+  send(_pair: ConnectionPair, length: number, segmentSize: number): boolean {
     if (this.underWay > 0 && this.underWay + length > (this.weather.capacity ?? Infinity)) {
       this.isBlocked = true
       return false
