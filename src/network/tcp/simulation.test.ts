@@ -55,6 +55,17 @@ describe('two ends and a link between them', () => {
     for (let seed = 1; seed <= 8; seed++) expectExchange(seed, weather, 60_000 + seed * 20_000)
   })
 
+  it.each([['a queue of one round trip', 20_000], ['a short queue', 10_000]])('fills a narrow link with %s', (_name, queue) => {
+    const { time, client, server } = simulate(4, { rate: 1000, queue, delay: 10 })
+    client.toSend = new Random(6).bytes(8 << 20)
+    client.connection.open()
+    client.settle()
+    run(time, () => server.hasHeardEnd)
+    expect(joined(server).equals(client.toSend)).toBe(true)
+    expect(client.dropped).toBeGreaterThan(0)
+    expect((8 << 20) / (time.now - 1000)).toBeGreaterThan(queue === 20_000 ? 850 : 700) // of 1000 bytes in a ms
+  })
+
   it('is right where the sequence numbers wrap', () => {
     for (const initial of [0xffffffff, 0xffffff00, 0x7fffffff, 0x7fffff00]) expectExchange(3, { loss: 0.02 }, 200_000, { initial })
   })

@@ -14,6 +14,9 @@ export interface Weather {
   delay?: number
   /** Bytes that can be under way; the link refuses more. */
   capacity?: number
+  /** Bytes in a millisecond, and how many may wait for that: the link drops what is beyond. */
+  rate?: number
+  queue?: number
 }
 
 interface Event {
@@ -60,10 +63,11 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
   private underWay = 0
   private isBlocked = false
   private lastArrival = 0
+  private queueEmptyAt = 0
+  dropped = 0
 
   /** Of segments that were handed to the link, as one packet each. */
   packets = 0
-  retransmittedBytes = 0
   onPacket: ((bytes: Uint8Array) => void) | null = null
 
   readonly received: Uint8Array[] = []
@@ -115,15 +119,27 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
     this.onPacket?.(bytes)
     if (bytes.length > this.mtu - 20) throw new Error(`a segment of ${bytes.length} bytes on a link with MTU ${this.mtu}`)
     const { loss = 0, duplication = 0, reordering = 0, lateness = 0, delay = 1 } = this.weather
-    if (this.chance(loss)) return
+    if (this.chance(loss) || this.isQueueFull(bytes.length)) return
     const copies = this.chance(duplication) ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
       const isLate = this.chance(reordering)
-      let arrival = this.time.now + delay + (isLate ? this.random.below(1000) / 1000 * lateness : 0)
+      let arrival = Math.max(this.time.now, this.queueEmptyAt) + delay + (isLate ? this.random.below(1000) / 1000 * lateness : 0)
       if (!isLate) arrival = this.lastArrival = Math.max(this.lastArrival, arrival)
       this.underWay += bytes.length
       this.time.after(arrival - this.time.now, () => this.arrive(bytes))
     }
+  }
+
+  /** Puts bytes into the queue of a link with a rate, if there is room. */
+  private isQueueFull(length: number): boolean {
+    const { rate = Infinity, queue = Infinity } = this.weather
+    const start = Math.max(this.time.now, this.queueEmptyAt)
+    if ((start - this.time.now) * rate > queue) {
+      this.dropped++
+      return true
+    }
+    this.queueEmptyAt = start + length / rate
+    return false
   }
 
   private chance(probability: number): boolean { return probability > 0 && this.random.below(1 << 20) < probability * (1 << 20) }
