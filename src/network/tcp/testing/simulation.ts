@@ -2,7 +2,7 @@ import { Random } from '../../../base/testing/random.ts'
 import { BufferPool } from '../buffer-pool.ts'
 import { Connection } from '../connection.ts'
 import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionUser } from '../connection-link.ts'
-import { Segment } from '../segment.ts'
+import { HEADER_SIZE, Segment } from '../segment.ts'
 
 /** What a link does to packets, one way. Probabilities are from 0 to 1, times in ms. */
 export interface Weather {
@@ -17,6 +17,8 @@ export interface Weather {
   /** Bytes in a millisecond, and how many may wait for that: the link drops what is beyond. */
   rate?: number
   queue?: number
+  /** Kinds of options that do not get through. */
+  swallows?: readonly number[]
 }
 
 interface Event {
@@ -116,6 +118,7 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
 
   private sendPacket(bytes: Uint8Array): void {
     this.packets++
+    swallow(bytes, this.weather.swallows ?? [])
     this.onPacket?.(bytes)
     if (bytes.length > this.mtu - 20) throw new Error(`a segment of ${bytes.length} bytes on a link with MTU ${this.mtu}`)
     const { loss = 0, duplication = 0, reordering = 0, lateness = 0, delay = 1 } = this.weather
@@ -222,6 +225,16 @@ function cut(bytes: Uint8Array, headerSize: number, at: number, segmentSize: num
   const isLast = at + segmentSize >= bytes.length
   if (!isLast) piece[13] &= ~0x09 // PSH and FIN go with the last
   return piece
+}
+
+/** Has no-operations in place of options, as some middleboxes do. */
+function swallow(bytes: Uint8Array, kinds: readonly number[]): void {
+  const end = (bytes[12] >>> 4) * 4
+  for (let at = HEADER_SIZE; at < end;) {
+    const length = bytes[at] <= 1 ? 1 : bytes[at + 1]
+    if (kinds.includes(bytes[at])) bytes.fill(1, at, at + length)
+    at += length
+  }
 }
 
 /** Two ends and a link; the first one opens. `initial`: both initial sequence numbers. */
