@@ -28,8 +28,8 @@ export class ConnectedUdp implements UdpSocket {
   send(bytes: Uint8Array): void {
     if (this.events === null) return
     if (this.early !== null) {
-      if (this.early.length < EARLY_MAXIMUM) this.early.push(bytes.slice())
-    } else if (this.socket.getSendQueueSize() < QUEUE_MAXIMUM) this.transmit(bytes.slice())
+      if (this.early.length < EARLY_MAXIMUM) this.early.push(Buffer.from(bytes))
+    } else if (this.socket.getSendQueueSize() < QUEUE_MAXIMUM) this.transmit(Buffer.from(bytes))
   }
 
   close(): void {
@@ -70,7 +70,7 @@ function listenerOf(socket: Socket): UdpListener {
   let isOpen = true
   return {
     send: (bytes, address, port) => {
-      if (isOpen && socket.getSendQueueSize() < QUEUE_MAXIMUM) socket.send(bytes.slice(), port, address, ignore)
+      if (isOpen && socket.getSendQueueSize() < QUEUE_MAXIMUM) socket.send(Buffer.from(bytes), port, address, ignore)
     },
     close: () => {
       if (isOpen) socket.close()

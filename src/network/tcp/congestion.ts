@@ -34,7 +34,7 @@ export class Congestion {
   /** New bytes were acknowledged, and the window was what held the sender back. */
   acknowledged(bytes: number): void {
     if (this.bytes < this.threshold) {
-      this.setWindow(this.bytes + bytes)
+      this.setWindow(Math.min(this.bytes + bytes, this.threshold))
       return
     }
     this.counted += bytes
@@ -43,7 +43,10 @@ export class Congestion {
     this.setWindow(this.bytes + this.segmentSize)
   }
 
-  /** Loss, seen by duplicate acknowledgments or SACK. `flight`: bytes that were under way. RFC 5681, equation 4. */
+  /**
+   * Loss, seen by duplicate acknowledgments or SACK. `flight`: bytes that are not acknowledged. RFC 5681, equation 4, but for
+   * what recovery has sent beyond the window while the first bytes were missing.
+   */
   enterRecovery(flight: number): void {
     this.reduceThreshold(flight)
     this.bytes = this.threshold
@@ -66,7 +69,7 @@ export class Congestion {
   private reduceThreshold(flight: number): void {
     this.windowBefore = this.bytes
     this.thresholdBefore = this.threshold
-    this.threshold = Math.max(flight >> 1, 2 * this.segmentSize)
+    this.threshold = Math.max(Math.min(flight, this.bytes) >> 1, 2 * this.segmentSize)
     this.counted = 0
   }
 

@@ -8,60 +8,15 @@
  *
  * Left out: urgent data, security compartments, and data in SYN segments (the guest sends it again).
  */
-import type { BufferPool } from './buffer-pool.ts'
+import { Agreement } from './agreement.ts'
+import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionState, ConnectionUser } from './connection-link.ts'
 import { Receiver, WINDOW_SCALE } from './receiver.ts'
 import type { ReceiverLink } from './receiver.ts'
-import {
-  Control, HEADER_SIZE, SACK_BLOCKS_MAXIMUM, TIMESTAMPS_SIZE, writeHeader, writeMaximumSegmentSize, writeSack, writeSackPermitted, writeTimestamps,
-  writeWindowScale,
-} from './segment.ts'
+import { Control, HEADER_SIZE, writeHeader } from './segment.ts'
 import type { Segment } from './segment.ts'
-import { PIECE_MAXIMUM, Sender } from './sender.ts'
+import { Sender } from './sender.ts'
 import type { SenderLink } from './sender.ts'
 import { advance, distance, isAfter, isBefore } from './sequence.ts'
-
-export type ConnectionState =
-  | 'OPENING' | 'SYN-SENT' | 'SYN-RECEIVED' | 'ESTABLISHED' | 'FIN-WAIT-1' | 'FIN-WAIT-2' | 'CLOSE-WAIT' | 'CLOSING' | 'LAST-ACK'
-  | 'TIME-WAIT' | 'CLOSED'
-
-/** Why a connection is over. `finished`: both sides had sent FIN. `reset` and `refused`: by the peer. `given-up`: it does not answer. */
-export type ConnectionEnd = 'finished' | 'reset' | 'refused' | 'given-up' | 'aborted'
-
-/** Who uses a connection. None of these may call back into it. */
-export interface ConnectionUser {
-  established(): void
-  /** Takes bytes of the peer, and returns how many; the array is not his. After less than all, `Connection.drain` says when to go on. */
-  deliver(bytes: Uint8Array): number
-  /** FIN of the peer, after all its bytes. */
-  deliverEnd(): void
-  /** The peer has acknowledged data, so that there may be room for more. */
-  acknowledged(): void
-  /** The last that is heard. */
-  over(end: ConnectionEnd): void
-}
-
-/** Both ends. Addresses have 4 or 16 bytes. */
-export interface ConnectionPair {
-  readonly version: 4 | 6
-  readonly localAddress: Uint8Array
-  readonly localPort: number
-  readonly remoteAddress: Uint8Array
-  readonly remotePort: number
-}
-
-/** What connections have in common: what is below them, and the time. */
-export interface ConnectionLink {
-  readonly pool: BufferPool
-  /** Milliseconds; as of the event that is being handled. */
-  readonly now: number
-  /** The largest IP packet, in bytes. */
-  readonly mtu: number
-  /** A buffer to write a segment to, at `segmentStart`. */
-  readonly buffer: Uint8Array
-  readonly segmentStart: number
-  /** Sends it. `segmentSize`: the payload is to be cut into pieces of so many bytes; 0: it is one. False: `Connection.linkReady` follows. */
-  send(connection: Connection, length: number, segmentSize: number): boolean
-}
 
 /** Two maximum segment lifetimes. The guests' link is one hop. */
 const TIME_WAIT = 30_000
@@ -75,30 +30,18 @@ const KEEP_ALIVE_PROBES = 9
 const ABORT_PATIENCE = 5000
 /** RFC 5961, section 7, and answers to what is not acceptable: so many in a second. */
 const CHALLENGES_PER_SECOND = 10
-/** RFC 7323, section 5.5: a timestamp of a peer that was silent for 24 days says nothing. */
-const TIMESTAMP_LIFETIME = 24 * 86_400_000
-/** Less is an attack: RFC 9293, section 3.7.1 has 536 as a default, and real links more. */
-const SEGMENT_SIZE_MINIMUM = 64
-
-/** Scratch for an option that is written at once. */
-const sackBlocks = new Int32Array(2 * SACK_BLOCKS_MAXIMUM)
-
 export class Connection implements SenderLink, ReceiverLink {
   readonly pair: ConnectionPair
   readonly sender: Sender
   readonly receiver: Receiver
   private readonly link: ConnectionLink
+  private readonly agreement: Agreement
   private user: ConnectionUser | null
   state: ConnectionState = 'OPENING'
 
   private readonly initialSequence: number
   private peerInitialSequence = 0
-  private usesScale = true
-  private usesSack = true
-  private usesTimestamps = true
-  /** TS.Recent, when it was set, and Last.ACK.sent. */
-  private recentTimestamp = 0
-  private recentTimestampAt = 0
+  /** Last.ACK.sent (RFC 7323). */
   private lastAcknowledged = 0
 
   private heardAt: number
@@ -117,15 +60,14 @@ export class Connection implements SenderLink, ReceiverLink {
     this.user = user
     this.initialSequence = initialSequence
     this.heardAt = link.now
-    this.sender = new Sender(this, link.pool, initialSequence, this.defaultSegmentSize)
+    this.agreement = new Agreement(link, pair, initialSequence)
+    this.sender = new Sender(this, link.pool, initialSequence, this.agreement.defaultSegmentSize)
     this.receiver = new Receiver(this, link.pool)
     this.receiver.windowScale = WINDOW_SCALE
   }
 
   get now(): number { return this.link.now }
-
-  /** RFC 7323, section 5.4: a clock of milliseconds, which starts anywhere. */
-  get timestamp(): number { return (Math.floor(this.link.now) + this.initialSequence) | 0 }
+  get timestamp(): number { return this.agreement.timestamp }
 
   /** When `expire` wants to be called next, in ms. */
   get deadline(): number {
@@ -205,15 +147,13 @@ export class Connection implements SenderLink, ReceiverLink {
   noteSyn(segment: Segment): void {
     this.heardAt = this.now
     this.peerInitialSequence = segment.sequence
-    this.usesScale = segment.windowScale >= 0
-    this.usesSack = segment.sackPermitted
-    this.usesTimestamps = segment.hasTimestamps
-    if (this.usesTimestamps) this.setRecentTimestamp(segment.timestamp)
-    this.receiver.windowScale = this.usesScale ? WINDOW_SCALE : 0
-    this.receiver.start(segment.sequence, this.ourSegmentSize)
-    this.sender.windowScale = Math.max(0, segment.windowScale)
-    this.sender.usesSack = this.usesSack
-    this.sender.segmentSize = this.limitSegmentSize(segment.maximumSegmentSize || this.defaultSegmentSize)
+    const { agreement, receiver, sender } = this
+    agreement.note(segment)
+    receiver.windowScale = agreement.usesScale ? WINDOW_SCALE : 0
+    receiver.start(segment.sequence, agreement.ourSegmentSize)
+    sender.windowScale = Math.max(0, segment.windowScale)
+    sender.usesSack = agreement.usesSack
+    sender.segmentSize = agreement.limitSegmentSize(segment.maximumSegmentSize || agreement.defaultSegmentSize)
   }
 
   /** A segment of the peer's. */
@@ -232,7 +172,7 @@ export class Connection implements SenderLink, ReceiverLink {
   /** The path takes packets of `mtu` bytes only, if `sequence` was really sent. RFC 9293, section 3.9.2.2; RFC 5927, section 4. */
   packetTooBig(sequence: number, mtu: number): void {
     if (!this.isUnderWay(sequence)) return
-    const size = this.limitSegmentSize(Math.max(mtu, this.pair.version === 4 ? 576 : 1280) - this.headersSize)
+    const size = this.agreement.segmentSizeFor(mtu)
     if (size >= this.sender.segmentSize) return
     this.sender.reduceSegmentSize(size)
     if (this.canSend) this.sender.transmit()
@@ -257,15 +197,15 @@ export class Connection implements SenderLink, ReceiverLink {
   emit(control: number, sequence: number, offset: number, length: number): boolean {
     const { buffer, segmentStart } = this.link
     const isSyn = (control & Control.SYN) !== 0
-    const payload = this.writeOptions(buffer, segmentStart + HEADER_SIZE, isSyn, length)
+    const payload = this.agreement.writeOptions(buffer, segmentStart + HEADER_SIZE, isSyn, length, this.receiver)
     const headerSize = payload - segmentStart
     const acknowledgment = control & Control.ACK ? this.receiver.next : 0
-    const window = control & Control.ACK ? this.receiver.advertise(this.usesScale && !isSyn) : Math.min(65535, this.link.pool.allowance)
+    const window = control & Control.ACK ? this.receiver.advertise(this.agreement.usesScale && !isSyn) : Math.min(65535, this.link.pool.allowance)
     const { localPort, remotePort } = this.pair
     writeHeader(buffer, segmentStart, localPort, remotePort, sequence, acknowledgment, headerSize, control, window)
     if (length > 0) this.sender.queue.copyTo(offset, length, buffer, payload)
     const { segmentSize } = this.sender
-    this.waitsForLink = !this.link.send(this, headerSize + length, length > segmentSize ? segmentSize : 0)
+    this.waitsForLink = !this.link.send(this.pair, headerSize + length, length > segmentSize ? segmentSize : 0)
     if (this.waitsForLink) return false
     this.lastAcknowledged = acknowledgment
     this.receiver.acknowledged()
@@ -319,13 +259,7 @@ export class Connection implements SenderLink, ReceiverLink {
   }
 
   private isAcceptable(segment: Segment): boolean {
-    return this.receiver.isAcceptable(segment) && (segment.has(Control.RST) || !this.isOldTimestamp(segment))
-  }
-
-  /** PAWS: RFC 7323, section 5.3. */
-  private isOldTimestamp(segment: Segment): boolean {
-    return this.usesTimestamps && segment.hasTimestamps && isBefore(segment.timestamp, this.recentTimestamp)
-      && this.now - this.recentTimestampAt < TIMESTAMP_LIFETIME
+    return this.receiver.isAcceptable(segment) && (segment.has(Control.RST) || !this.agreement.isOld(segment))
   }
 
   private answerUnacceptable(segment: Segment): void {
@@ -370,8 +304,7 @@ export class Connection implements SenderLink, ReceiverLink {
   private heard(segment: Segment): void {
     this.heardAt = this.now
     this.keepAliveProbes = 0
-    const isRecent = segment.hasTimestamps && !isBefore(segment.timestamp, this.recentTimestamp)
-    if (isRecent && !isAfter(segment.sequence, this.lastAcknowledged)) this.setRecentTimestamp(segment.timestamp)
+    this.agreement.noteTimestamp(segment, this.lastAcknowledged)
   }
 
   private receiveData(segment: Segment): void {
@@ -489,42 +422,6 @@ export class Connection implements SenderLink, ReceiverLink {
     if (second !== this.challengeSecond) this.challenges = 0
     this.challengeSecond = second
     if (this.challenges++ < CHALLENGES_PER_SECOND) this.sendAcknowledgment()
-  }
-
-  // ── options and sizes ──
-
-  private writeOptions(buffer: Uint8Array, start: number, isSyn: boolean, length: number): number {
-    let at = start
-    if (isSyn) at = this.writeSynOptions(buffer, at)
-    if (this.usesTimestamps) at = writeTimestamps(buffer, at, this.timestamp, this.recentTimestamp)
-    if (isSyn || length > 0 || !this.usesSack || !this.receiver.hasEarly) return at
-    const count = this.receiver.sackBlocks(sackBlocks, this.usesTimestamps ? SACK_BLOCKS_MAXIMUM - 1 : SACK_BLOCKS_MAXIMUM)
-    return count > 0 ? writeSack(buffer, at, sackBlocks, count) : at
-  }
-
-  private writeSynOptions(buffer: Uint8Array, start: number): number {
-    let at = writeMaximumSegmentSize(buffer, start, this.ourSegmentSize)
-    if (this.usesScale) at = writeWindowScale(buffer, at, WINDOW_SCALE)
-    return this.usesSack ? writeSackPermitted(buffer, at) : at
-  }
-
-  private setRecentTimestamp(timestamp: number): void {
-    this.recentTimestamp = timestamp
-    this.recentTimestampAt = this.now
-  }
-
-  /** IP and TCP headers without options. */
-  private get headersSize(): number { return HEADER_SIZE + (this.pair.version === 4 ? 20 : 40) }
-
-  private get ourSegmentSize(): number { return Math.min(65535, this.link.mtu) - this.headersSize }
-
-  /** RFC 9293, section 3.7.1, for a peer that says nothing. */
-  private get defaultSegmentSize(): number { return this.pair.version === 4 ? 536 : 1220 }
-
-  /** Of what a peer takes, what is left for payload (RFC 6691), within reason. */
-  private limitSegmentSize(size: number): number {
-    const limited = Math.max(SEGMENT_SIZE_MINIMUM, Math.min(size, this.ourSegmentSize))
-    return Math.min(PIECE_MAXIMUM, limited - (this.usesTimestamps ? TIMESTAMPS_SIZE : 0))
   }
 
   private isUnderWay(sequence: number): boolean {

@@ -11,7 +11,7 @@
 import type { HostStream, SocketFailure, StreamEvents } from '../sockets.ts'
 import type { Unreachable } from '../transport.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionUser } from './connection.ts'
+import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionUser } from './connection-link.ts'
 
 /** What a flow needs of the table that it is in. */
 export interface FlowOwner {

@@ -20,7 +20,7 @@ export interface SavedFlow {
 export function saveFlow(connection: Connection): PlainData {
   const { pair, sender, receiver } = connection
   return {
-    localAddress: pair.localAddress.slice(), localPort: pair.localPort, remoteAddress: pair.remoteAddress.slice(),
+    localAddress: new Uint8Array(pair.localAddress), localPort: pair.localPort, remoteAddress: new Uint8Array(pair.remoteAddress),
     remotePort: pair.remotePort, sendNext: sender.next >>> 0, receiveNext: receiver.next >>> 0,
   }
 }

@@ -1,14 +1,12 @@
 /**
- * The sending half of a connection: RFC 9293, section 3.8, with loss recovery of RFC 6675 (SACK), RFC 6582 (without), the timer of RFC
- * 6298, and RFC 3522 (was the time-out a mistake?).
+ * The sending half of a connection: RFC 9293, section 3.8, with the timer of RFC 6298. What is lost is recovery.ts's business.
  *
  *        unacknowledged                  next            unacknowledged + window
  *   ───────────┼───────────────────────────┼──────────────────────┼─────────
- *     done     │ under way, partly SACKed  │ may be sent          │ may not
+ *     done     │ under way                 │ may be sent          │ may not
  *
- * During recovery, what is not SACKed before `lostBefore` counts as lost, and what of that is before `retransmitted` is under way again.
- * SND.NXT never goes back. Left out: rescue retransmissions, RACK, tail loss probes, Nagle's algorithm (the other half of the splice has
- * decided already what goes into a segment).
+ * The queue starts at `unacknowledged`; FIN is the number after it. SND.NXT never goes back. Left out: Nagle's algorithm (the other half
+ * of the splice has decided already what goes into a segment).
  */
 import type { BufferPool } from './buffer-pool.ts'
 import { ByteRing } from './byte-ring.ts'
@@ -16,14 +14,14 @@ import { Congestion } from './congestion.ts'
 import { RoundTrip } from './round-trip.ts'
 import { Control } from './segment.ts'
 import type { Segment } from './segment.ts'
-import { advance, distance, isAfter, isBefore, later } from './sequence.ts'
-import { SequenceRanges } from './sequence-ranges.ts'
+import { Recovery } from './recovery.ts'
+import type { SendSequence } from './recovery.ts'
+import { advance, distance, isBefore } from './sequence.ts'
 
 /** Payload that goes into one segment at most, for the card to cut. With all headers it must stay under 64 KiB. */
 export const PIECE_MAXIMUM = 65_408
 /** Unanswered retransmissions or probes before the peer is given up: some thirteen minutes. RFC 9293, section 3.8.3 (R2). */
 export const ATTEMPTS_MAXIMUM = 15
-const DUPLICATES_THRESHOLD = 3
 
 /** What a sender needs of its connection. */
 export interface SenderLink {
@@ -35,12 +33,12 @@ export interface SenderLink {
   emit(control: number, sequence: number, offset: number, length: number): boolean
 }
 
-export class Sender {
+export class Sender implements SendSequence {
   readonly queue: ByteRing
   readonly roundTrip = new RoundTrip()
   private readonly congestion: Congestion
   private readonly link: SenderLink
-  private readonly scoreboard = new SequenceRanges()
+  private readonly recovery: Recovery
 
   /** SND.UNA, SND.NXT */
   unacknowledged: number
@@ -61,12 +59,6 @@ export class Sender {
   finSent = false
   finAcknowledged = false
 
-  private recovery: 'none' | 'fast' | 'time-out' = 'none'
-  private recover: number
-  private retransmitted: number
-  private lostBefore: number
-  private mustRetransmit = false
-  private duplicates = 0
   private isCongestionLimited = false
 
   /** When the timer for retransmissions and window probes expires, in ms. */
@@ -76,19 +68,14 @@ export class Sender {
   private isTiming = false
   private timedEnd = 0
   private timedAt = 0
-  /** The timestamp of the first retransmission by time-out, as long as nobody knows whether it was needed. */
-  private timedOutAt: number | null = null
-
   constructor(link: SenderLink, pool: BufferPool, initialSequence: number, segmentSize: number) {
     this.link = link
     this.queue = new ByteRing(pool)
     this.unacknowledged = initialSequence
     this.next = initialSequence
-    this.recover = initialSequence
-    this.retransmitted = initialSequence
-    this.lostBefore = initialSequence
     this.segmentSize = segmentSize
     this.congestion = new Congestion(segmentSize)
+    this.recovery = new Recovery(this, this.congestion)
   }
 
   get flight(): number { return distance(this.unacknowledged, this.next) }
@@ -103,7 +90,7 @@ export class Sender {
   start(segment: Segment): void {
     this.unacknowledged = segment.acknowledgment
     this.next = segment.acknowledgment
-    this.recover = segment.acknowledgment
+    this.recovery.start()
     this.congestion.setSegmentSize(this.segmentSize, true)
     this.setWindow(segment)
     this.stopProbing()
@@ -115,9 +102,8 @@ export class Sender {
   reduceSegmentSize(size: number): void {
     this.segmentSize = size
     this.congestion.setSegmentSize(size, false)
-    if (this.flight === 0) return
-    this.enterRecovery()
-    this.lostBefore = this.next
+    this.recovery.loseAll()
+    this.isTiming = false
   }
 
   /** An acknowledgment that is not beyond `next`. Section 3.10.7.4; what follows from it is sent by `transmit`. */
@@ -126,11 +112,11 @@ export class Sender {
     if (bytes < 0) return
     const windowBefore = this.window
     this.updateWindow(segment)
-    if (this.usesSack) this.noteSack(segment)
+    if (this.usesSack) this.recovery.noteSack(segment)
     if (bytes > 0) this.advanceTo(segment, bytes)
-    else if (this.isDuplicate(segment, windowBefore)) this.duplicates++
+    else if (this.isDuplicate(segment, windowBefore)) this.recovery.noteDuplicate()
     if (this.window === 0) this.attempts = 0
-    this.detectLoss()
+    if (this.recovery.detectLoss()) this.isTiming = false
   }
 
   /** Sends what may be sent, and arms the timer. */
@@ -161,7 +147,7 @@ export class Sender {
 
   clear(): void {
     this.queue.clear()
-    this.scoreboard.clear()
+    this.recovery.start()
     this.expiresAt = Infinity
   }
 
@@ -188,28 +174,16 @@ export class Sender {
     this.expiresAt = Infinity
   }
 
-  /** Only what was sent, and is not acknowledged yet, is believed. */
-  private noteSack(segment: Segment): void {
-    const { sackBlocks, acknowledgment } = segment
-    for (let index = 0; index < segment.sackCount; index++) {
-      const start = sackBlocks[2 * index]
-      const end = sackBlocks[2 * index + 1]
-      if (isBefore(start, end) && !isBefore(start, acknowledgment) && !isAfter(end, this.next)) this.scoreboard.add(start, end)
-    }
-  }
-
   private advanceTo(segment: Segment, bytes: number): void {
     const { acknowledgment } = segment
     this.finAcknowledged = this.finSent && acknowledgment === this.next
     this.queue.consume(bytes - (this.finAcknowledged ? 1 : 0))
     this.unacknowledged = acknowledgment
-    this.scoreboard.removeBefore(acknowledgment)
     if (this.isTiming && !isBefore(acknowledgment, this.timedEnd)) this.measure()
     this.attempts = 0
     this.roundTrip.undouble()
     this.expiresAt = Infinity
-    this.checkTimeOut(segment)
-    this.advanceRecovery(bytes)
+    this.recovery.advance(segment, bytes, this.isCongestionLimited)
   }
 
   private measure(): void {
@@ -217,91 +191,15 @@ export class Sender {
     this.roundTrip.measured(this.link.now - this.timedAt)
   }
 
-  private advanceRecovery(bytes: number): void {
-    const isOver = this.recovery !== 'none' && !isBefore(this.unacknowledged, this.recover)
-    if (this.recovery === 'time-out' || (this.recovery === 'none' && this.isCongestionLimited)) this.congestion.acknowledged(bytes)
-    if (this.recovery === 'fast' && !isOver) this.partiallyAcknowledged(bytes)
-    else this.duplicates = 0
-    if (!isOver) return
-    if (this.recovery === 'fast') this.congestion.leaveRecovery()
-    this.recovery = 'none'
-  }
-
-  /** RFC 6582, section 3.2, step 3; with SACK, the segment after the acknowledged ones was lost as well. */
-  private partiallyAcknowledged(bytes: number): void {
-    this.duplicates = Math.max(0, this.duplicates - Math.max(0, Math.round(bytes / this.segmentSize) - 1))
-    if (isAfter(this.retransmitted, this.unacknowledged)) return
-    this.lostBefore = later(this.lostBefore, this.endOfFirst())
-    this.mustRetransmit = true
-  }
-
-  /** RFC 3522: the peer echoes a timestamp from before the retransmission, so it has got the original. */
-  private checkTimeOut(segment: Segment): void {
-    if (this.timedOutAt === null) return
-    const hasOriginal = segment.hasTimestamps && isBefore(segment.timestampEcho, this.timedOutAt)
-    if (hasOriginal && this.recovery === 'time-out') {
-      this.congestion.undo()
-      this.recovery = 'none'
-      this.recover = this.unacknowledged
-    }
-    this.timedOutAt = null
-  }
-
-  /** RFC 5681, section 2. With SACK, the scoreboard says more. */
+  /** RFC 5681, section 2. */
   private isDuplicate(segment: Segment, windowBefore: number): boolean {
-    return !this.usesSack && this.flight > 0 && segment.span === 0 && this.window === windowBefore
+    return this.flight > 0 && segment.span === 0 && this.window === windowBefore
   }
-
-  private detectLoss(): void {
-    if (this.flight === 0) return
-    const lostBefore = this.usesSack ? this.scoreboardLoss() : this.unacknowledged
-    if (this.recovery === 'fast') this.lostBefore = later(this.lostBefore, lostBefore)
-    if (this.recovery !== 'none') return
-    const isLost = isAfter(lostBefore, this.unacknowledged)
-    const isRepeated = this.duplicates >= DUPLICATES_THRESHOLD && !isBefore(this.unacknowledged, this.recover)
-    if (!isLost && !isRepeated) return
-    this.enterRecovery()
-    this.lostBefore = later(this.lostBefore, lostBefore)
-  }
-
-  /** RFC 6675, section 4, IsLost: what is not SACKed before this number is lost. */
-  private scoreboardLoss(): number {
-    const { scoreboard } = this
-    let bytes = 0
-    for (let index = scoreboard.length - 1; index >= 0; index--) {
-      bytes += distance(scoreboard.start(index), scoreboard.end(index))
-      const ranges = scoreboard.length - index
-      if (ranges >= DUPLICATES_THRESHOLD || bytes > (DUPLICATES_THRESHOLD - 1) * this.segmentSize) return scoreboard.start(index)
-    }
-    return this.unacknowledged
-  }
-
-  private enterRecovery(): void {
-    this.congestion.enterRecovery(this.flight)
-    this.recovery = 'fast'
-    this.recover = this.next
-    this.retransmitted = this.unacknowledged
-    this.lostBefore = this.endOfFirst()
-    this.mustRetransmit = true
-    this.isTiming = false
-  }
-
-  private endOfFirst(): number { return advance(this.unacknowledged, Math.min(this.segmentSize, this.flight)) }
 
   // ── the timer ──
 
   private timeOut(): void {
-    if (this.attempts === 0) {
-      this.congestion.timedOut(this.flight)
-      this.timedOutAt = this.link.timestamp
-    }
-    this.recovery = 'time-out'
-    this.recover = this.next
-    this.retransmitted = this.unacknowledged
-    this.lostBefore = this.next
-    this.duplicates = 0
-    this.scoreboard.clear() // RFC 2018, section 8: the peer may have thought better of it
-    this.mustRetransmit = true
+    this.recovery.timeOut(this.attempts === 0, this.link.timestamp)
     this.isTiming = false
     this.roundTrip.double()
   }
@@ -317,32 +215,12 @@ export class Sender {
 
   // ── sending ──
 
-  /** Bytes under way, as far as is known. RFC 6675, section 4, SetPipe. */
-  private pipe(): number {
-    const { flight, scoreboard } = this
-    if (this.recovery === 'none' && scoreboard.length === 0 && this.duplicates === 0) return flight
-    const arrived = this.usesSack ? scoreboard.bytes : this.duplicates * this.segmentSize
-    return Math.max(0, flight - arrived - this.lostBytes())
-  }
-
-  /** Lost, and not sent again yet. */
-  private lostBytes(): number {
-    if (this.recovery === 'none') return 0
-    const from = later(this.unacknowledged, this.retransmitted)
-    return Math.max(0, distance(from, this.lostBefore)) - this.scoreboard.bytesBetween(from, this.lostBefore)
-  }
-
   private retransmitPiece(): boolean {
-    if (this.recovery === 'none') return false
-    const from = this.scoreboard.firstMissing(later(this.unacknowledged, this.retransmitted))
-    if (!isBefore(from, this.lostBefore)) return false
-    const hole = distance(from, this.scoreboard.firstPresent(from, this.lostBefore))
-    const room = Math.max(this.congestion.window - this.pipe(), this.mustRetransmit ? this.segmentSize : 0)
-    const count = Math.min(hole, this.wholeSegments(room))
+    if (!this.recovery.isActive) return false
+    const from = this.recovery.repeatFrom
+    const count = this.recovery.repeatableBytes(from, PIECE_MAXIMUM)
     if (count <= 0 || !this.send(from, count)) return false
-    if (this.mustRetransmit && this.recovery === 'time-out') this.attempts++
-    this.mustRetransmit = false
-    this.retransmitted = advance(from, count)
+    if (this.recovery.repeated(from, count)) this.attempts++
     return true
   }
 
@@ -350,7 +228,7 @@ export class Sender {
     if (!this.hasUnsent) return false
     const { unsent, segmentSize } = this
     const windowRoom = distance(this.next, advance(this.unacknowledged, this.window))
-    const congestionRoom = this.congestion.window - this.pipe()
+    const congestionRoom = this.congestion.window - this.recovery.pipe
     this.isCongestionLimited = congestionRoom < Math.min(unsent, windowRoom) || congestionRoom < segmentSize
     const room = Math.min(windowRoom, congestionRoom)
     const count = unsent <= Math.min(room, PIECE_MAXIMUM) ? unsent : this.usefulBytes(room)
@@ -362,7 +240,7 @@ export class Sender {
   /** Whole segments, or half of the largest window that the peer ever had (RFC 9293, section 3.8.6.2.1), or nothing. */
   private usefulBytes(room: number): number {
     if (room >= this.segmentSize) return this.wholeSegments(room)
-    return room >= this.windowMaximum >> 1 && this.congestion.window - this.pipe() > room ? room : 0
+    return room >= this.windowMaximum >> 1 && this.congestion.window - this.recovery.pipe > room ? room : 0
   }
 
   private wholeSegments(room: number): number {
@@ -379,7 +257,7 @@ export class Sender {
     }
     if (flight === 0) this.expiresAt = Infinity
     this.next = advance(next, span)
-    if (!this.isTiming && this.recovery === 'none') {
+    if (!this.isTiming && !this.recovery.isActive) {
       this.isTiming = true
       this.timedEnd = this.next
       this.timedAt = this.link.now

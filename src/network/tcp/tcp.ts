@@ -14,7 +14,7 @@ import { StateReader } from '../../machine/state-reader.ts'
 import type { HostStream, StreamEvents } from '../sockets.ts'
 import type { Endpoint, IpPacket, SegmentHeader, SegmentTransport, TransportContext, TransportFactory, Unreachable } from '../transport.ts'
 import { BufferPool } from './buffer-pool.ts'
-import type { Connection, ConnectionLink, ConnectionPair } from './connection.ts'
+import type { ConnectionLink, ConnectionPair } from './connection-link.ts'
 import { DeadlineHeap } from './deadline-heap.ts'
 import { Flow } from './flow.ts'
 import type { FlowOwner } from './flow.ts'
@@ -174,9 +174,8 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
 
   begin(): void { this.now = this.context.clock.now() / NANOSECONDS }
 
-  send(connection: Connection, length: number, segmentSize: number): boolean {
+  send(pair: ConnectionPair, length: number, segmentSize: number): boolean {
     const { header, context: { output } } = this
-    const { pair } = connection
     header.version = pair.version
     header.source = pair.localAddress
     header.destination = pair.remoteAddress
@@ -320,17 +319,20 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
     const { bytes, version, source, destination } = packet
     const size = version === 4 ? 4 : 16
     return {
-      version, localAddress: bytes.slice(destination, destination + size), localPort: this.segment.destinationPort,
-      remoteAddress: bytes.slice(source, source + size), remotePort: this.segment.sourcePort,
+      version, localAddress: copyOf(bytes, destination, size), localPort: this.segment.destinationPort,
+      remoteAddress: copyOf(bytes, source, size), remotePort: this.segment.sourcePort,
     }
   }
 }
 
 function pairOf(from: Endpoint, to: Endpoint): ConnectionPair {
   return {
-    version: to.version, localAddress: from.address.slice(), localPort: from.port, remoteAddress: to.address.slice(), remotePort: to.port,
+    version: to.version, localAddress: new Uint8Array(from.address), localPort: from.port, remoteAddress: new Uint8Array(to.address), remotePort: to.port,
   }
 }
+
+/** Not `slice`, which for a Buffer of Node's is a view. */
+function copyOf(bytes: Uint8Array, start: number, size: number): Uint8Array { return new Uint8Array(bytes.subarray(start, start + size)) }
 
 /** A pair of endpoints as a packet from the guest would have it. */
 function packetOf(pair: ConnectionPair): IpPacket {

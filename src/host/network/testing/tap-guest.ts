@@ -7,6 +7,8 @@ import { completeChecksum, FrameFinisher } from '../../../machine/frame-offload.
 import { plainFrame, type Frame, type FrameEnd } from '../../../machine/frame.ts'
 
 const LONGEST_FRAME = 1514
+/** Bytes, so that a busy computer does not lose frames: the kernel gives what it may. */
+const SOCKET_BUFFER = 4 << 20
 
 /** Why a test can have no TAP here, or undefined. */
 export function tapObstacle(programs: readonly string[]): string | undefined {
@@ -33,10 +35,12 @@ export class TapGuest implements FrameEnd {
   async start(): Promise<void> {
     this.socket.bind(0, '127.0.0.1')
     await once(this.socket, 'listening')
+    this.socket.setRecvBufferSize(SOCKET_BUFFER)
+    this.socket.setSendBufferSize(SOCKET_BUFFER)
     execFileSync('ip', ['netns', 'add', this.namespace])
     const { port } = this.socket.address()
     const tap = `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi`
-    this.relay = spawn('socat', ['-b', '70000', tap, `UDP4:127.0.0.1:${port}`], { stdio: 'ignore' })
+    this.relay = spawn('socat', ['-b', '70000', tap, `UDP4:127.0.0.1:${port},rcvbuf=${SOCKET_BUFFER},sndbuf=${SOCKET_BUFFER}`], { stdio: 'ignore' })
     await this.moveTap()
     for (const name of ['lo', this.tap]) execFileSync('ip', ['-n', this.namespace, 'link', 'set', name, 'up'])
     // The first frames are the kernel's own; they tell the relay's port.

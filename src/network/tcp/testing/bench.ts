@@ -13,6 +13,7 @@ export class TestStream implements HostStream {
   /** Bytes that it still takes. */
   room = Infinity
   events!: StreamEvents
+  isHeldBack = false
 
   write(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, this.room)
@@ -20,7 +21,12 @@ export class TestStream implements HostStream {
     if (count > 0) this.pieces.push(bytes.slice(0, count))
     return count
   }
-  resume(): void { this.log.push('resume') }
+  resume(): void {
+    this.isHeldBack = false
+    this.log.push('resume')
+  }
+  /** Data of the host's, as long as it is welcome. */
+  give(bytes: Uint8Array): void { if (!this.isHeldBack) this.isHeldBack = !this.events.data(bytes) }
   end(): void { this.log.push('end') }
   abort(): void { this.log.push('abort') }
   get received(): string { return Buffer.concat(this.pieces).toString('latin1') }

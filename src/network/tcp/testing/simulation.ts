@@ -1,8 +1,8 @@
 import { Random } from '../../../base/testing/random.ts'
 import { BufferPool } from '../buffer-pool.ts'
 import { Connection } from '../connection.ts'
-import type { ConnectionEnd, ConnectionLink, ConnectionUser } from '../connection.ts'
-import { Segment } from '../segment.ts'
+import type { ConnectionEnd, ConnectionLink, ConnectionPair, ConnectionUser } from '../connection-link.ts'
+import { HEADER_SIZE, Segment } from '../segment.ts'
 
 /** What a link does to packets, one way. Probabilities are from 0 to 1, times in ms. */
 export interface Weather {
@@ -14,6 +14,11 @@ export interface Weather {
   delay?: number
   /** Bytes that can be under way; the link refuses more. */
   capacity?: number
+  /** Bytes in a millisecond, and how many may wait for that: the link drops what is beyond. */
+  rate?: number
+  queue?: number
+  /** Kinds of options that do not get through. */
+  swallows?: readonly number[]
 }
 
 interface Event {
@@ -60,10 +65,11 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
   private underWay = 0
   private isBlocked = false
   private lastArrival = 0
+  private queueEmptyAt = 0
+  dropped = 0
 
   /** Of segments that were handed to the link, as one packet each. */
   packets = 0
-  retransmittedBytes = 0
   onPacket: ((bytes: Uint8Array) => void) | null = null
 
   readonly received: Uint8Array[] = []
@@ -98,7 +104,7 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
 
   // ── ConnectionLink ──
 
-  send(_connection: Connection, length: number, segmentSize: number): boolean {
+  send(_pair: ConnectionPair, length: number, segmentSize: number): boolean {
     if (this.underWay > 0 && this.underWay + length > (this.weather.capacity ?? Infinity)) {
       this.isBlocked = true
       return false
@@ -112,18 +118,31 @@ export class SimulatedEnd implements ConnectionLink, ConnectionUser {
 
   private sendPacket(bytes: Uint8Array): void {
     this.packets++
+    swallow(bytes, this.weather.swallows ?? [])
     this.onPacket?.(bytes)
     if (bytes.length > this.mtu - 20) throw new Error(`a segment of ${bytes.length} bytes on a link with MTU ${this.mtu}`)
     const { loss = 0, duplication = 0, reordering = 0, lateness = 0, delay = 1 } = this.weather
-    if (this.chance(loss)) return
+    if (this.chance(loss) || this.isQueueFull(bytes.length)) return
     const copies = this.chance(duplication) ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
       const isLate = this.chance(reordering)
-      let arrival = this.time.now + delay + (isLate ? this.random.below(1000) / 1000 * lateness : 0)
+      let arrival = Math.max(this.time.now, this.queueEmptyAt) + delay + (isLate ? this.random.below(1000) / 1000 * lateness : 0)
       if (!isLate) arrival = this.lastArrival = Math.max(this.lastArrival, arrival)
       this.underWay += bytes.length
       this.time.after(arrival - this.time.now, () => this.arrive(bytes))
     }
+  }
+
+  /** Puts bytes into the queue of a link with a rate, if there is room. */
+  private isQueueFull(length: number): boolean {
+    const { rate = Infinity, queue = Infinity } = this.weather
+    const start = Math.max(this.time.now, this.queueEmptyAt)
+    if ((start - this.time.now) * rate > queue) {
+      this.dropped++
+      return true
+    }
+    this.queueEmptyAt = start + length / rate
+    return false
   }
 
   private chance(probability: number): boolean { return probability > 0 && this.random.below(1 << 20) < probability * (1 << 20) }
@@ -206,6 +225,16 @@ function cut(bytes: Uint8Array, headerSize: number, at: number, segmentSize: num
   const isLast = at + segmentSize >= bytes.length
   if (!isLast) piece[13] &= ~0x09 // PSH and FIN go with the last
   return piece
+}
+
+/** Has no-operations in place of options, as some middleboxes do. */
+function swallow(bytes: Uint8Array, kinds: readonly number[]): void {
+  const end = (bytes[12] >>> 4) * 4
+  for (let at = HEADER_SIZE; at < end;) {
+    const length = bytes[at] <= 1 ? 1 : bytes[at + 1]
+    if (kinds.includes(bytes[at])) bytes.fill(1, at, at + length)
+    at += length
+  }
 }
 
 /** Two ends and a link; the first one opens. `initial`: both initial sequence numbers. */
