@@ -9,7 +9,9 @@ const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
   name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], shares: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
+  network: { cards: [{ network: 'nat' }], publish: [], pcap: undefined, allow: undefined },
 }
+const NO_NETWORK = { ...shell.network, cards: [] }
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -41,9 +43,35 @@ test('folders to share are read, and must have a place in the guest', () => {
 })
 
 test('the interpreter has time to check the translator, if there is one', () => {
-  expect(parse('run', '--lockstep')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 0 })
-  expect(parse('run', '--lockstep', '--boot-timeout', '5')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 5000 })
+  expect(parse('run', '--lockstep')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 0, network: NO_NETWORK })
+  expect(parse('run', '--lockstep', '--boot-timeout', '5')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 5000, network: NO_NETWORK })
   expect(() => parse('run', '--lockstep', '--engine', 'interpret')).toThrow(usage)
+})
+
+test('networks are chosen', () => {
+  const network = (...argv: string[]): unknown => (parse('run', ...argv) as RunRequest).network
+  expect(network('--net', 'none')).toEqual(NO_NETWORK)
+  expect(network('--net', 'nat,mac=52:54:00:AA:bb:cc,ip=10.0.2.9,vlan=20,rate=1.5mbit', '--net', 'isolated')).toEqual({
+    ...shell.network, cards: [{ network: 'nat', mac: '52:54:00:aa:bb:cc', address: '10.0.2.9', vlan: 20, rate: 1_500_000 }, { network: 'isolated' }],
+  })
+  expect(network('-p', '8080:80', '--publish', '[::]:53:5353/udp', '--pcap', 'f', '--net-allow', 'a:1', '--net-allow', 'b:2')).toEqual({
+    ...shell.network, pcap: 'f', allow: ['a:1', 'b:2'],
+    publish: [{ protocol: 'tcp', address: '127.0.0.1', port: 8080, guestPort: 80 }, { protocol: 'udp', address: '::', port: 53, guestPort: 5353 }],
+  })
+})
+
+test.each([
+  ['--net', ''], ['--net', 'nat,mac=5'], ['--net', 'nat,vlan=4095'], ['--net', 'nat,rate=5'], ['--net', 'nat,speed=5'], ['--net', 'A b'],
+  ['--publish', '80'], ['--publish', '0:80'], ['--publish', '80:99999'], ['--publish', '80:80/icmp'], ['--lockstep', '--net', 'nat'],
+  ['--net', 'none', '--net', 'nat'],
+])('%s %s makes no network', (...argv) => {
+  expect(() => parse('run', ...argv)).toThrow(usage)
+})
+
+test.each([
+  ['--net', 'none', '--publish', '80:80'], ['--net', 'none', '--pcap', 'f'], ['--net', 'isolated', '--net-allow', 'a:1'], ['--net', 'isolated', '-p', '80:80'],
+])('%s %s %s %s contradict each other', (...argv) => {
+  expect(() => parse('run', ...argv)).toThrow(expect.objectContaining({ code: 'NETWORK_CONFIGURATION_INVALID' }))
 })
 
 test('the mirror may come from the environment', () => {

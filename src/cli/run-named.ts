@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
 import { createGuest } from '../host/guests/create-guest.ts'
-import type { GuestDefinition } from '../host/guests/guest-definition.ts'
+import type { GuestCard, GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
 import { hostError } from '../host/errors.ts'
+import type { NetworkChoice } from '../host/network/guest-network.ts'
+import { DEFAULT_NETWORK } from '../host/networks/network-store.ts'
 import { DEBIAN_IMAGE_NAMES, isDefinitionPath, isDiskImageName } from '../host/images/debian/names.ts'
 import type { DiskImage } from '../host/images/disks/disk-image.ts'
 import { ROOT_COMMAND_LINE } from '../host/images/disks/names.ts'
@@ -33,12 +35,17 @@ function noDisk(name: string, image: string): Error {
     + `leave out --name, or choose an image with a disk, as in tenon run --name ${name} ${DEBIAN_IMAGE_NAMES[0]}`)
 }
 
-function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, shares, append = '' }: RunRequest, { hostname, sshKeys = [] }: SeedWishes, disk?: DiskImage): GuestDefinition {
+function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, shares, network, append = '' }: RunRequest, { hostname, sshKeys = [] }: SeedWishes, disk?: DiskImage): GuestDefinition {
   // A guest's boot assumes a disk that is one file system; what comes last on a command line counts.
   const words = [disk === undefined || disk.commandLine === ROOT_COMMAND_LINE ? '' : disk.commandLine, append].filter(text => text !== '')
   const boot = kernel === undefined
     ? { image: isDefinitionPath(image) ? resolve(image) : image }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, shares: shares.map(formatShare), append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
+  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, shares: shares.map(formatShare), networks: cardsOf(network), publish: [...network.publish], append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
+}
+
+/** nat is what guests with names have by the network default. */
+function cardsOf({ cards }: NetworkChoice): GuestCard[] {
+  return cards.map(({ network, ...card }) => ({ name: network === 'nat' ? DEFAULT_NETWORK : network, ...card }))
 }

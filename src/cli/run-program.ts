@@ -1,4 +1,6 @@
 import type { StartMachine } from '../host/machine/session.ts'
+import { NetworkThread } from '../host/network/network-thread.ts'
+import type { NetworkNoticeListener } from '../host/network/network-thread.ts'
 import { cliError, describeError, ExitStatus, Quit } from './errors.ts'
 import { parseCommandLine } from './program.ts'
 
@@ -12,7 +14,7 @@ export async function runProgram(argv: readonly string[], version: string, start
   listenForTheEnd(quit)
   let status: number
   try {
-    status = await parseCommandLine(argv, version).perform({ stdin, stdout, stderr, environment, startMachine, version, quit })
+    status = await parseCommandLine(argv, version).perform({ stdin, stdout, stderr, environment, startMachine, startNetworks, version, quit })
     await flush()
     quit.signal.throwIfAborted()
   } catch (error) {
@@ -21,6 +23,8 @@ export async function runProgram(argv: readonly string[], version: string, start
   }
   process.exit(status)
 }
+
+function startNetworks(onNotice: NetworkNoticeListener): NetworkThread { return new NetworkThread(onNotice) }
 
 function listenForTheEnd(quit: AbortController): void {
   // The second time, or where the orderly end hangs, at once.

@@ -1,4 +1,5 @@
 import type { DiskOrder } from '../host/disks/disk-order.ts'
+import type { NetworkChoice } from '../host/network/guest-network.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import type { SeedRequest } from './run-seed.ts'
@@ -20,6 +21,8 @@ export interface RunRequest {
   readonly disks: readonly DiskOrder[]
   /** Folders of the host. */
   readonly shares: readonly GuestShare[]
+  /** Its network cards, and what is done with them. */
+  readonly network: NetworkChoice
   /** Have the interpreter check the translator. */
   readonly lockstep: boolean
   /** Figures at the end, on stderr. */

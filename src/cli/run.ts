@@ -4,6 +4,8 @@ import type { GuestOptions } from '../host/guest/boot.ts'
 import { isDiskImageName } from '../host/images/debian/names.ts'
 import { seedFor } from '../host/seed/seed.ts'
 import { seedDisk } from '../host/seed/seed-order.ts'
+import type { MachineNetwork } from '../host/network/attached-cards.ts'
+import { openGuestNetwork } from '../host/network/guest-network.ts'
 import { runDiskImage } from './run-disk-image.ts'
 import { runImage } from './run-image.ts'
 import { runOwnKernel } from './run-kernel.ts'
@@ -18,15 +20,23 @@ import type { Surroundings } from './surroundings.ts'
 export async function run(request: RunRequest, surroundings: Surroundings): Promise<number> {
   if (request.name !== undefined) return runNamed(request, request.name, surroundings)
   const running: Running = {}
+  const disks = [...request.disks, ...await seedDisks(request)]
+  const network = await openNetwork(request, surroundings)
   try {
-    return await runRequested(request, surroundings, running)
+    return await runRequested(request, { ...guestOptions({ ...request, disks }, surroundings, running), network }, surroundings, running)
   } finally {
+    await network?.thread.close()
     if (request.stats) showStatistics(running, surroundings.stderr, '\n')
   }
 }
 
-async function runRequested(request: RunRequest, surroundings: Surroundings, running: Running): Promise<number> {
-  const options = guestOptions({ ...request, disks: [...request.disks, ...await seedDisks(request)] }, surroundings, running)
+/** The guest's own networks, which end with it. */
+async function openNetwork({ network }: RunRequest, { startNetworks, stderr }: Surroundings): Promise<MachineNetwork | undefined> {
+  if (startNetworks === undefined || network.cards.length === 0) return undefined
+  return openGuestNetwork(network, startNetworks(error => stderr.write(`tenon: ${error.message} (${error.code})\n`)))
+}
+
+function runRequested(request: RunRequest, options: GuestOptions, surroundings: Surroundings, running: Running): Promise<number> {
   if (request.kernel !== undefined) return runOwnKernel(request, request.kernel, options, surroundings, running)
   if (isDiskImageName(request.image)) return runDiskImage(request, options, surroundings, running)
   return runImage(request, options, surroundings, running)

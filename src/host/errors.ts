@@ -22,6 +22,7 @@ export type HostErrorCode =
   | 'DOWNLOAD_TIMEOUT'
   | 'DOWNLOAD_CORRUPT' // what came has another digest than the signed index says
   | 'FILE_UNREADABLE' // a file that the user named
+  | 'FILE_UNWRITABLE'
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
@@ -57,10 +58,17 @@ export type HostErrorCode =
   | 'MACHINE_ENDED' // something asked of a machine that is no more
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'
+  | 'NETWORK_DEFINITION_INVALID' // networks/NAME.yaml, and where it is wrong
+  | 'NETWORK_NAME_INVALID'
+  | 'NETWORK_NOTICE' // a network has a problem, and goes on
+  | 'NETWORK_UNFIT' // a network that such a guest cannot have
+  | 'NETWORK_THREAD_FAILED' // the thread of a process's networks
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'SEED_INVALID' // keys or user data that cloud-init could not use
   | 'SHARE_UNFIT' // a folder that cannot be shared with a guest, or a share that no guest can have
   | 'SHARE_THREAD_FAILED' // the thread that serves a machine's shared folders
+  | 'PORT_IN_USE' // a port of the host's that should be published
+  | 'PORT_UNAVAILABLE' // it cannot be had for another reason
   | 'SIGNATURE_INVALID' // the archive's index is not signed by a key we trust
   | 'SIGNATURE_EXPIRED' // it is, but is out of date or from the future
   | 'SNAPSHOT_DISK_FULL'

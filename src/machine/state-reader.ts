@@ -56,6 +56,13 @@ export class StateReader {
     return value as Choice
   }
 
+  /** Text of at most `maximum` UTF-16 units. */
+  text(name: string, maximum: number): string {
+    const value = this.field(name)
+    if (typeof value !== 'string' || value.length > maximum) throw this.invalid(name, `is not text of at most ${maximum} characters`)
+    return value
+  }
+
   /** A copy of the bytes; `minimum` and `maximum` bound their number. */
   bytes(name: string, minimum: number, maximum = minimum): Uint8Array {
     const value = this.field(name)

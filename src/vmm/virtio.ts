@@ -3,6 +3,7 @@ import type { BlockBackend } from '../machine/block.ts'
 import type { BytePortBackend } from '../machine/byte-port.ts'
 import type { FileSystemBackend } from '../machine/file-system.ts'
 import type { EntropySource } from '../machine/entropy.ts'
+import type { NetworkCard } from '../machine/frame.ts'
 import type { MessageSink } from '../machine/interrupts.ts'
 import type { GuestMemory } from '../machine/memory.ts'
 import type { GuestSocket, SocketBackend } from '../machine/socket.ts'
@@ -15,6 +16,8 @@ import type { NamedPort } from '../devices/virtio/console/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioEntropy } from '../devices/virtio/entropy.ts'
 import { VirtioFileSystem } from '../devices/virtio/fs/fs.ts'
+import { VirtioNet } from '../devices/virtio/net/net.ts'
+import type { NetworkCardConfig } from '../devices/virtio/net/net.ts'
 import { VirtioPciFunction } from '../devices/virtio/pci-function.ts'
 import { VirtioScsi } from '../devices/virtio/scsi/scsi.ts'
 import { VirtioSocket } from '../devices/virtio/socket/socket.ts'
@@ -33,6 +36,8 @@ export interface VirtioConfig {
   /** Named ports for programs, such as `org.qemu.guest_agent.0`; 31 at most. */
   readonly ports?: readonly NamedPort[]
   readonly balloon?: BalloonBackend
+  /** Network cards, VIRTIO_CARDS at most. */
+  readonly network?: readonly NetworkCardConfig[]
   /** Streams between guest and host. `guestCid` is 3 to 2^32 - 2, one of its own for each guest that is to be told apart. */
   readonly socket?: { readonly guestCid: number, readonly backend: SocketBackend }
 }
@@ -44,12 +49,13 @@ export interface VirtioDiskConfig {
 }
 
 /** PCI device numbers. */
-const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, SCSI: 7, FIRST_DISK: 8, FILE_SYSTEMS: 30 } as const
+const Slot = { CONSOLE: 2, ENTROPY: 3, PORTS: 4, BALLOON: 5, SOCKET: 6, SCSI: 7, FIRST_DISK: 8, FIRST_CARD: 25, FILE_SYSTEMS: 31 } as const
 export const VIRTIO_DISKS = 16
 export const VIRTIO_FILE_SYSTEMS = 8
 
 /** Which function of its PCI device a virtio device is. */
 const SINGLE = { index: 0, count: 1 }
+export const VIRTIO_CARDS = 6
 
 /** What the devices stand on. */
 export interface VirtioParts {
@@ -66,6 +72,7 @@ export class VirtioDevices {
   readonly disks: readonly VirtioBlock[]
   readonly console: VirtioConsole | undefined
   readonly ports: VirtioConsole | undefined
+  readonly network: readonly NetworkCard[]
   readonly balloon: Balloon | undefined
   readonly socket: GuestSocket | undefined
   private readonly named: Record<string, VirtioPciFunction> = {}
@@ -86,6 +93,8 @@ export class VirtioDevices {
     const { fileSystems = [] } = config
     fileSystems.forEach((backend, index) =>
       this.add(`virtio-fs-${index}`, Slot.FILE_SYSTEMS, new VirtioFileSystem(backend), { index, count: fileSystems.length }))
+    this.network = (config.network ?? []).map((card, index) =>
+      this.add(`virtio-net-${index}`, Slot.FIRST_CARD + index, new VirtioNet(card)))
   }
 
   /** PCI functions by their names in a snapshot. */

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { TenonError } from '../../base/errors.ts'
 import type { AgentArguments, AgentCaller, AgentCommandName, AgentReply, CallOptions } from '../../host/agent/commands.ts'
 import { hostError } from '../../host/errors.ts'
+import type { NetworkReport } from '../../host/network/network-order.ts'
 import type { AgentRequest, ErrorBody, GuestView, HostView, StopRequest, StopView } from './schema.ts'
 
 /** What connecting says where nobody listens. */
@@ -57,6 +58,8 @@ export class HostClient {
       },
     }
   }
+
+  async networks(): Promise<readonly NetworkReport[]> { return (await this.#call<{ networks: NetworkReport[] }>('GET', '/v1/networks')).networks }
 
   /** A connection for a WebSocket, or anything else that begins as HTTP. */
   stream(): ReturnType<typeof connect> { return connect(this.#socket) }

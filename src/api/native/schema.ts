@@ -9,6 +9,7 @@
  *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
  *     DELETE /v1/guests/NAME                    {}: its files are gone
  *     POST   /v1/guests/NAME/agent AgentRequest { return }: the answer of the agent in the guest (host/agent/commands.ts)
+ *     GET    /v1/networks                       { networks: NetworkReport[] }: those that guests of this process were plugged into
  *     GET    /v1/guests/NAME/console            upgrades; ?backlog=start or line. Binary messages are the console's bytes both ways, texts
  *                                               are ConsoleEvents
  *

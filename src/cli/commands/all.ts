@@ -7,6 +7,7 @@ import { addImage } from './image.ts'
 import { addInspect } from './inspect.ts'
 import { addLogs } from './logs.ts'
 import { addLs } from './ls.ts'
+import { addNetwork } from './network.ts'
 import { addPull } from './pull.ts'
 import { addRm } from './rm.ts'
 import { addRun } from './run.ts'
@@ -15,5 +16,5 @@ import { addStop } from './stop.ts'
 
 /** All commands, in the order of the help. */
 export const COMMANDS: readonly AddCommand[] = [
-  addRun, addStart, addStop, addRm, addLs, addExec, addCp, addConsole, addLogs, addPull, addImage, addDisk, addInspect,
+  addRun, addStart, addStop, addRm, addLs, addExec, addCp, addConsole, addLogs, addNetwork, addPull, addImage, addDisk, addInspect,
 ]

@@ -4,9 +4,13 @@ import { isDiskImageName } from '../../host/images/debian/names.ts'
 import type { CpuModel } from '../../host/machine/cpu-models.ts'
 import type { EngineName } from '../../host/machine/engines.ts'
 import type { GuestShare } from '../../host/shares/guest-share.ts'
+import { DEFAULT_CARDS, checkChoice } from '../../host/network/guest-network.ts'
+import type { CardChoice, NetworkChoice } from '../../host/network/guest-network.ts'
+import type { PublishOrder } from '../../host/network/network-order.ts'
 import { cliError } from '../errors.ts'
 import { EXAMPLES } from '../help.ts'
 import { checkImage, DEFAULT_IMAGE } from '../image-names.ts'
+import { NO_NETWORK, collect, parseNet, parsePublish } from '../network-values.ts'
 import { mirrorOption } from '../options.ts'
 import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
@@ -32,6 +36,10 @@ export const addRun: AddCommand = (program, line) => {
     .option('--ssh-key <file>', 'a public key: whoever has its private one may log in to the image\'s default user (repeatable)', collect)
     .option('--user-data <file>', 'what cloud-init is to do at the first start: #cloud-config, a script, …')
     .addOption(new Option('--hostname <name>', 'the guest\'s host name, by cloud-init').argParser(parseHostname))
+    .option('--net <network>', 'a network card: nat (default), host-only, isolated or none; NETWORK,mac=…,ip=…,vlan=…,rate=50mbit (repeatable)', parseNet)
+    .option('-p, --publish <ports>', 'lead a port of the host to one of the guest: [ADDRESS:]HOST:GUEST[/udp] (repeatable)', parsePublish)
+    .option('--net-allow <where>', 'all that the guest may reach outside: example.org:443, 192.0.2.0/24:* (repeatable)', collect)
+    .option('--pcap <file>', 'write what passes its first network card to a file that Wireshark reads')
     .option('--lockstep', 'have the interpreter check all that translated code does, for bug reports (slow)')
     .option('--stats', 'at the end, say on stderr where time went')
     .option('-t, --tty', 'run the command in this terminal, as its foreground program')
@@ -58,6 +66,10 @@ interface RunOptions {
   readonly engine: EngineName
   readonly disk?: readonly DiskOrder[]
   readonly share?: readonly GuestShare[]
+  readonly net?: readonly CardChoice[]
+  readonly publish?: readonly PublishOrder[]
+  readonly netAllow?: readonly string[]
+  readonly pcap?: string
   readonly lockstep?: boolean
   readonly stats?: boolean
   readonly tty?: boolean
@@ -77,8 +89,9 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   const request: RunRequest = {
     name, detach, image, command, memoryBytes: memory, cpu, engine, disks, shares, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
     bootTimeoutMs: bootTimeout, verbose,
-    seed: sshKeys.length === 0 && userData === undefined && hostname === undefined ? undefined : { hostname, sshKeys, userData },
+    seed: sshKeys.length === 0 && userData === undefined && hostname === undefined ? undefined : { hostname, sshKeys, userData }, network: networkChoice(options),
   }
+  checkNetwork(request, options)
   checkImage(image)
   checkLockstep(request)
   checkCommand(request)
@@ -86,6 +99,18 @@ function runRequest(image: string, options: RunOptions, command: readonly string
   checkName(request, options)
   checkSeed(request)
   return request
+}
+
+/** A pair in lockstep has none: its machines would get the same frames at different instructions. */
+function networkChoice({ net, publish = [], netAllow, pcap, lockstep = false }: RunOptions): NetworkChoice {
+  const cards = lockstep ? [] : net ?? DEFAULT_CARDS
+  return { cards: cards.filter(({ network }) => network !== NO_NETWORK), publish, pcap, allow: netAllow }
+}
+
+function checkNetwork({ network, lockstep }: RunRequest, { net = [] }: RunOptions): void {
+  if (lockstep && net.some((card) => card.network !== NO_NETWORK)) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a card: leave out --net')
+  if (net.length > 1 && net.some((card) => card.network === NO_NETWORK)) throw cliError('USAGE', '--net none is for a guest without networks: leave out the others')
+  checkChoice(network)
 }
 
 function checkLockstep({ lockstep, engine, disks, shares, image }: RunRequest): void {
@@ -123,5 +148,3 @@ function checkSeed({ seed, image, kernel }: RunRequest): void {
   if (seed === undefined || kernel !== undefined || isDiskImageName(image)) return
   throw cliError('USAGE', `${image} has no cloud-init, which --ssh-key, --user-data and --hostname are for: choose an image with a disk, such as debian:12`)
 }
-
-function collect(text: string, previous: readonly string[] = []): string[] { return [...previous, text] }

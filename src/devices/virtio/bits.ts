@@ -32,4 +32,4 @@ export const NO_INTERRUPT = 1
 export const NO_NOTIFY = 1
 
 /** Device types, §5. */
-export const DeviceId = { BLOCK: 2, CONSOLE: 3, ENTROPY: 4, BALLOON: 5, SCSI: 8, SOCKET: 19, FILE_SYSTEM: 26 } as const
+export const DeviceId = { NETWORK: 1, BLOCK: 2, CONSOLE: 3, ENTROPY: 4, BALLOON: 5, SCSI: 8, SOCKET: 19, FILE_SYSTEM: 26 } as const

@@ -12,10 +12,13 @@ import type { DiskTransfer } from './disk-transfer.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioFileSystem } from './fs/fs.ts'
 import type { FileSystemTransfer } from './fs/fs-transfer.ts'
+import { NetFeature } from './net/bits.ts'
+import { VirtioNet } from './net/net.ts'
 import { VirtioPciFunction } from './pci-function.ts'
 import { Command } from './scsi/command-block.ts'
 import { VirtioScsi } from './scsi/scsi.ts'
 import { SocketFeature, VirtioSocket } from './socket/socket.ts'
+import { FakeCable } from './testing/fake-cable.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakeFileSystem } from './testing/fake-file-system.ts'
 import { FakePort } from './testing/fake-port.ts'
@@ -86,6 +89,30 @@ deviceContract('virtio socket', (world) => {
   }
   return guestSubject(part(world, device), [...RING_FEATURES, SocketFeature.STREAM], 3, plan)
 })
+
+deviceContract('virtio net', (world) => {
+  const cable = new FakeCable()
+  cable.reset()
+  const address = Uint8Array.of(2, 0, 0, 0, 0, 1)
+  const device = new VirtioNet({ backend: cable, address, pairs: 2 })
+  const plan = (random: Random, queue: number) => {
+    if (queue === 4) return { readable: [random.pick([3, 4, 8, 10, 14])], writable: [1], header: [netCommand(random), random.below(3)] }
+    if (queue % 2 === 0) return { readable: [], writable: [random.below(512), 200] }
+    return { readable: [12 + random.below(200), 100], writable: [], header: [random.below(2), random.below(100), 34 | 6 << 16] }
+  }
+  const give = (random: Random): void => {
+    const frame = new Uint8Array(10 + random.below(600)).fill(random.below(3))
+    frame.set(random.pick([address, [255, 255, 255, 255, 255, 255], [2], [1]]))
+    cable.give(frame, random.below(2) === 0 ? {} : { checksumStart: 34, checksumOffset: 6 })
+  }
+  const features = [...RING_FEATURES, ...device.features.filter((each) => each <= NetFeature.MQ)]
+  return guestSubject(part(world, device, cable), features, 5, plan, [
+    (random) => { cable.room = random.below(5); device.ready() }, give, give, () => device.announce(),
+  ], [{ setLevel: (on) => device.setLink(!on) }])
+})
+
+/** Class and command, and the first two bytes of what follows. */
+function netCommand(random: Random): number { return random.below(6) | random.below(3) << 8 | random.below(4) << 16 }
 
 /** Requests under way are the same ones after a restore, but not in the same order. */
 function answerOne(random: Random, disk: FakeDisk): void {

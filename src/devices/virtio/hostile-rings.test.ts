@@ -10,10 +10,12 @@ import { RequestType } from './block/block-request.ts'
 import { VirtioConsole } from './console/console.ts'
 import { VirtioEntropy } from './entropy.ts'
 import { VirtioFileSystem } from './fs/fs.ts'
+import { VirtioNet } from './net/net.ts'
 import { Command } from './scsi/command-block.ts'
 import { VirtioScsi } from './scsi/scsi.ts'
 import { VirtioSocket } from './socket/socket.ts'
 import { VirtioDriver } from './testing/driver.ts'
+import { FakeCable } from './testing/fake-cable.ts'
 import { FakeDisk } from './testing/fake-disk.ts'
 import { FakeFileSystem } from './testing/fake-file-system.ts'
 import { FakePort } from './testing/fake-port.ts'
@@ -191,6 +193,31 @@ describe('random rings', () => {
       if (random.below(20) === 0) built.open(5, end)?.reset()
     })
     expect(received).toBeGreaterThan(300)
+  })
+
+  it('do not hurt a network card', () => {
+    let cable = new FakeCable()
+    const passed = [0, 0]
+    let built: VirtioNet | undefined
+    const build = (): VirtioNet => {
+      passed[0] += built?.counters.sentFrames ?? 0
+      passed[1] += built?.counters.receivedFrames ?? 0
+      cable = new FakeCable(new Uint8Array(66_000))
+      return built = new VirtioNet({ backend: cable, address: Uint8Array.of(2, 0, 0, 0, 0, 1), pairs: 2 })
+    }
+    const words = [[0], [1, 0, 0x00060022], [0x0101, 0x00220200, 0x10], [0x0501, 0x00220001, 6], [0x00000001, 2], [0x00010004], [5, 0x20]]
+    const shape = { buffers: [[1, 0], [2, 0], [0, 1], [0, 2], [1, 1]], header: 70, lengths: [1, 16, 512, 1600], words } as const
+    surviveHostileDriver(build, shape, 17, (random) => {
+      cable.room = random.below(4)
+      built!.ready()
+      const frame = random.bytes(random.below(3000))
+      if (frame.length > 54) frame.set([8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6], 12)
+      cable.give(frame, random.pick([{}, { checksumStart: random.below(70), checksumOffset: 16 },
+        { checksumStart: 34, checksumOffset: 16, segmentation: 'tcp4', segmentSize: random.below(600) }]))
+      if (random.below(20) === 0) built!.setLink(random.below(4) !== 0)
+      if (random.below(20) === 0) built!.announce()
+    })
+    expect(passed.every((count) => count > 100)).toBe(true)
   })
 
   it('do not hurt a console, nor one with ports', () => {

@@ -112,6 +112,13 @@ export class Virtqueue {
     this.outstanding++
   }
 
+  /** The last `count` chains that were consumed, in their order, are as if nobody had taken them. */
+  putBack(heads: Uint16Array, count: number): void {
+    for (let index = 0; index < count; index++) this.taken[heads[index]] = 0
+    this.outstanding -= count
+    this.nextAvailable = this.nextAvailable - count & 0xffff
+  }
+
   /** Gives a chain back, `length` bytes of it written. The driver is interrupted by `signal`. */
   complete(head: number, length: number): void {
     this.taken[head] = 0

@@ -5,6 +5,7 @@ import type { DiskOrder } from '../disks/disk-order.ts'
 import type { GuestShare } from '../shares/guest-share.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { EngineName } from '../machine/engines.ts'
+import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineExit, MachineSession, SerialLine, SerialOwner, StartMachine } from '../machine/session.ts'
 import { ByteSource } from './byte-source.ts'
 import { ConsoleLog } from './console-log.ts'
@@ -21,6 +22,7 @@ export interface GuestOptions {
   readonly shares?: readonly GuestShare[]
   /** In place of `disks`: those that outlive the machine. */
   readonly keptDisks?: KeptDisks
+  readonly network?: MachineNetwork
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal

@@ -10,6 +10,10 @@
  *       - { kind: file, path: /data/seed.iso, readOnly: true }
  *     shares:                 folders of the host: FOLDER:PLACE[,readonly][,uid=N][,gid=N]
  *       - ./src:/mnt/src
+ *     networks:               its cards, in order; the network default if it is left out, none if it is empty
+ *       - default
+ *       - { name: lan, mac: 52:54:00:12:34:56, address: 10.0.5.7, vlan: 20, rate: 50mbit }
+ *     publish: ['8080:80']    ports of the host that lead to its first card: [ADDRESS:]HOST:GUEST[/udp]
  *     append: quiet           more for the kernel's command line
  *     hostname: web           this and the next two are for cloud-init in the guest; a change has it configure the guest anew
  *     sshKeys:                who may log in to the image's default user
@@ -20,6 +24,9 @@
  * Relative paths are relative to the file's folder. The name is the folder's. A change holds from the next start on.
  */
 import { z } from 'zod'
+import { readPublish, readRate } from '../network/card-text.ts'
+import type { CardOrder } from '../network/network-order.ts'
+import { DEFAULT_NETWORK } from '../networks/network-store.ts'
 import { CPU_MODELS } from '../machine/cpu-models.ts'
 import { ENGINES } from '../machine/engines.ts'
 import { isHostname } from '../seed/hostname.ts'
@@ -56,6 +63,37 @@ const share = oneLine.superRefine((text, context) => {
   }
 })
 
+const network = z.union([
+  z.string().transform(name => ({ name })),
+  z.strictObject({
+    name: z.string(),
+    mac: z.string().optional(),
+    address: z.string().optional(),
+    vlan: z.int().min(1).max(4094).optional(),
+    rate: readable(readRate, 'is no rate: write it as 50mbit, 500kbit or 1gbit').optional(),
+    isolated: z.boolean().optional(),
+  }),
+], 'is neither the name of a network nor a card with its name') as z.ZodType<GuestCard>
+
+/** A card of a guest: where it is plugged in, and how. */
+export interface GuestCard extends Pick<CardOrder, 'address' | 'vlan' | 'isolated'> {
+  readonly name: string
+  readonly mac?: string
+  /** Bits a second. */
+  readonly rate?: number
+}
+
+function readable<T>(read: (text: string) => T | undefined, problem: string): z.ZodType<T> {
+  return z.string().transform((text, context) => {
+    const value = read(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message: problem })
+    return z.NEVER
+  })
+}
+
+export const DEFAULT_NETWORKS: readonly GuestCard[] = [{ name: DEFAULT_NETWORK }]
+
 export const guestDefinitionSchema = z.strictObject({
   image: oneLine.min(1).optional(),
   kernel: path.optional(),
@@ -65,6 +103,8 @@ export const guestDefinitionSchema = z.strictObject({
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(disk).max(MOST_DISKS).default([]),
   shares: z.array(share).max(MAXIMUM_SHARES).default([]),
+  networks: z.array(network).max(6).default(() => [...DEFAULT_NETWORKS]),
+  publish: z.array(readable(readPublish, 'is no port to publish: write 8080:80 or 127.0.0.1:5353:53/udp')).max(256).default([]),
   append: oneLine.default(''),
   hostname: z.string().refine(isHostname, 'is no host name: letters, digits and hyphens, 63 at most').optional(),
   sshKeys: z.array(z.string().refine(isPublicKey, 'is no public SSH key, one line as in id_ed25519.pub')).default([]),

@@ -22,7 +22,7 @@ domain: mine
 `
 
 test('a definition needs little, and may say much', async () => {
-  expect(await parse('image: debian:12')).toEqual({ image: 'debian:12', memory: 512 * MIB, cpu: 'max', engine: 'auto', disks: [], shares: [], append: '', sshKeys: [], domain: 'default' })
+  expect(await parse('image: debian:12')).toEqual({ networks: [{ name: 'default' }], publish: [], image: 'debian:12', memory: 512 * MIB, cpu: 'max', engine: 'auto', disks: [], shares: [], append: '', sshKeys: [], domain: 'default' })
   expect(await parse(EVERYTHING)).toMatchObject({ memory: 2048 * MIB, engine: 'interpret', domain: 'mine', disks: ['/data/mail.qcow2', { kind: 'throttle' }] })
 })
 
@@ -36,7 +36,7 @@ test('what is written is read as the same', async () => {
 test.each([
   ['memory: 1 GiB', 'guest.yaml:1: image: is missing: name an image, or a kernel of your own'],
   ['image: x\nmemory: lots', 'guest.yaml:2: memory: is no memory size in whole MiB or GiB, such as 512 MiB'],
-  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, shares, append, hostname, sshKeys, userData, domain'],
+  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, shares, networks, publish, append, hostname, sshKeys, userData, domain'],
   ['image: x\nkernel: y', 'guest.yaml:2: kernel: and image are two ways to boot: leave one of them out'],
   ['image: x\ndisks:\n  - /a\n  - 7', 'guest.yaml:4: disks[1]: is neither a path nor a graph of block nodes with its kind'],
   ['image: x\nsshKeys:\n  - ssh-rsa', 'guest.yaml:3: sshKeys[0]: is no public SSH key, one line as in id_ed25519.pub'],

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { explained } from '../cache/file-errors.ts'
 import { hostError } from '../errors.ts'
 import { parseYaml } from '../yaml-file.ts'
-import type { GuestDefinition } from './guest-definition.ts'
+import type { PublishOrder } from '../network/network-order.ts'
+import { DEFAULT_NETWORK } from '../networks/network-store.ts'
+import type { GuestCard, GuestDefinition } from './guest-definition.ts'
 import { GUEST_FILES } from './home.ts'
 
 /** `guest.yaml`: reading what a person may have edited, and writing the first version. */
@@ -19,17 +21,20 @@ export async function parseGuestFile(text: string, file: string): Promise<GuestD
 }
 
 const HEAD = `# What this guest is. Edit it as you like: a change holds from its next start on.
-# Fields: image, or kernel and initrd; memory, cpu, engine, disks, shares, append, hostname, sshKeys, userData, domain.
+# Fields: image, or kernel and initrd; memory, cpu, engine, disks, shares, networks, publish, append, hostname, sshKeys, userData,
+# domain.
 `
 
 /** Gives the text of a definition: what is as it would be anyway is left out, but for the memory. */
 export async function formatGuestFile(definition: GuestDefinition): Promise<string> {
   const { stringify } = await import('yaml')
-  const { memory, cpu, engine, disks, shares, append, hostname, sshKeys, userData, domain, ...boot } = definition
+  const { memory, cpu, engine, disks, networks, publish, shares, append, hostname, sshKeys, userData, domain, ...boot } = definition
   const fields = {
     ...boot, memory: formatMemory(memory), cpu, engine,
     ...disks.length === 0 ? {} : { disks },
     ...shares.length === 0 ? {} : { shares },
+    ...isDefault(networks) ? {} : { networks: networks.map(formatCard) },
+    ...publish.length === 0 ? {} : { publish: publish.map(formatPublish) },
     ...append === '' ? {} : { append },
     ...hostname === undefined ? {} : { hostname },
     ...sshKeys.length === 0 ? {} : { sshKeys },
@@ -37,6 +42,21 @@ export async function formatGuestFile(definition: GuestDefinition): Promise<stri
     domain,
   }
   return `${HEAD}${stringify(fields)}`
+}
+
+function isDefault(cards: readonly GuestCard[]): boolean { return cards.length === 1 && isPlain(cards[0]) && cards[0].name === DEFAULT_NETWORK }
+
+/** With nothing but its name. */
+function isPlain(card: GuestCard): boolean { return Object.entries(card).every(([field, value]) => field === 'name' || value === undefined) }
+
+function formatCard(card: GuestCard): unknown {
+  if (isPlain(card)) return card.name
+  const { rate, ...rest } = card
+  return { ...rest, ...rate === undefined ? {} : { rate: `${rate / 1000}kbit` } }
+}
+
+function formatPublish({ address, port, guestPort, protocol }: PublishOrder): string {
+  return `${address.includes(':') ? `[${address}]` : address}:${port}:${guestPort}/${protocol}`
 }
 
 /** Whole MiB, or GiB where it is. */

@@ -1,5 +1,6 @@
 import { hostError } from '../errors.ts'
 import type { StartMachine } from '../machine/session.ts'
+import type { GuestNetworks } from '../networks/guest-networks.ts'
 import { ConsoleFile } from './console-file.ts'
 import { prepareBoot } from './guest-boot.ts'
 import { GuestConsole } from './guest-console.ts'
@@ -12,6 +13,8 @@ export interface GuestHostParts {
   readonly store: GuestStore
   readonly domain: string
   readonly startMachine: StartMachine
+  /** Absent where machines have no networks. */
+  readonly networks?: GuestNetworks
   /** Lines for the log of the process. */
   readonly log: (message: string) => void
 }
@@ -29,6 +32,8 @@ export class GuestHost {
   constructor(parts: GuestHostParts) { this.#parts = parts }
 
   get domain(): string { return this.#parts.domain }
+
+  get networks(): GuestNetworks | undefined { return this.#parts.networks }
 
   /** Those that run, in the order of their starts. */
   get guests(): readonly RunningGuest[] { return [...this.#guests.values()] }
@@ -77,13 +82,15 @@ export class GuestHost {
   }
 
   #newGuest(name: string): RunningGuest {
-    const { store, startMachine, log } = this.#parts
+    const { store, startMachine, networks, log } = this.#parts
     const folder = store.folder(name)
     const file = new ConsoleFile(folder.consoleLog, reason => {
       log(`${name}: its console log cannot be written, and lacks what comes now: ${reason}`)
     })
     const prepare = async (): ReturnType<typeof prepareBoot> => {
-      return prepareBoot(folder, await store.definition(name), message => log(`${name}: ${message}`))
+      const definition = await store.definition(name)
+      const boot = await prepareBoot(folder, definition, message => log(`${name}: ${message}`))
+      return { ...boot, network: await networks?.forGuest(name, definition) }
     }
     return new RunningGuest({ name, startMachine, prepare, console: new GuestConsole(file), log, onEnd: end => this.#ended(name, end) })
   }

@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { VirtioConfig, VirtioDevices } from '../../vmm/virtio.ts'
 import type { MachineChannel } from './channel.ts'
+import { MachineCard } from '../network/machine-card.ts'
 import { DeviceControls } from './device-controls.ts'
 import { planLines } from './line-plan.ts'
 import type { MachineLine } from './machine-line.ts'
@@ -12,21 +13,25 @@ import type { WorkerOrder } from './worker-protocol.ts'
 export class ParavirtualDevices {
   readonly config: VirtioConfig
   readonly controls: DeviceControls
+  readonly cards: readonly MachineCard[]
   readonly #console: PortBackend | undefined
   readonly #ports: readonly PortBackend[]
 
   constructor(
-    channel: MachineChannel, order: Pick<WorkerOrder, 'console' | 'ports'>, tell: (statistics: BalloonStatistics | undefined) => void,
+    channel: MachineChannel, order: Pick<WorkerOrder, 'console' | 'ports' | 'cards'>,
+    tell: (statistics: BalloonStatistics | undefined) => void,
   ) {
     const plan = planLines(order.console, order.ports.length)
     this.controls = new DeviceControls(channel, tell)
     this.#console = plan.console === undefined ? undefined : new PortBackend(channel, plan.console)
     this.#ports = plan.ports.map(line => new PortBackend(channel, line))
+    this.cards = order.cards.map(card => new MachineCard(card))
     this.config = {
       entropy: { fill: bytes => void randomFillSync(bytes) },
       balloon: this.controls.balloon,
       console: this.#console,
       ports: this.#ports.length === 0 ? undefined : this.#ports.map((backend, index) => ({ name: order.ports[index], backend })),
+      network: this.cards.map((backend, index) => ({ backend, address: order.cards[index].address })),
     }
   }
 

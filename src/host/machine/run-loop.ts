@@ -5,6 +5,7 @@ import type { ShareQueue } from '../shares/share-queue.ts'
 import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
+import type { MachineCard } from '../network/machine-card.ts'
 import type { HostClock } from './host-clock.ts'
 import type { MachineLine } from './machine-line.ts'
 import type { MachineExit } from './session.ts'
@@ -43,6 +44,7 @@ export interface RunLoopParts {
   readonly shares?: Pick<ShareQueue, 'busy' | 'settle'>
   /** Undefined for a machine that cannot be asked for anything. */
   readonly control?: { readonly paused: boolean, look(): void }
+  readonly cards?: readonly Pick<MachineCard, 'busy' | 'settle'>[]
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -90,11 +92,12 @@ function standStill(parts: RunLoopParts, control: NonNullable<RunLoopParts['cont
   hostClock.catchUp()
 }
 
-function answer(bell: number, { machine, lines, controls, disks, shares, control }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, controls, disks, shares, control, cards = [] }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   if (bell & Bell.SHARE) shares?.settle()
   if (bell & Bell.CONTROL) controls?.apply()
+  if (bell & Bell.NETWORK) for (const card of cards) card.settle()
   for (const line of lines) {
     if (bell & Bell.ROOM) line.release()
     if (bell & Bell.INPUT) line.inputReady()
@@ -118,14 +121,14 @@ function exitOf(outcome: RunOutcome, machine: RunnableMachine): MachineExit | un
   return undefined
 }
 
-function sleep(nanoseconds: number, { channel, hostClock, disks, shares }: RunLoopParts, spin: SpinPolicy): void {
+function sleep(nanoseconds: number, { channel, hostClock, disks, shares, cards }: RunLoopParts, spin: SpinPolicy): void {
   if (nanoseconds < SHORTEST_SLEEP_NS) return
-  if ((disks?.busy || shares?.busy) && lookOn(channel, spin)) return
+  if ((disks?.busy || shares?.busy || cards?.some(card => card.busy)) && lookOn(channel, spin)) return
   channel.sleep(Math.min(nanoseconds / 1e6, LONGEST_SLEEP_MS))
   hostClock.catchUp()
 }
 
-/** A disk or a share answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
+/** A disk, a share or the network answers soon, perhaps: whether the bell was rung before it is worth while to sleep. */
 function lookOn(channel: MachineChannel, spin: SpinPolicy): boolean {
   const milliseconds = spin.begin()
   if (milliseconds === 0) return false

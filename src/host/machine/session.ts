@@ -9,6 +9,7 @@ import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { ShareOrder } from '../shares/share-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
+import type { MachineNetwork } from '../network/attached-cards.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
@@ -88,6 +89,8 @@ export interface MachineOptions {
   readonly disks?: readonly DiskOrder[]
   /** In place of `disks`: those that stay open for the next machine. */
   readonly keptDisks?: KeptDisks
+  /** Its network cards, in order; not with `lockstep`. They are plugged in before the machine starts, and out before its end is reported. */
+  readonly network?: MachineNetwork
   /** Folders of the host for the guest, 8 at most; not with `lockstep`. They are opened before the machine starts. */
   readonly shares?: readonly ShareOrder[]
   /** Told of what goes wrong with disks and shares. Default: a warning of the process. */

@@ -7,6 +7,7 @@ import { Bell, MachineChannel, SERIAL_LINES } from './channel.ts'
 import { translates } from './engines.ts'
 import { attachDisks } from '../disks/attached-disks.ts'
 import type { AttachedDisks } from '../disks/attached-disks.ts'
+import { AttachedCards } from '../network/attached-cards.ts'
 import { ShareThread } from '../shares/share-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
@@ -58,20 +59,27 @@ async function launch(options: Options): Promise<MachineSession> {
 interface Servers {
   readonly disks: AttachedDisks | undefined
   readonly shares: ShareThread | undefined
+  readonly cards: AttachedCards | undefined
 }
 
 /** All or none. */
-async function startServers({ shares, disks, keptDisks, signal, onDiskFailure = warn }: Options, channel: MachineChannel): Promise<Servers> {
-  const shareThread = shares?.length ? await ShareThread.start(shares, channel, onDiskFailure) : undefined
+async function startServers(options: Options, channel: MachineChannel): Promise<Servers> {
+  const { shares, disks, keptDisks, network, signal, onDiskFailure = warn } = options
+  const servers: { -readonly [Name in keyof Servers]: Servers[Name] } = { disks: undefined, shares: undefined, cards: undefined }
   try {
-    const attached = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
-    if (signal?.aborted) await attached?.close()
+    if (shares?.length) servers.shares = await ShareThread.start(shares, channel, onDiskFailure)
+    servers.disks = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
+    servers.cards = network && await AttachedCards.attach(network, channel.memory)
     signal?.throwIfAborted()
-    return { disks: attached, shares: shareThread }
+    return servers
   } catch (error) {
-    await shareThread?.close()
+    await endServers(servers)
     throw error
   }
+}
+
+async function endServers({ disks, shares, cards }: Servers): Promise<void> {
+  await Promise.all([disks?.close(), shares?.close(), cards?.detach()])
 }
 
 function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
@@ -90,11 +98,11 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 
 function inLockstep(options: Options): boolean { return !('snapshot' in options) && options.lockstep === true }
 
-function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control'>, { disks, shares }: Servers): Worker {
+function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control'>, { disks, shares, cards }: Servers): Worker {
   const source = sourceOf(options)
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), ...source, ...ways, lockstep: inLockstep(options),
-    disks: disks?.forMachine, shares: shares?.forMachine, afterPanic: options.afterPanic ?? 'end',
+    disks: disks?.forMachine, shares: shares?.forMachine, cards: cards?.forMachine ?? [], afterPanic: options.afterPanic ?? 'end',
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
@@ -249,10 +257,10 @@ class WorkerSession implements MachineSession {
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 
-  /** The machine's thread ends within one slice, whether or not it still runs; the disks' and the shares' when they are closed. */
+  /** The machine's thread ends within one slice, whether or not it still runs; disks, shares and cards when they are closed. */
   async #endThreads(): Promise<void> {
     const { worker, compiler, servers } = this.#threads
     await Promise.all([worker.terminate(), compiler?.terminate()])
-    await Promise.all([servers.disks?.close(), servers.shares?.close()])
+    await endServers(servers)
   }
 }

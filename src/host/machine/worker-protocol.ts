@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { BalloonStatistics } from '../../machine/balloon.ts'
 import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
+import type { MachineCardOrder } from '../network/network-order.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineShares } from '../shares/share-protocol.ts'
 import type { ControlProblem } from './control-protocol.ts'
@@ -30,6 +31,7 @@ export interface WorkerOrder {
   readonly control: MessagePort | undefined
   /** Path of the snapshot to go on from, in place of booting. */
   readonly snapshot: string | undefined
+  readonly cards: readonly MachineCardOrder[]
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }

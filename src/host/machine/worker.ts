@@ -68,7 +68,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const controls = machine instanceof Machine ? devices.controls : undefined
   const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks }) : undefined
-  return { machine, channel, lines, controls, disks, shares, control, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, controls, disks, shares, control, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {

@@ -2,5 +2,6 @@ import type { AddRoutes } from '../context.ts'
 import { addAgentRoutes } from './agent.ts'
 import { addGuestRoutes } from './guests.ts'
 import { addHostRoutes } from './host.ts'
+import { addNetworkRoutes } from './networks.ts'
 
-export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addAgentRoutes]
+export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addAgentRoutes, addNetworkRoutes]

@@ -3,7 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { makeDeb, makeModule } from '../testing/fake-archive.ts'
 import { buildBusyboxImage } from './build.ts'
-import { INIT_SCRIPT, SESSION_SCRIPT } from './init-script.ts'
+import { DHCP_SCRIPT, INIT_SCRIPT, NETWORK_SCRIPT, SESSION_SCRIPT } from './init-script.ts'
 import { readModuleInfo } from './module-info.ts'
 import { aliasTable, dependencyTable, packModule } from './modules.ts'
 
@@ -63,7 +63,7 @@ test('says what a package lacks', async () => {
   await expect(buildBusyboxImage({ kernelPackage: kernelPackage.subarray(0, 300), busyboxPackage })).rejects.toEqual(invalid)
 })
 
-test.skipIf(process.platform === 'win32').each([['init', INIT_SCRIPT], ['session', SESSION_SCRIPT]])('the script %s is one to a shell', (_, script) => {
+test.skipIf(process.platform === 'win32').each([['init', INIT_SCRIPT], ['session', SESSION_SCRIPT], ['network', NETWORK_SCRIPT], ['dhcp', DHCP_SCRIPT]])('the script %s is one to a shell', (_, script) => {
   const { status, stderr } = spawnSync('sh', ['-n'], { input: script })
   expect([status, stderr.toString()]).toEqual([0, ''])
 })

@@ -1,5 +1,5 @@
 import type { CpioEntry } from '../formats/cpio.ts'
-import { INIT_SCRIPT, INITTAB, SESSION_SCRIPT } from './init-script.ts'
+import { DHCP_SCRIPT, INIT_SCRIPT, INITTAB, NETWORK_SCRIPT, SESSION_SCRIPT } from './init-script.ts'
 
 const DIRECTORIES = [
   'bin', 'dev', 'etc', 'lib', 'lib/tenon', 'lib/tenon/dev', 'mnt', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr', 'usr/bin', 'usr/sbin', 'var',
@@ -24,7 +24,7 @@ const DEVICE_LINKS: Readonly<Record<string, string>> = {
   'lib/tenon/dev/stdout': '/proc/self/fd/1',
 }
 
-const PROGRAMS: Readonly<Record<string, string>> = { init: INIT_SCRIPT, 'lib/tenon/session': SESSION_SCRIPT }
+const PROGRAMS: Readonly<Record<string, string>> = { init: INIT_SCRIPT, 'lib/tenon/session': SESSION_SCRIPT, 'lib/tenon/network': NETWORK_SCRIPT, 'lib/tenon/dhcp': DHCP_SCRIPT }
 
 /** What the initramfs holds beside Debian's files, parents first. BusyBox itself makes the links to its applets as the guest starts. */
 export function baseFileTree(): CpioEntry[] {

@@ -29,7 +29,52 @@ set -f
 for option in $options; do
   case $option in tenon.share=*) mount_share "\${option#*=}" ;; esac
 done
+mkfifo /run/network
+/lib/tenon/network &
 exec init
+`
+
+/**
+ * Sets up the network cards, if there are any: their driver, an address by DHCP, and IPv6 as routers advertise it. Runs beside the rest;
+ * the first session waits for it, two minutes at most.
+ */
+export const NETWORK_SCRIPT = `#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+# PCI numbers of a virtio network card: VIRTIO 1.2, section 4.1.2.
+has_card() {
+  for device in /sys/bus/pci/devices/*; do
+    read -r vendor < "$device/vendor"
+    read -r kind < "$device/device"
+    [ "$vendor $kind" = '0x1af4 0x1041' ] && return
+  done
+  return 1
+}
+
+if has_card && modprobe virtio_pci && modprobe virtio_net; then
+  for card in /sys/class/net/eth*; do
+    ip link set "\${card##*/}" up
+    udhcpc -i "\${card##*/}" -s /lib/tenon/dhcp -t 3 -T 1 -b -S >/dev/null 2>&1
+  done
+fi
+echo ready > /run/network
+`
+
+/** What BusyBox's DHCP client calls when it has an address, or has lost it. */
+export const DHCP_SCRIPT = `#!/bin/sh
+case $1 in
+  deconfig) ip -4 addr flush dev "$interface" ;;
+  bound | renew)
+    ip -4 addr flush dev "$interface"
+    ip addr add "$ip/$mask" dev "$interface"
+    [ -n "$mtu" ] && ip link set "$interface" mtu "$mtu"
+    for address in $router; do ip route add default via "$address" dev "$interface"; break; done
+    {
+      [ -n "$domain" ] && echo "search $domain"
+      for address in $dns; do echo "nameserver $address"; done
+    } > /etc/resolv.conf
+    ;;
+esac
 `
 
 /** For BusyBox's init. */
@@ -134,6 +179,7 @@ hold_sessions() {
   # $$ is the shell that this one is a part of.
   read -r session rest </proc/self/stat
   control=$(boot_option control)
+  read -t 120 -r state <>/run/network
   if [ -n "$control" ]; then
     make_raw "$control"
     make_raw /dev/ttyS1

@@ -1,0 +1,72 @@
+/** What the network thread is told and asked, in plain data. */
+import type { GatewayReport } from '../../network/gateway/gateway.ts'
+import type { PublishedPort } from '../../network/gateway/publisher.ts'
+import type { PortConfiguration } from '../../network/switch/configuration.ts'
+import type { PortCounters } from '../../network/switch/counters.ts'
+
+/** `nat`: guests reach each other, the gateway's services and the outside. `host-only`: not the outside. `isolated`: each other alone. */
+export type NetworkKind = 'nat' | 'host-only' | 'isolated'
+export const NETWORK_KINDS: readonly NetworkKind[] = ['nat', 'host-only', 'isolated']
+
+export interface NetworkOrder {
+  readonly name: string
+  readonly kind: NetworkKind
+  /** The gateway's address in its network, 10.0.5.1/24. Not for isolated ones. */
+  readonly ipv4?: string
+  /** As well, fd00::1/64. Without it there is no IPv6 with addresses of this network. */
+  readonly ipv6?: string
+  /** 1280 to 65535; 1500 if it is left out. */
+  readonly mtu?: number
+  /** What guests of a nat network may reach (network/gateway/policy.ts); if it is left out, all but the host's own. */
+  readonly allow?: readonly string[]
+}
+
+export interface CardOrder {
+  /** The network that its cable leads to. */
+  readonly network: string
+  /** Unique in its network: the guest's name, and a number for further cards. */
+  readonly name: string
+  /** 52:54:00:12:34:56 */
+  readonly mac: string
+  /** The only address that the guest may use, and gets by DHCP. */
+  readonly address?: string
+  /** What the network's DNS calls the guest. */
+  readonly hostName?: string
+  readonly vlan?: PortConfiguration['vlan']
+  readonly trunk?: PortConfiguration['trunk']
+  readonly rate?: number
+  readonly isolated?: boolean
+  readonly rules?: PortConfiguration['rules']
+  /** A file to which all its frames are written. */
+  readonly pcap?: string
+  /** Ports of the host that lead to it. */
+  readonly publish?: readonly PublishOrder[]
+}
+
+export type PublishOrder = Omit<PublishedPort, 'guest'>
+
+/** What a machine's thread needs of one of its cards. */
+export interface MachineCardOrder {
+  readonly memory: SharedArrayBuffer
+  readonly doorbell: SharedArrayBuffer
+  /** 6 bytes. */
+  readonly address: Uint8Array
+  readonly mtu: number
+}
+
+/** A card at the network thread, by the number that it was given there. */
+export interface AttachedCard extends MachineCardOrder { readonly id: number }
+
+export interface CardReport {
+  readonly name: string
+  readonly mac: string
+  readonly vlan: number
+  readonly counters: PortCounters
+}
+
+export interface NetworkReport {
+  readonly order: NetworkOrder
+  readonly cards: readonly CardReport[]
+  /** The gateway's port, seen by the switch, and the gateway itself; none in an isolated network. */
+  readonly gateway?: GatewayReport
+}

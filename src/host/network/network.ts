@@ -1,0 +1,165 @@
+/** One network of the network thread: a switch, the guests' cards, and the gateway that nat and host-only networks have. */
+import { randomFillSync } from 'node:crypto'
+import type { Clock } from '../../machine/clock.ts'
+import { networkError } from '../../network/errors.ts'
+import { Gateway } from '../../network/gateway/gateway.ts'
+import type { Publication } from '../../network/gateway/publisher.ts'
+import { parseMac } from '../../network/packet/addresses.ts'
+import { PcapWriter } from '../../network/pcap/pcap.ts'
+import type { SocketBackend } from '../../network/sockets.ts'
+import type { SwitchPort } from '../../network/switch/port.ts'
+import { Switch } from '../../network/switch/switch.ts'
+import { tcpFactory } from '../../network/tcp/tcp.ts'
+import { MachineChannel } from '../machine/channel.ts'
+import { CaptureFile } from './capture-file.ts'
+import { CardChannel } from './card-channel.ts'
+import type { CardOrder, CardReport, NetworkOrder, NetworkReport } from './network-order.ts'
+import type { ServiceLoop } from './service-loop.ts'
+import { CardStation, GatewayStation } from './station.ts'
+
+/** What all networks of the thread have in common. */
+export interface NetworkParts {
+  readonly clock: Clock
+  readonly sockets: SocketBackend
+  readonly loop: ServiceLoop
+  readonly wake: () => void
+  /** Tells the user of what goes on all the same. */
+  readonly notice: (message: string) => void
+}
+
+interface Card {
+  readonly order: CardOrder
+  readonly port: SwitchPort
+  readonly station: CardStation
+  readonly publications: Publication[]
+  readonly capture: CaptureFile | undefined
+}
+
+const GATEWAY_PORT = 'gateway'
+const GATEWAY_MAC = '52:54:00:00:00:01'
+
+export class Network {
+  readonly order: NetworkOrder
+  readonly #parts: NetworkParts
+  readonly #switch: Switch
+  readonly #gateway: Gateway | undefined
+  readonly #gatewayStation: GatewayStation | undefined
+  readonly #cards = new Map<number, Card>()
+
+  /** Throws TenonError NETWORK_CONFIGURATION_INVALID, NETWORK_RULE_INVALID. */
+  constructor(order: NetworkOrder, parts: NetworkParts) {
+    this.order = order
+    this.#parts = parts
+    this.#switch = new Switch(parts.clock, randomWord())
+    const gateway = this.#makeGateway()
+    this.#gateway = gateway
+    if (gateway === undefined) return
+    const port = this.#switch.plug({ name: GATEWAY_PORT, mac: GATEWAY_MAC, trusted: true, mtu: this.mtu, stormRate: GATEWAY_STORM_RATE })
+    this.#gatewayStation = new GatewayStation(port, end => gateway.connect(end), parts.wake)
+    parts.loop.stations.add(this.#gatewayStation)
+  }
+
+  get mtu(): number { return this.order.mtu ?? DEFAULT_MTU }
+
+  get cardCount(): number { return this.#cards.size }
+
+  get cardNames(): string[] { return [...this.#cards.values()].map(({ order }) => order.name) }
+
+  /**
+   * Plugs a card in. `id` is its number from now on.
+   * @throws TenonError (NetworkErrorCode); nothing is left of it then.
+   */
+  async attach(id: number, order: CardOrder, channel: CardChannel, machine: SharedArrayBuffer): Promise<void> {
+    this.#check(order)
+    const { name, mac, address, vlan, trunk, rate, isolated, rules, hostName } = order
+    const addresses = address === undefined ? undefined : [address]
+    const port = this.#switch.plug({ name, mac, addresses, vlan, trunk, rate, isolated, rules, mtu: this.mtu })
+    const undo: (() => void)[] = [() => this.#switch.unplug(port)]
+    try {
+      this.#gateway?.reserve({ mac, address, name: hostName })
+      undo.push(() => this.#gateway?.unreserve(mac))
+      const publications = await this.#publish(order)
+      undo.push(() => publications.forEach(each => each.close()))
+      const capture = this.#capture(order, port)
+      const station = new CardStation(port, channel, new MachineChannel(machine), this.#parts.wake)
+      this.#cards.set(id, { order, port, station, publications, capture })
+      this.#parts.loop.stations.add(station)
+    } catch (error) {
+      undo.reverse().forEach(step => step())
+      throw error
+    }
+  }
+
+  detach(id: number): void {
+    const card = this.#cards.get(id)
+    if (card === undefined) return
+    this.#cards.delete(id)
+    this.#parts.loop.stations.delete(card.station)
+    card.publications.forEach(each => each.close())
+    this.#switch.unplug(card.port)
+    this.#gateway?.unreserve(card.order.mac)
+    card.capture?.close()
+  }
+
+  close(): void {
+    for (const id of this.#cards.keys()) this.detach(id)
+    this.#gateway?.close()
+    if (this.#gatewayStation !== undefined) this.#parts.loop.stations.delete(this.#gatewayStation)
+  }
+
+  report(): NetworkReport {
+    const cards = [...this.#cards.values()].map(({ order, port }): CardReport => {
+      const { counters, settings } = port
+      return { name: order.name, mac: order.mac, vlan: settings.native, counters: { ...counters, drops: { ...counters.drops } } }
+    })
+    return { order: this.order, cards, gateway: this.#gateway?.report() }
+  }
+
+  #makeGateway(): Gateway | undefined {
+    const { kind, ipv4, ipv6, allow, mtu } = this.order
+    if (kind === 'isolated') return undefined
+    if (ipv4 === undefined) {
+      const problem = `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`
+      throw networkError('NETWORK_CONFIGURATION_INVALID', problem)
+    }
+    const { clock, sockets } = this.#parts
+    return new Gateway({
+      configuration: { kind, mac: GATEWAY_MAC, ipv4, ipv6, mtu, allow }, clock, sockets,
+      entropy: { fill: bytes => void randomFillSync(bytes) }, transport: tcpFactory({ random: randomWord }),
+    })
+  }
+
+  #check({ mac, address, name, publish = [] }: CardOrder): void {
+    const invalid = (message: string): Error => networkError('NETWORK_CONFIGURATION_INVALID', message)
+    const taken = [...this.#cards.values()].find(({ order }) => address !== undefined && order.address === address)
+    if (taken !== undefined) throw invalid(`'${name}' and '${taken.order.name}' have the same address ${address}: give one another`)
+    if (parseMac(mac) === undefined) throw invalid(`'${mac}' is no MAC address: write it as 52:54:00:12:34:56`)
+    if (publish.length > 0 && this.#gateway === undefined) {
+      throw invalid(`the network '${this.order.name}' is isolated: no port of the host can lead into it`)
+    }
+  }
+
+  async #publish({ publish = [], address, hostName, name }: CardOrder): Promise<Publication[]> {
+    const publications: Publication[] = []
+    try {
+      for (const each of publish) publications.push(await this.#gateway!.publish({ ...each, guest: address ?? hostName ?? name }))
+    } catch (error) {
+      publications.forEach(each => each.close())
+      throw error
+    }
+    return publications
+  }
+
+  #capture({ pcap, name }: CardOrder, port: SwitchPort): CaptureFile | undefined {
+    if (pcap === undefined) return undefined
+    const file = new CaptureFile(pcap, message => this.#parts.notice(`the capture of '${name}': ${message}`))
+    port.observers.push(new PcapWriter(file.write, () => performance.timeOrigin + performance.now()).add)
+    return file
+  }
+}
+
+const DEFAULT_MTU = 1500
+/** It asks for each neighbour, and answers all of them. */
+const GATEWAY_STORM_RATE = 100_000
+
+function randomWord(): number { return randomFillSync(new Uint32Array(1))[0] }
