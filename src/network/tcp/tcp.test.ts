@@ -55,6 +55,20 @@ describe('a connection that a guest opens', () => {
       maximumSegmentSize: 1460, windowScale: 5, sackPermitted: true, hasTimestamps: true, timestampEcho: 77, sourcePort: 80, destinationPort: 40000 })
   })
 
+  it('speaks IPv6, with its longer header in mind', () => {
+    const bench = new Bench()
+    const [from, to] = [new Uint8Array(16).fill(0xfd), new Uint8Array(16).fill(0x20)]
+    bench.give({ control: SYN, sequence: ISN, from, to, maximumSegmentSize: 9000 })
+    bench.streams[0].events.connected()
+    const [answer] = bench.take()
+    expect([answer.segment.maximumSegmentSize, answer.source, answer.destination]).toEqual([1440, to.join('.'), from.join('.')])
+    bench.give({ control: ACK, sequence: ISN + 1, acknowledgment: answer.segment.sequence + 1, from, to, payload: 'six' })
+    bench.streams[0].events.data(new Uint8Array(5000))
+    expect([bench.streams[0].received, bench.take().pop()?.segmentSize]).toEqual(['six', 1440])
+    bench.give({ control: ACK, sequence: ISN + 4, acknowledgment: answer.segment.sequence + 1, to })
+    expect(bench.take().map(({ segment }) => segment.control)).toEqual([RST]) // IPv4 with the same ports is nothing to it
+  })
+
   it('exchanges data and closes, the guest first', () => {
     const guest = new Guest(new Bench())
     guest.send({ control: ACK + PSH, payload: 'GET /' })
