@@ -44,7 +44,8 @@ describe.skipIf(obstacle !== undefined)(`the kernel's TCP as a guest's${obstacle
   const web = createServer((request, response) => {
     if (request.method === 'GET') response.end(file.subarray(0, Number(request.url?.slice(1))))
     const hash = createHash('sha256')
-    if (request.method === 'PUT') request.on('data', bytes => hash.update(bytes as Buffer)).on('end', () => response.end(hash.digest('hex')))
+    if (request.method !== 'PUT') return
+    request.on('data', bytes => hash.update(bytes as Buffer)).on('end', () => response.end(hash.digest('hex')))
   })
   let gateway: Gateway
   let fromGuest: WeatherEnd
@@ -55,13 +56,16 @@ describe.skipIf(obstacle !== undefined)(`the kernel's TCP as a guest's${obstacle
     url = `http://${outside}:${await listening(web.listen(0, outside))}`
     await guest.start()
     gateway = new Gateway({
-      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.6.1/24', reservations: [{ mac: '02:00:00:00:00:99', address: '10.77.6.2' }] },
+      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.6.1/24',
+        reservations: [{ mac: '02:00:00:00:00:99', address: '10.77.6.2' }] },
       clock: new RealClock(), entropy: { fill: bytes => { bytes.set(randomBytes(bytes.length)) } },
-      sockets: new HostSockets((_address, _length, done) => done('unavailable')), transport: tcpFactory({ random: () => randomBytes(4).readUInt32LE() }),
+      sockets: new HostSockets((_address, _length, done) => done('unavailable')),
+      transport: tcpFactory({ random: () => randomBytes(4).readUInt32LE() }),
     })
     fromGuest = new WeatherEnd(gateway.connect(toGuest), 2)
     guest.connect(fromGuest)
-    for (const command of [`addr add 10.77.6.2/24 dev ${guest.tap}`, 'route add default via 10.77.6.1']) await guest.run('ip', ...command.split(' '))
+    const commands = [`addr add 10.77.6.2/24 dev ${guest.tap}`, 'route add default via 10.77.6.1']
+    for (const command of commands) await guest.run('ip', ...command.split(' '))
   }, 120_000)
 
   afterAll(() => {
@@ -82,7 +86,8 @@ describe.skipIf(obstacle !== undefined)(`the kernel's TCP as a guest's${obstacle
   it('fetches many times over many connections', async () => {
     toGuest.weather = fromGuest.weather = CALM
     const urls = Array.from({ length: 200 }, () => `${url}/1000`)
-    const fetched = await guest.run('sh', '-c', `curl -s -m 100 -Z --parallel-max 40 2>/dev/null -H 'Connection: close' ${urls.join(' ')} | wc -c`)
+    const curl = 'curl -s -m 100 -Z --parallel-max 40 -H "Connection: close"'
+    const fetched = await guest.run('sh', '-c', `${curl} ${urls.join(' ')} 2>/dev/null | wc -c`)
     expect(fetched.trim()).toBe('200000')
   }, 120_000)
 

@@ -120,7 +120,8 @@ describe('TCP streams of the host', () => {
     await reset.until(() => reset.log.includes('closed'))
     expect(reset.failure).toBe('reset')
     const codes = ['EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EPERM', 'EMFILE', 'EWHATEVER']
-    expect(codes.map(code => socketFailure({ code }))).toEqual(['unreachable-host', 'unreachable-net', 'timed-out', 'denied', 'exhausted', 'failed'])
+    expect(codes.map(code => socketFailure({ code })))
+      .toEqual(['unreachable-host', 'unreachable-net', 'timed-out', 'denied', 'exhausted', 'failed'])
   })
 
   it('aborts with RST, connected or not, and nothing is heard of it', async () => {
@@ -182,7 +183,10 @@ describe('UDP sockets of the host', () => {
     server.on('message', (bytes, peer) => server.send(`re: ${bytes.toString()}`, peer.port, peer.address))
     await new Promise<void>(resolve => { server.bind(0, '127.0.0.1', resolve) })
     const heard: string[] = []
-    const events = { message: (bytes: Uint8Array) => heard.push(Buffer.from(bytes).toString()), failed: (failure: string) => heard.push(failure) }
+    const events = {
+      message: (bytes: Uint8Array) => heard.push(Buffer.from(bytes).toString()),
+      failed: (failure: string) => heard.push(failure),
+    }
     const socket = sockets.connectUdp('127.0.0.1', server.address().port, events)
     socket.send(Buffer.from('early'))
     const wait = new Recorder()

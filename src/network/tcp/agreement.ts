@@ -6,7 +6,8 @@ import type { ConnectionLink, ConnectionPair } from './connection-link.ts'
 import { WINDOW_SCALE } from './receiver.ts'
 import type { Receiver } from './receiver.ts'
 import {
-  HEADER_SIZE, SACK_BLOCKS_MAXIMUM, TIMESTAMPS_SIZE, writeMaximumSegmentSize, writeSack, writeSackPermitted, writeTimestamps, writeWindowScale,
+  HEADER_SIZE, SACK_BLOCKS_MAXIMUM, TIMESTAMPS_SIZE, writeMaximumSegmentSize, writeSack, writeSackPermitted, writeTimestamps,
+  writeWindowScale,
 } from './segment.ts'
 import type { Segment } from './segment.ts'
 import { PIECE_MAXIMUM } from './sender.ts'

@@ -200,7 +200,8 @@ export class Connection implements SenderLink, ReceiverLink {
     const payload = this.agreement.writeOptions(buffer, segmentStart + HEADER_SIZE, isSyn, length, this.receiver)
     const headerSize = payload - segmentStart
     const acknowledgment = control & Control.ACK ? this.receiver.next : 0
-    const window = control & Control.ACK ? this.receiver.advertise(this.agreement.usesScale && !isSyn) : Math.min(65535, this.link.pool.allowance)
+    const window = control & Control.ACK
+      ? this.receiver.advertise(this.agreement.usesScale && !isSyn) : Math.min(65535, this.link.pool.allowance)
     const { localPort, remotePort } = this.pair
     writeHeader(buffer, segmentStart, localPort, remotePort, sequence, acknowledgment, headerSize, control, window)
     if (length > 0) this.sender.queue.copyTo(offset, length, buffer, payload)

@@ -17,7 +17,8 @@ function hostileSegment(random: Random, sent: { sequence: number, next: number }
   const control = random.pick([ACK, ACK, ACK, ACK | FIN, SYN, SYN | ACK, RST, RST | ACK, random.below(64)])
   const edges = Array.from({ length: 2 * (1 + random.below(3)) }, () => near(random, sent.sequence))
   return {
-    control, sourcePort: port, sequence: near(random, sent.next), acknowledgment: near(random, sent.sequence), window: random.pick([0, 1, 100, 65535]),
+    control, sourcePort: port, sequence: near(random, sent.next), acknowledgment: near(random, sent.sequence),
+    window: random.pick([0, 1, 100, 65535]),
     payload: random.bytes(random.pick([0, 0, 1, 10, 1460, 9000])),
     ...(random.below(3) === 0 ? { sack: edges } : {}),
     ...(random.below(4) === 0 ? { timestamps: [random.value() | 0, random.value() | 0] as const } : {}),
@@ -46,7 +47,8 @@ describe('a hostile guest', () => {
       let [flows, memory] = [0, 0]
       for (let step = 0; step < 1500; step++) {
         const port = 1 + random.below(4)
-        bench.give(random.below(10) === 0 ? { control: SYN, sequence: near(random, ISN), sourcePort: port, sackPermitted: true, windowScale: 14 }
+        bench.give(random.below(10) === 0
+          ? { control: SYN, sequence: near(random, ISN), sourcePort: port, sackPermitted: true, windowScale: 14 }
           : hostileSegment(random, sent, port))
         const stream = bench.streams[bench.streams.length - 1 - random.below(Math.min(4, bench.streams.length))]
         if (stream !== undefined && random.below(5) === 0 && !stream.log.includes('connected')) {

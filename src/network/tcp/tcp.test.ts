@@ -38,7 +38,8 @@ const NAMES = [[SYN, 'SYN'], [FIN, 'FIN'], [RST, 'RST'], [PSH, 'PSH'], [ACK, 'AC
 function describeSegment({ segment, payload }: Sent, ours = 0, theirs = 0): string {
   const control = NAMES.filter(([bit]) => segment.has(bit)).map(([, name]) => name).join('+')
   const acknowledgment = segment.has(ACK) ? ` ack ${(segment.acknowledgment - theirs) | 0}` : ''
-  return `${control} seq ${(segment.sequence - ours) | 0}${acknowledgment}${payload.length > 20 ? ` ${payload.length} bytes` : payload && ` ${payload}`}`
+  const text = payload.length > 20 ? ` ${payload.length} bytes` : payload && ` ${payload}`
+  return `${control} seq ${(segment.sequence - ours) | 0}${acknowledgment}${text}`
 }
 
 describe('a connection that a guest opens', () => {
@@ -52,7 +53,22 @@ describe('a connection that a guest opens', () => {
     expect(describeSegment(answer, answer.segment.sequence, ISN)).toBe('SYN+ACK seq 0 ack 1')
     expect([answer.source, answer.destination]).toEqual(['192.0.2.80', '10.0.5.2'])
     expect(answer.segment).toMatchObject({
-      maximumSegmentSize: 1460, windowScale: 5, sackPermitted: true, hasTimestamps: true, timestampEcho: 77, sourcePort: 80, destinationPort: 40000 })
+      maximumSegmentSize: 1460, windowScale: 5, sackPermitted: true, hasTimestamps: true, timestampEcho: 77,
+      sourcePort: 80, destinationPort: 40000 })
+  })
+
+  it('speaks IPv6, with its longer header in mind', () => {
+    const bench = new Bench()
+    const [from, to] = [new Uint8Array(16).fill(0xfd), new Uint8Array(16).fill(0x20)]
+    bench.give({ control: SYN, sequence: ISN, from, to, maximumSegmentSize: 9000 })
+    bench.streams[0].events.connected()
+    const [answer] = bench.take()
+    expect([answer.segment.maximumSegmentSize, answer.source, answer.destination]).toEqual([1440, to.join('.'), from.join('.')])
+    bench.give({ control: ACK, sequence: ISN + 1, acknowledgment: answer.segment.sequence + 1, from, to, payload: 'six' })
+    bench.streams[0].events.data(new Uint8Array(5000))
+    expect([bench.streams[0].received, bench.take().pop()?.segmentSize]).toEqual(['six', 1440])
+    bench.give({ control: ACK, sequence: ISN + 4, acknowledgment: answer.segment.sequence + 1, to })
+    expect(bench.take().map(({ segment }) => segment.control)).toEqual([RST]) // IPv4 with the same ports is nothing to it
   })
 
   it('exchanges data and closes, the guest first', () => {
@@ -146,7 +162,8 @@ describe('a connection that a guest opens', () => {
     bench.give({ control: SYN, sequence: ISN })
     bench.streams[0].events.connected()
     bench.give({ control: SYN, sequence: ISN })
-    expect(bench.take().map(sent => describeSegment(sent, sent.segment.sequence, ISN))).toEqual(['SYN+ACK seq 0 ack 1', 'SYN+ACK seq 0 ack 1'])
+    expect(bench.take().map(sent => describeSegment(sent, sent.segment.sequence, ISN)))
+      .toEqual(['SYN+ACK seq 0 ack 1', 'SYN+ACK seq 0 ack 1'])
     bench.clock.pass(60_000)
     expect([bench.take().length, bench.streams[0].log, bench.tcp.flows]).toEqual([4, ['abort'], 0])
   })
@@ -201,7 +218,9 @@ describe('back-pressure', () => {
     expect(given).toBeLessThan(400_000)
     let acknowledged = 1
     for (let round = 0; round < 100 && acknowledged <= given; round++) {
-      for (const { segment } of guest.bench.take()) acknowledged = Math.max(acknowledged, segment.sequence - guest.theirs + segment.payloadLength)
+      for (const { segment } of guest.bench.take()) {
+        acknowledged = Math.max(acknowledged, segment.sequence - guest.theirs + segment.payloadLength)
+      }
       guest.send({ control: ACK, acknowledgment: acknowledged })
     }
     expect([guest.stream.log, acknowledged, guest.bench.tcp.pool.used]).toEqual([['resume'], given + 1, 0])
@@ -276,7 +295,7 @@ describe('a port that the host publishes', () => {
     stream.events.data(Buffer.from('SSH'))
     expect(bench.publish({ version: 4, address: GUEST, port: 22 })).toBeNull()
     bench.give({ control: SYN + ACK, sequence: ISN, acknowledgment: segment.sequence + 1, sourcePort: 22, destinationPort: 5000 })
-    expect(bench.take().map(sent => describeSegment(sent, segment.sequence, ISN))).toEqual(['PSH+ACK seq 1 ack 1 SSH', 'ACK seq 4 ack 1'].slice(0, 1))
+    expect(bench.take().map(sent => describeSegment(sent, segment.sequence, ISN))).toEqual(['PSH+ACK seq 1 ack 1 SSH'])
     stream.events.ended()
     expect(bench.take().map(sent => describeSegment(sent, segment.sequence, ISN))).toEqual(['FIN+ACK seq 4 ack 1'])
   })
@@ -344,7 +363,8 @@ describe('what is not what it seems', () => {
     const guest = new Guest(new Bench(), { sackPermitted: true })
     guest.send({ control: ACK, sequence: 7, payload: 'ghi' })
     guest.send({ control: ACK + FIN, sequence: 13, payload: 'mno' })
-    const blocks = guest.bench.take().map(({ segment }) => [...segment.sackBlocks.subarray(0, 2 * segment.sackCount)].map(edge => edge - ISN))
+    const blocks = guest.bench.take()
+      .map(({ segment }) => [...segment.sackBlocks.subarray(0, 2 * segment.sackCount)].map(edge => edge - ISN))
     expect(blocks).toEqual([[7, 10], [13, 16, 7, 10]])
     guest.send({ control: ACK, sequence: 1, payload: 'abcdefgh' })
     guest.send({ control: ACK, sequence: 8, payload: 'hijklm' })
@@ -433,7 +453,8 @@ describe('a gateway that goes', () => {
     elsewhere.tcp.restore(state)
     elsewhere.tcp.resume()
     const [reset] = elsewhere.take()
-    expect([describeSegment(reset, guest.theirs, ISN), reset.source, reset.destination]).toEqual(['RST+ACK seq 5 ack 4', '192.0.2.80', '10.0.5.2'])
+    expect([describeSegment(reset, guest.theirs, ISN), reset.source, reset.destination])
+      .toEqual(['RST+ACK seq 5 ack 4', '192.0.2.80', '10.0.5.2'])
     elsewhere.give({ control: ACK, sequence: ISN + 4, acknowledgment: guest.theirs + 5 })
     expect(elsewhere.take().map(sent => describeSegment(sent, guest.theirs))).toEqual(['RST seq 5'])
     const broken: PlainData[] = [{}, { flows: 7 }, { flows: [{ localAddress: new Uint8Array(5) }] }]

@@ -327,7 +327,8 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
 
 function pairOf(from: Endpoint, to: Endpoint): ConnectionPair {
   return {
-    version: to.version, localAddress: new Uint8Array(from.address), localPort: from.port, remoteAddress: new Uint8Array(to.address), remotePort: to.port,
+    version: to.version, localAddress: new Uint8Array(from.address), localPort: from.port,
+    remoteAddress: new Uint8Array(to.address), remotePort: to.port,
   }
 }
 

@@ -40,7 +40,8 @@ export class TapGuest implements FrameEnd {
     execFileSync('ip', ['netns', 'add', this.namespace])
     const { port } = this.socket.address()
     const tap = `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi`
-    this.relay = spawn('socat', ['-b', '70000', tap, `UDP4:127.0.0.1:${port},rcvbuf=${SOCKET_BUFFER},sndbuf=${SOCKET_BUFFER}`], { stdio: 'ignore' })
+    const udp = `UDP4:127.0.0.1:${port},rcvbuf=${SOCKET_BUFFER},sndbuf=${SOCKET_BUFFER}`
+    this.relay = spawn('socat', ['-b', '70000', tap, udp], { stdio: 'ignore' })
     await this.moveTap()
     for (const name of ['lo', this.tap]) execFileSync('ip', ['-n', this.namespace, 'link', 'set', name, 'up'])
     // The first frames are the kernel's own; they tell the relay's port.

@@ -1,7 +1,9 @@
 import type { Endpoint, IpPacket, Refusal, SegmentHeader, SegmentOutput, TransportContext, Unreachable } from '../../transport.ts'
 import { Random } from '../../../base/testing/random.ts'
 import type { HostStream, StreamEvents } from '../../sockets.ts'
-import { HEADER_SIZE, Segment, writeHeader, writeMaximumSegmentSize, writeSack, writeSackPermitted, writeTimestamps, writeWindowScale } from '../segment.ts'
+import {
+  HEADER_SIZE, Segment, writeHeader, writeMaximumSegmentSize, writeSack, writeSackPermitted, writeTimestamps, writeWindowScale,
+} from '../segment.ts'
 import { Tcp } from '../tcp.ts'
 import type { TcpLimits } from '../tcp.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -127,7 +129,8 @@ export class Bench {
     const segment = new Segment()
     if (!segment.parse(bytes, 0, bytes.length)) throw new Error('TCP has sent what is no segment')
     const payload = Buffer.from(bytes.subarray(segment.payloadStart)).toString('latin1')
-    this.sent.push({ segment, payload, segmentSize: header.segmentSize, source: header.source.join('.'), destination: header.destination.join('.') })
+    const [source, destination] = [header.source.join('.'), header.destination.join('.')]
+    this.sent.push({ segment, payload, segmentSize: header.segmentSize, source, destination })
     return true
   }
 }

@@ -239,7 +239,8 @@ function swallow(bytes: Uint8Array, kinds: readonly number[]): void {
 
 /** Two ends and a link; the first one opens. `initial`: both initial sequence numbers. */
 export function simulate(seed: number, weather: Weather, options: {
-  initial?: number, mtu?: number, memory?: number, back?: Weather } = {}): { time: SimulatedTime, client: SimulatedEnd, server: SimulatedEnd } {
+  initial?: number, mtu?: number, memory?: number, back?: Weather } = {},
+): { time: SimulatedTime, client: SimulatedEnd, server: SimulatedEnd } {
   const random = new Random(seed)
   const time = new SimulatedTime()
   const client = new SimulatedEnd(time, weather, random, options)
