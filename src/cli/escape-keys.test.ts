@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { EscapeKeys } from './escape-keys.ts'
+import { ATTACHED_GUEST, EscapeKeys } from './escape-keys.ts'
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
@@ -21,4 +21,11 @@ test('the keys may come one at a time', () => {
   const keys = new EscapeKeys()
   expect(keys.feed(Buffer.from('a\x01')).actions).toEqual([])
   expect(keys.feed(Buffer.from('x')).actions).toEqual(['quit'])
+})
+
+test('a guest in the background is left by other keys', () => {
+  const keys = new EscapeKeys(ATTACHED_GUEST)
+  const { forGuest, actions } = keys.feed(Buffer.from('a\x01sb\x01hc\x01dnot for it'))
+  expect([Buffer.from(forGuest).toString(), actions]).toEqual(['abc', ['help', 'detach']])
+  expect(keys.feed(Buffer.from('\x01x')).actions).toEqual(['quit'])
 })

@@ -14,6 +14,7 @@ Examples:
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
+  tenon run --name web debian:12               one that keeps its disk, in the background: see start, stop, console, rm
   tenon run --ssh-key id.pub debian:12         and who may log in; also --user-data, --hostname
   tenon disk create data.qcow2 --size 10G      virtual disks: see tenon disk --help
   tenon image import disk.qcow2 --name my:1    images of disks: see tenon image --help
@@ -29,6 +30,7 @@ Exit status:
 
 Environment:
   TENON_CACHE                          where images are kept (default: the user's cache folder)
+  TENON_HOME                           where named guests are kept (default: the user's data folder)
   TENON_MIRROR                         the Debian mirror, as --mirror
   TENON_DEBUG                          if set, errors show where in Tenon they come from
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY    the way to the network`

@@ -50,6 +50,26 @@ test.each([
   expect(() => parse(...argv)).toThrow(usage)
 })
 
+test('named guests have commands', () => {
+  expect(parse('run', '--name', 'web', '-d', 'debian:12')).toEqual({ ...shell, name: 'web', detach: true, image: 'debian:12' })
+  expect(parse('start', '-a', 'web')).toEqual({ name: 'web', attach: true })
+  expect(parse('stop', '--timeout', '5', 'web', 'db')).toEqual({ names: ['web', 'db'], force: false, timeoutMs: 5000 })
+  expect(parse('stop', 'web')).toEqual({ names: ['web'], force: false, timeoutMs: 60_000 })
+  expect(parse('rm', '--force', 'web')).toEqual({ names: ['web'], force: true })
+  expect(parse('ls', '--json')).toEqual({ json: true })
+  expect(parse('console', 'web')).toEqual({ name: 'web' })
+  expect(parse('logs', '-f', 'web')).toEqual({ name: 'web', follow: true })
+  expect(parse('inspect', 'web')).toEqual({ name: 'web' })
+})
+
+test.each([
+  [['run', '--name', 'Web', 'debian:12']], [['run', '-d']], [['run', '--name', 'a', '--', 'x']], [['run', '--name', 'a', '--stats', 'debian:12']],
+  [['run', '--name', 'a', '--boot-timeout', '5', 'debian:12']], [['run', '--name', 'a', '--lockstep']], [['start']], [['stop']], [['rm']],
+  [['start', 'a', 'b']], [['stop', '--timeout', 'long', 'a']], [['ls', 'a']], [['console', 'a', '--', 'x']], [['inspect', 'web', '--hex', '90']],
+])('%j is misuse', argv => {
+  expect(() => parse(...argv)).toThrow(usage)
+})
+
 test('help explains the commands, the options and the statuses', () => {
   for (const word of ['run', 'pull', 'Examples:', 'Exit status:', '125', 'TENON_CACHE', 'HTTPS_PROXY', 'Ctrl-A x']) expect(text('--help')).toContain(word)
   for (const option of ['--memory', '--kernel', '--initrd', '--append', '--mirror', '--verbose', '--tty', '--env', '--boot-timeout', '512M']) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -20,13 +20,13 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-async function runWith(argv: readonly string[], guest: (guest: ScriptedGuest) => Promise<void> | void = () => {}): Promise<{ status: number, stdout: string, stderr: string }> {
+async function runWith(argv: readonly string[], guest: (guest: ScriptedGuest) => Promise<void> | void = () => {}, environment: Record<string, string> = {}): Promise<{ status: number, stdout: string, stderr: string }> {
   const [stdin, stdout, stderr] = [new PassThrough().end('typed'), new PassThrough(), new PassThrough()]
   const status = await parseCommandLine(argv, '0').perform({
     stdin: stdin as unknown as NodeJS.ReadStream,
     stdout: stdout as unknown as NodeJS.WriteStream,
     stderr: stderr as unknown as NodeJS.WriteStream,
-    environment: {},
+    environment,
     version: '0',
     startMachine: scriptedMachine(guest),
     quit: new AbortController(),
@@ -57,4 +57,17 @@ test('files that cannot be read are errors', async () => {
 
 test('without a network there is no image, and the message says so', async () => {
   await expect(runWith(['run', '--mirror', 'http://127.0.0.1:9/debian', '--', 'true'])).rejects.toEqual(withCode('DOWNLOAD_FAILED'))
+})
+
+test('an image without a disk is refused to a named guest, and names are taken once', async () => {
+  await expect(runWith(['run', '--name', 'a'], undefined, { TENON_HOME: folder })).rejects.toEqual(withCode('GUEST_IMAGE_UNFIT'))
+  mkdirSync(join(folder, 'guests/a'), { recursive: true })
+  await expect(runWith(['run', '--name', 'a', 'debian:12'], undefined, { TENON_HOME: folder })).rejects.toEqual(withCode('GUEST_EXISTS'))
+  for (const command of ['start', 'stop', 'rm', 'console', 'logs', 'inspect']) {
+    await expect(runWith([command, 'none'], undefined, { TENON_HOME: folder })).rejects.toEqual(withCode('GUEST_UNKNOWN'))
+  }
+  for (const command of ['start', 'stop']) {
+    const unfit = command === 'start' ? 'GUEST_FILES_UNUSABLE' : 'GUEST_NOT_RUNNING'
+    await expect(runWith([command, 'a'], undefined, { TENON_HOME: folder })).rejects.toEqual(withCode(unfit))
+  }
 })

@@ -35,7 +35,10 @@ export class AttachedConsole {
         await room
         socket.resume()
       }
-      socket.on('message', (data: RawData, isBinary) => (isBinary ? void take(data as Buffer) : hear(JSON.parse(String(data)) as ConsoleEvent)))
+      socket.on('message', (data: RawData, isBinary) => {
+        if (isBinary) void take(data as Buffer)
+        else hear(JSON.parse(String(data)) as ConsoleEvent)
+      })
       socket.on('close', () => {
         if (this.#isDetached) return resolve(undefined)
         reject(hostError('HOST_PROCESS_FAILED', `the background process of the guest ${name} ended, and the guest with it: start it again`))
@@ -45,15 +48,22 @@ export class AttachedConsole {
     this.ended.catch(() => {})
   }
 
+  /** Resolves when what is typed arrives, or it has failed: `ended` then says why. */
   static async open(client: HostClient, name: string, backlog: Backlog, handlers: ConsoleHandlers): Promise<AttachedConsole> {
     const { WebSocket } = await import('ws')
-    const socket = new WebSocket(`ws://tenon/v1/guests/${name}/console?backlog=${backlog}`, { createConnection: () => client.stream(), perMessageDeflate: false })
+    const options = { createConnection: () => client.stream(), perMessageDeflate: false }
+    const socket = new WebSocket(`ws://tenon/v1/guests/${name}/console?backlog=${backlog}`, options)
     // Its end is told by `close`, whatever the reason.
     socket.on('error', () => {})
-    return new AttachedConsole(socket, name, handlers)
+    const attached = new AttachedConsole(socket, name, handlers)
+    await new Promise<void>(resolve => {
+      socket.once('open', () => resolve())
+      socket.once('close', () => resolve())
+    })
+    return attached
   }
 
-  /** Types bytes. They are dropped if it is not connected yet, or any more. */
+  /** Types bytes. They are dropped if it is not connected any more. */
   write(bytes: Uint8Array): Promise<void> {
     return new Promise(resolve => {
       if (this.#socket.readyState !== this.#socket.OPEN) return resolve()

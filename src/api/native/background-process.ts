@@ -23,13 +23,16 @@ const host = new GuestHost({ store: new GuestStore(home), domain, startMachine, 
 process.title = `tenon guests (${domain})`
 // A fault while one guest is served must not end the others.
 process.on('uncaughtException', error => log(`internal error: ${error.stack ?? String(error)}`))
+// A full disk, where the log is: nobody is to be told.
+process.stderr.on('error', () => {})
 process.on('SIGHUP', () => {})
 process.on('SIGINT', () => {})
 
 try {
   const server = await listen()
   process.on('SIGTERM', () => void host.shutDown().then(() => end(server)))
-  process.send?.({ kind: 'ready' }, () => process.disconnect())
+  // Whoever started it may be gone already.
+  process.send?.({ kind: 'ready' }, () => { if (process.connected) process.disconnect() })
   endWhenIdle(server)
 } catch (error) {
   const { code = 'HOST_PROCESS_FAILED', message } = error as Error & { code?: string }

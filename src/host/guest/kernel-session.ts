@@ -30,9 +30,9 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
     options.onMachine?.(machine)
   }
   for (;;) {
-    // The machine takes the kernel's bytes for itself, and the next one needs them too.
-    const files = options.keptDisks === undefined ? {} : { kernel: options.kernel.slice(), initrd: options.initrd?.slice() }
-    const exit = await runOnce({ ...starts, ...files })
+    // The machine takes the kernel's bytes for itself, and the next one needs them too. (A Buffer's slice would be no copy.)
+    const copy = (bytes: Uint8Array): Uint8Array => (options.keptDisks === undefined ? bytes : new Uint8Array(bytes))
+    const exit = await runOnce({ ...starts, kernel: copy(options.kernel), initrd: options.initrd && copy(options.initrd) })
     if (exit.reason !== 'reset' || options.keptDisks === undefined) return exit
   }
 }

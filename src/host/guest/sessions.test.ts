@@ -153,12 +153,15 @@ test('with disks that are kept a reset starts it again, and what is typed goes t
   const input = new PassThrough()
   const kernels: string[] = []
   const exit = await runOwn(async guest => {
-    kernels.push(Buffer.from(guest.options.kernel).toString())
+    const { kernel } = guest.options
+    kernels.push(Buffer.from(kernel).toString())
+    // As a machine does it.
+    structuredClone(kernel, { transfer: [kernel.buffer as ArrayBuffer] })
     guest.send(CONSOLE, `boot ${kernels.length} `)
     input.write(`${kernels.length}`)
     guest.send(CONSOLE, await guest.receive(CONSOLE, `${kernels.length}`))
     guest.end(kernels.length < 3 ? 'reset' : 'power-off')
-  }, output, { input, kernel: Buffer.from('LINUX'), keptDisks: new KeptDisks([]) })
+  }, output, { input, kernel: Buffer.from(new TextEncoder().encode('LINUX').buffer), keptDisks: new KeptDisks([]) })
   expect([exit, output.text, kernels]).toEqual([{ reason: 'power-off', detail: '' }, 'boot 1 1boot 2 2boot 3 3', ['LINUX', 'LINUX', 'LINUX']])
 })
 
