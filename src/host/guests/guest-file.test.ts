@@ -40,7 +40,7 @@ test.each([
   ['image: x\nkernel: y', 'guest.yaml:2: kernel: and image are two ways to boot: leave one of them out'],
   ['image: x\ndisks:\n  - /a\n  - 7', 'guest.yaml:4: disks[1]: is neither a path nor a graph of block nodes with its kind'],
   ['image: x\nsshKeys:\n  - ssh-rsa', 'guest.yaml:3: sshKeys[0]: is no public SSH key, one line as in id_ed25519.pub'],
-  ['image: x\nhostname: -', 'guest.yaml:2: hostname: is no host name'],
+  ['image: x\nhostname: a_b', 'guest.yaml:2: hostname: is no host name'],
   ['image: x\nimage: y', 'guest.yaml:2: '],
   ['image: x\ndomain: ../up', 'guest.yaml:2: domain: is no name of a domain: lower-case letters, digits and hyphens'],
   ['image: [', 'guest.yaml:1: '],

@@ -1,11 +1,14 @@
 import type { ImageDefinition } from './definition.ts'
 
-/** What a guest does when it starts for the first time: its own host keys, then the definition's commands. */
+/**
+ * What a guest does when it starts for the first time: its own host keys, then the definition's commands. Not before cloud-init, which
+ * comes before sysinit.target: systemd would break the circle by leaving this out.
+ */
 export const FIRST_BOOT_UNIT = `[Unit]
 Description=First start of this guest
 ConditionPathExists=!/var/lib/tenon/first-boot-done
 After=local-fs.target systemd-random-seed.service
-Before=ssh.service cloud-init.service
+Before=ssh.service
 
 [Service]
 Type=oneshot

@@ -114,7 +114,7 @@ ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30
 
 /**
  * cloud-init looks for a seed (a disk labelled `cidata`), and does nothing where there is none: with one source in the list it would not
- * look. The disk is grown by systemd, and the host keys are made before cloud-init starts.
+ * look. The disk is grown by systemd. Host keys are made by whoever comes first, and then stay.
  */
 const CLOUD_CONFIGURATION = `datasource_list: [NoCloud, ConfigDrive, None]
 apt:
