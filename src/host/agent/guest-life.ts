@@ -34,7 +34,7 @@ async function thaw(caller: AgentCaller, earlier: unknown): Promise<void> {
       if (isGone(error) && (earlier === undefined || isGone(earlier))) throw earlier ?? error
       if (tries < THAW_TRIES) continue
       throw hostError('GUEST_STILL_FROZEN', 'the file systems of the guest were frozen and may be so still, its agent does not thaw them: '
-        + `${(error as Error).message}; ` + 'run fsfreeze --unfreeze on them in the guest, or restart it', earlier ?? error)
+        + `${(error as Error).message}; run fsfreeze --unfreeze on them in the guest, or restart it`, earlier ?? error)
     }
   }
 }
