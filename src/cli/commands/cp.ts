@@ -1,4 +1,4 @@
-import type { CopyOptions, CopyResult } from '../../host/agent/copy.ts'
+import type { CopyOptions, CopyProgress, CopyResult } from '../../host/agent/copy.ts'
 import { printable } from '../../host/agent/printable.ts'
 import { isGuestName } from '../../host/guests/home.ts'
 import { cliError, ExitStatus } from '../errors.ts'
@@ -56,11 +56,15 @@ async function copy({ source, target, waitMs }: CopyRequest, surroundings: Surro
   const display = new ProgressDisplay(stderr)
   const options: CopyOptions = {
     signal: quit.signal,
-    onProgress: stderr.isTTY ? ({ path, bytes, totalBytes }) => display.show({ kind: 'transfer', name: printable(path), received: bytes, total: totalBytes }) : undefined,
+    onProgress: stderr.isTTY ? showOn(display) : undefined,
   }
   const { copyIn, copyOut } = await copying()
   const copied = source.guest === undefined ? copyIn(agent, source.path, target.path, options) : copyOut(agent, source.path, target.path, options)
   return report(await copied.finally(() => display.finish()), stderr)
+}
+
+function showOn(display: ProgressDisplay): (progress: CopyProgress) => void {
+  return ({ path, bytes, totalBytes }) => display.show({ kind: 'transfer', name: printable(path), received: bytes, total: totalBytes })
 }
 
 /** Other commands start without it. */

@@ -180,7 +180,8 @@ function isSync(text: string, id: number): boolean {
 }
 
 function unavailable(why: string): Error {
-  return hostError('AGENT_UNAVAILABLE', `there is no guest agent to ask (${why}): the guest must be running, with the package qemu-guest-agent installed`)
+  return hostError('AGENT_UNAVAILABLE', `there is no guest agent to ask (${why}): the guest must be running, `
+    + 'with the package qemu-guest-agent installed')
 }
 
 function timedOut(name: AgentCommandName): Error {

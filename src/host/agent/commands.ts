@@ -57,7 +57,8 @@ export const AGENT_COMMANDS = {
     'ip-addresses': z.array(z.object({ 'ip-address': text, 'ip-address-type': z.enum(['ipv4', 'ipv6']), prefix: z.int() })).optional(),
   })).max(10_000)),
   'guest-exec': command(z.strictObject({
-    path: text, arg: z.array(text).optional(), env: z.array(text).optional(), 'input-data': base64.optional(), 'capture-output': z.boolean().optional(),
+    path: text, arg: z.array(text).optional(), env: z.array(text).optional(),
+    'input-data': base64.optional(), 'capture-output': z.boolean().optional(),
   }), z.object({ pid })),
   'guest-exec-status': command(z.strictObject({ pid }), z.object({
     exited: z.boolean(), exitcode: z.int().optional(), signal: z.int().optional(),

@@ -26,7 +26,10 @@ const ARCHIVE = 448 * 1024
 const ENTRY_OVERHEAD = 1536
 const PIECE = 256 * 1024
 
-const PLACE = 'if [ -d "$1" ]; then echo folder; elif [ -e "$1" ] || [ -L "$1" ]; then echo file; elif [ -d "$(dirname -- "$1")" ]; then echo new; else echo nowhere; fi'
+const PLACE = `if [ -d "$1" ]; then echo folder
+elif [ -e "$1" ] || [ -L "$1" ]; then echo file
+elif [ -d "$(dirname -- "$1")" ]; then echo new
+else echo nowhere; fi`
 const FINISH = 'chmod -- "$3" "$1" && mv -fT -- "$1" "$2"'
 
 /**
@@ -111,7 +114,9 @@ async function sendFolder(caller: AgentCaller, source: string, target: string, c
   await flush()
 }
 
-async function sendArchive(caller: AgentCaller, source: string, target: string, entries: readonly HostEntry[], count: CopyCount): Promise<void> {
+async function sendArchive(
+  caller: AgentCaller, source: string, target: string, entries: readonly HostEntry[], count: CopyCount,
+): Promise<void> {
   const parts: TreeEntry[] = []
   for (const entry of entries) parts.push(await archived(source, entry))
   const chunks: Uint8Array[] = []

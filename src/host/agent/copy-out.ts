@@ -28,7 +28,10 @@ const ENTRY_OVERHEAD = 1536
 const NAMES = 256 * 1024
 const OWNER_MAY = 0o700
 
-const LOOK = 'if [ -d "$1" ]; then echo folder 0 0; elif [ -f "$1" ]; then stat -L -c "file %a %s" -- "$1"; elif [ -e "$1" ]; then echo other 0 0; else echo nothing 0 0; fi'
+const LOOK = `if [ -d "$1" ]; then echo folder 0 0
+elif [ -f "$1" ]; then stat -L -c 'file %a %s' -- "$1"
+elif [ -e "$1" ]; then echo other 0 0
+else echo nothing 0 0; fi`
 
 /**
  * Copies a file or a folder. As with `cp -r`: into `target` if that is a folder, else to that name; `source/.` is what is in the folder.
@@ -40,11 +43,17 @@ export async function copyOut(caller: AgentCaller, source: string, target: strin
   const count = new CopyCount(options, size)
   const place = await placeOf(source, target, kind === 'folder')
   if (kind === 'file') await receiveFile(caller, source, place, permissions, count)
-  else await receiveFolder(caller, source, place, count, options.signal)
+  else await receiveFolder(caller, source, place, count)
   return count.result
 }
 
-async function look(caller: AgentCaller, source: string): Promise<{ readonly kind: string, readonly permissions: number, readonly size: number }> {
+interface GuestStatus {
+  readonly kind: string
+  readonly permissions: number
+  readonly size: number
+}
+
+async function look(caller: AgentCaller, source: string): Promise<GuestStatus> {
   const [, kind, mode, size] = /^(folder|file|other|nothing) ([0-7]{1,4}) (\d{1,15})\n$/.exec(await guestShell(caller, LOOK, source)) ?? []
   if (kind === undefined) throw hostError('AGENT_PROTOCOL', `the guest does not say what ${source} is`)
   if (kind === 'nothing') throw copyError(`there is no ${source} in the guest`)
@@ -96,8 +105,8 @@ async function placeFile(target: string, permissions: number, write: (file: File
   }
 }
 
-async function receiveFolder(caller: AgentCaller, source: string, target: string, count: CopyCount, signal: AbortSignal | undefined): Promise<void> {
-  const entries = await listGuestFolder(caller, posix.join(source, '.'), what => void count.skipped.push(what), signal)
+async function receiveFolder(caller: AgentCaller, source: string, target: string, count: CopyCount): Promise<void> {
+  const entries = await listGuestFolder(caller, posix.join(source, '.'), what => void count.skipped.push(what))
   count.totalBytes = entries.reduce((sum, { size }) => sum + size, 0)
   await withHostFile(target, () => mkdir(target).catch(ignoreExisting))
   const folder = new ReceivedFolder(caller, source, target, count)
@@ -143,7 +152,8 @@ class ReceivedFolder {
   async #makeFolder({ path, permissions }: CopyEntry): Promise<void> {
     const full = join(this.#target, path)
     await withHostFile(full, () => mkdir(full, permissions | OWNER_MAY).catch(ignoreExisting))
-    if (!(await withHostFile(full, () => lstat(full))).isDirectory()) throw copyError(`${full} is there and is no folder: remove it, or name another place`)
+    const status = await withHostFile(full, () => lstat(full))
+    if (!status.isDirectory()) throw copyError(`${full} is there and is no folder: remove it, or name another place`)
   }
 
   #large({ path, permissions }: CopyEntry): Promise<void> {
@@ -169,7 +179,9 @@ class ReceivedFolder {
     }
     if (isTruncated) return this.#large(entries[0])
     const missing = await this.#unpack(stdout, entries)
-    if (missing.length === entries.length && status !== 0) throw copyError(`tar in the guest failed: ${printable(stderr.toString()) || `status ${status}`}`)
+    if (missing.length === entries.length && status !== 0) {
+      throw copyError(`tar in the guest failed: ${printable(stderr.toString()) || `status ${status}`}`)
+    }
     this.#count.skipped.push(...missing.map(path => `${path}: it vanished, or cannot be read`))
   }
 

@@ -126,18 +126,14 @@ describe('a guest that lies', () => {
     const archive: Uint8Array[] = []
     for await (const chunk of writeTar(entries)) archive.push(chunk)
     let program = ''
-    let read = 0
     const { client } = fakeAgent(({ execute, arguments: takes }) => {
       const ended = (output: Uint8Array | string): object => ({ return: { exited: true, exitcode: 0, 'out-data': Buffer.from(output).toString('base64') } })
       if (execute === 'guest-exec') {
         program = JSON.stringify([takes.path, takes.arg])
         return { return: { pid: 1 } }
       }
-      if (execute === 'guest-exec-status') return ended(program.includes('mktemp') ? '/tmp/x\n' : program.includes('stat -L') ? 'folder 0 0\n' : program.startsWith('["tar"') ? Buffer.concat(archive) : '')
-      if (execute === 'guest-file-open') return { return: String(takes.path).endsWith('out') ? 1 : 2 }
-      if (execute !== 'guest-file-read') return execute === 'guest-sync-delimited' ? undefined : { return: {} }
-      const bytes = takes.handle === 1 && read++ === 0 ? Buffer.from(list) : Buffer.alloc(0)
-      return { return: { count: bytes.length, 'buf-b64': bytes.toString('base64'), eof: true } }
+      if (execute === 'guest-exec-status') return ended(program.startsWith('["find"') ? Buffer.from(list) : program.includes('stat -L') ? 'folder 0 0\n' : program.startsWith('["tar"') ? Buffer.concat(archive) : '')
+      return undefined
     })
     return copyOut(client, '/evil', target)
   }

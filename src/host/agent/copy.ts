@@ -64,8 +64,8 @@ export class CopyCount {
 export function copyError(message: string, cause?: unknown): TenonError { return hostError('COPY_FAILED', message, cause) }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'it is not there', EACCES: 'its permissions forbid it', ENOSPC: 'the disk is full', EDQUOT: 'the disk is full', EISDIR: 'a folder is there',
-  EROFS: 'its file system is read-only', ENAMETOOLONG: 'its name is too long for this computer',
+  ENOENT: 'it is not there', EACCES: 'its permissions forbid it', ENOSPC: 'the disk is full', EDQUOT: 'the disk is full',
+  EISDIR: 'a folder is there', EROFS: 'its file system is read-only', ENAMETOOLONG: 'its name is too long for this computer',
 }
 
 /** Does something with a file of the host; its errors name the file. @throws TenonError COPY_FAILED. */

@@ -39,7 +39,8 @@ export interface ExecStreams {
   readonly signal?: AbortSignal
 }
 
-const MAKE_FOLDER = 'umask 077; folder=$(mktemp -d "${TMPDIR:-/tmp}/tenon-exec.XXXXXX") && cd "$folder" && : >in && : >out && : >err && echo "$folder"'
+const MAKE_FOLDER = 'umask 077; folder=$(mktemp -d "${TMPDIR:-/tmp}/tenon-exec.XXXXXX") && cd "$folder" '
+  + '&& : >in && : >out && : >err && echo "$folder"'
 /** Arguments: folder, user, where to run or nothing, variables, `sh -c` and what it needs to become the command. */
 const BECOME_COMMAND = `streams=$1 user=$2 where=$3; shift 3
 exec <"$streams/in" >"$streams/out" 2>"$streams/err"
@@ -80,9 +81,11 @@ function argumentsOf({ argv, environment = {}, user = 'root', folder = '' }: Exe
 }
 
 function checkRequest({ argv, environment = {}, user = 'root', folder = '' }: ExecRequest): void {
+  const texts = [...argv, folder, ...Object.values(environment)]
+  const isOddName = (name: string): boolean => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
   const problem = argv.length === 0 || argv[0] === '' ? 'there is no command to run'
-    : [...argv, folder, ...Object.values(environment)].some(text => text.includes('\0')) ? 'a command, a folder and variables cannot hold a byte of 0'
-      : Object.keys(environment).find(name => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) !== undefined ? 'a variable has a name of letters, digits and _'
+    : texts.some(text => text.includes('\0')) ? 'a command, a folder and variables cannot hold a byte of 0'
+      : Object.keys(environment).some(isOddName) ? 'a variable has a name of letters, digits and _'
         : !/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$/.test(user) ? `${JSON.stringify(user)} is no name of a user` : undefined
   if (problem !== undefined) throw hostError('COMMAND_INVALID', problem)
 }
@@ -91,7 +94,8 @@ async function makeFolder(caller: AgentCaller): Promise<string> {
   const { status, stdout, stderr } = await runCaptured(caller, ['sh', '-c', MAKE_FOLDER])
   const folder = stdout.toString().replace(/\n$/, '')
   if (status === 0 && folder.startsWith('/') && folder.length <= LONGEST_FOLDER && !/[\0\n]/.test(folder)) return folder
-  throw hostError('AGENT_COMMAND_FAILED', `the guest has no place for a command's streams: ${printable(stderr.toString()) || 'mktemp failed'}`)
+  const reason = printable(stderr.toString()) || 'mktemp failed'
+  throw hostError('AGENT_COMMAND_FAILED', `the guest has no place for a command's streams: ${reason}`)
 }
 
 async function sendInput(caller: AgentCaller, path: string, { stdin, signal }: ExecStreams): Promise<void> {
@@ -113,7 +117,9 @@ interface Output {
 async function follow(caller: AgentCaller, pid: number, folder: string, { stdout, stderr, signal }: ExecStreams): Promise<ProgramEnd> {
   const outputs: Output[] = []
   try {
-    for (const [name, stream] of [['out', stdout], ['err', stderr]] as const) outputs.push({ file: await GuestFile.open(caller, `${folder}/${name}`, 'r'), stream })
+    for (const [name, stream] of [['out', stdout], ['err', stderr]] as const) {
+      outputs.push({ file: await GuestFile.open(caller, `${folder}/${name}`, 'r'), stream })
+    }
     const pace = new Pace()
     for (;;) {
       if (signal?.aborted) return await terminate(caller, pid, signal)
@@ -153,7 +159,8 @@ async function give(stream: Writable, bytes: Uint8Array): Promise<void> {
 
 /** Ends the command and those that it started, and throws the signal's reason. */
 async function terminate(caller: AgentCaller, pid: number, signal: AbortSignal): Promise<never> {
-  const kill = (name: string): Promise<unknown> => runCaptured(caller, ['sh', '-c', 'kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2"', 'sh', name, String(pid)])
+  const script = 'kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2"'
+  const kill = (name: string): Promise<unknown> => runCaptured(caller, ['sh', '-c', script, 'sh', name, String(pid)])
   await kill('TERM')
   const deadline = performance.now() + TERMINATION_MS
   const pace = new Pace()

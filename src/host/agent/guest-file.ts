@@ -31,7 +31,7 @@ export class GuestFile {
     const reply = await this.#caller.call('guest-file-read', { handle: this.#handle, count })
     const bytes = Buffer.from(reply['buf-b64'], 'base64')
     if (bytes.length !== reply.count || bytes.length > count || bytes.length === 0 && !reply.eof) {
-      throw hostError('AGENT_PROTOCOL', `the guest's agent contradicts itself about ${this.#path}: it says that it read ${reply.count} bytes of ${count}, and sent ${bytes.length}`)
+      throw this.#contradiction(`read ${reply.count} bytes of ${count}, and sent ${bytes.length}`)
     }
     return bytes
   }
@@ -41,7 +41,7 @@ export class GuestFile {
       const piece = Buffer.from(bytes.subarray(at, at + WRITE_PIECE))
       const { count } = await this.#caller.call('guest-file-write', { handle: this.#handle, 'buf-b64': piece.toString('base64') })
       if (count < 1 || count > piece.length) {
-        throw hostError('AGENT_PROTOCOL', `the guest's agent contradicts itself about ${this.#path}: it says that it wrote ${count} bytes of ${piece.length}`)
+        throw this.#contradiction(`wrote ${count} bytes of ${piece.length}`)
       }
       at += count
     }
@@ -49,6 +49,10 @@ export class GuestFile {
 
   /** @throws TenonError AGENT_COMMAND_FAILED, such as for a full disk in the guest. */
   async close(): Promise<void> { await this.#caller.call('guest-file-close', { handle: this.#handle }) }
+
+  #contradiction(what: string): Error {
+    return hostError('AGENT_PROTOCOL', `the guest's agent contradicts itself about ${this.#path}: it says that it ${what}`)
+  }
 }
 
 /** Opens a file for `work`, and closes it whatever happens. */

@@ -33,8 +33,8 @@ async function thaw(caller: AgentCaller, earlier: unknown): Promise<void> {
     } catch (error) {
       if (isGone(error) && (earlier === undefined || isGone(earlier))) throw earlier ?? error
       if (tries < THAW_TRIES) continue
-      throw hostError('GUEST_STILL_FROZEN', `the guest's file systems were frozen and may be so still, its agent does not thaw them: ${(error as Error).message}; `
-        + 'run fsfreeze --unfreeze on them in the guest, or restart it', earlier ?? error)
+      throw hostError('GUEST_STILL_FROZEN', 'the file systems of the guest were frozen and may be so still, its agent does not thaw them: '
+        + `${(error as Error).message}; run fsfreeze --unfreeze on them in the guest, or restart it`, earlier ?? error)
     }
   }
 }

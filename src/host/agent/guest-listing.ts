@@ -2,31 +2,32 @@
  * What is in a folder of the guest, as its `find` says: entries `KIND PERMISSIONS SIZE PATH`, each ended by a byte of 0. The guest may lie:
  * a path that does not stay in its folder, or a file in what is no folder, is refused here, before anything is made of it.
  */
-import { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { AgentCaller } from './commands.ts'
-import { PERMISSIONS } from './copy.ts'
+import { copyError, PERMISSIONS } from './copy.ts'
 import type { CopyEntry } from './copy.ts'
-import { exec } from './exec.ts'
+import { printable } from './printable.ts'
+import { runCaptured } from './run-program.ts'
 
 const FORMAT = '%y %m %s %P\\0'
-/** More is no folder that is copied this way. */
-const LARGEST_LISTING = 64 * 1024 ** 2
+const LISTING_MS = 120_000
 const LONGEST_PATH = 4096
 const LONGEST_NAME = 255
 const KINDS: Readonly<Record<string, CopyEntry['kind']>> = { f: 'file', d: 'directory', l: 'symlink' }
 
-/** @throws TenonError AGENT_PROTOCOL, COPY_FAILED, and as `AgentCaller.call`. */
-export async function listGuestFolder(caller: AgentCaller, folder: string, skip: (what: string) => void, signal?: AbortSignal): Promise<CopyEntry[]> {
-  const limit = new AbortController()
-  const output = new Collector(LARGEST_LISTING, () => limit.abort(invalid('is longer than 64 MiB')))
-  const problems = new Collector(LONGEST_PATH, () => {})
-  const { status } = await exec(caller, { argv: ['find', folder, '-mindepth', '1', '-printf', FORMAT], folder: '/' }, {
-    stdout: output, stderr: problems, signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
-  })
-  const entries = parseListing(output.bytes, skip)
+/**
+ * Lists a folder, up to the 16 MiB of text that an agent keeps: some 200,000 entries.
+ * @throws TenonError AGENT_PROTOCOL, COPY_FAILED, and as `AgentCaller.call`.
+ */
+export async function listGuestFolder(caller: AgentCaller, folder: string, skip: (what: string) => void): Promise<CopyEntry[]> {
+  const argv = ['find', folder, '-mindepth', '1', '-printf', FORMAT]
+  const { status, stdout, stderr, isTruncated } = await runCaptured(caller, argv, { timeoutMs: LISTING_MS })
+  if (isTruncated) throw copyError(`there is too much in ${folder} in the guest: copy the folders in it one by one`)
+  const entries = parseListing(stdout, skip)
+  const problem = `find in the guest says: ${printable(stderr.toString()) || `status ${status}`}`
+  if (status !== 0 && entries.length === 0) throw copyError(problem)
   // Something vanished meanwhile, or cannot be read.
-  if (status !== 0) skip(`in the guest, find says: ${problems.bytes.toString().trim().slice(0, LONGEST_NAME)}`)
+  if (status !== 0) skip(problem)
   return entries
 }
 
@@ -41,7 +42,8 @@ export function parseListing(bytes: Uint8Array, skip: (what: string) => void): C
     const entry = parseEntry(bytes.subarray(at, end), skip)
     at = end + 1
     if (entry === undefined) continue
-    if (!folders.has(entry.path.slice(0, Math.max(0, entry.path.lastIndexOf('/'))))) throw invalid(`has ${JSON.stringify(entry.path)} outside of any folder`)
+    const parent = entry.path.slice(0, Math.max(0, entry.path.lastIndexOf('/')))
+    if (!folders.has(parent)) throw invalid(`has ${JSON.stringify(entry.path)} outside of any folder`)
     if (seen.has(entry.path)) throw invalid(`has ${JSON.stringify(entry.path)} twice`)
     seen.add(entry.path)
     if (entry.kind === 'directory') folders.add(entry.path)
@@ -70,26 +72,3 @@ function checkPath(path: string): void {
 }
 
 function invalid(what: string): Error { return hostError('AGENT_PROTOCOL', `the list of a folder in the guest ${what}: nothing of it is copied`) }
-
-/** Keeps what is written, up to a limit. */
-class Collector extends Writable {
-  readonly #limit: number
-  readonly #onFull: () => void
-  #chunks: Buffer[] = []
-  #size = 0
-
-  constructor(limit: number, onFull: () => void) {
-    super()
-    this.#limit = limit
-    this.#onFull = onFull
-  }
-
-  get bytes(): Buffer { return Buffer.concat(this.#chunks) }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.#size += chunk.length
-    if (this.#size <= this.#limit) this.#chunks.push(chunk)
-    else this.#onFull()
-    done()
-  }
-}

@@ -9,8 +9,8 @@ export class AgentReplyError extends TenonError<'AGENT_COMMAND_FAILED' | 'AGENT_
   readonly reason: string
 
   constructor(code: 'AGENT_COMMAND_FAILED' | 'AGENT_PROTOCOL', command: AgentCommandName, reason: string) {
-    super(code, code === 'AGENT_COMMAND_FAILED' ? `the guest's agent could not do ${command}: ${reason}` : `the guest's agent ${reason} to ${command}: `
-      + 'it is no QEMU guest agent, or is damaged')
+    super(code, code === 'AGENT_COMMAND_FAILED' ? `the guest's agent could not do ${command}: ${reason}`
+      : `the guest's agent ${reason} to ${command}: it is no QEMU guest agent, or is damaged`)
     this.reason = reason
   }
 }

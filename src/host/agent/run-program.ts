@@ -39,7 +39,9 @@ export async function runCaptured(caller: AgentCaller, [path, ...arg]: readonly 
     const status = await caller.call('guest-exec-status', { pid })
     if (status.exited) return capturedOf(status)
     await pace.wait()
-    if (performance.now() > deadline) throw hostError('AGENT_TIMEOUT', `${path} has not ended in the guest in ${timeoutMs / 1000} s: the guest may be very busy`)
+    if (performance.now() > deadline) {
+      throw hostError('AGENT_TIMEOUT', `${path} has not ended in the guest in ${timeoutMs / 1000} s: the guest may be very busy`)
+    }
   }
 }
 

@@ -9,5 +9,6 @@ export interface LinePlan {
 
 export function planLines(hasConsole: boolean, ports: number): LinePlan {
   const first = SERIAL_LINES + (hasConsole ? 1 : 0)
-  return { console: hasConsole ? SERIAL_LINES : undefined, ports: Array.from({ length: ports }, (_, index) => first + index), count: first + ports }
+  const numbers = Array.from({ length: ports }, (_, index) => first + index)
+  return { console: hasConsole ? SERIAL_LINES : undefined, ports: numbers, count: first + ports }
 }
