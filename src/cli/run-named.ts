@@ -15,7 +15,7 @@ import type { Surroundings } from './surroundings.ts'
 export async function runNamed(request: RunRequest, name: string, surroundings: Surroundings): Promise<number> {
   const store = guestStore(surroundings)
   // Before an image is built for it.
-  if (await store.has(name)) throw hostError('GUEST_EXISTS', `there is a guest ${name} already: start it with tenon start ${name}, or choose another name`)
+  await store.checkFree(name)
   const { image, mirror, cpu, engine, verbose, kernel, detach } = request
   if (kernel === undefined && !isDiskImageName(image)) throw noDisk(name, image)
   const disk = kernel === undefined ? await prepareDiskImage(image, { mirror, cpu, engine, verbose }, surroundings) : undefined

@@ -14,7 +14,9 @@ export async function stopGuest(client: HostClient, name: string, request: StopR
   if (!force) stderr.write(`tenon: ${name} is powering off\n`)
   const { end, wasKilled } = await untilQuit(surroundings, client.stop(name, { force, timeoutMs }))
   const isLate = wasKilled && !force
-  if (isLate) stderr.write(`tenon: ${name} did not power off within ${timeoutMs / 1000} s, and was killed: what it had not written to its disk is lost\n`)
-  else stderr.write(`tenon: ${name} has ended: ${describeEnd(end)}\n`)
+  if (isLate) {
+    const loss = 'what it had not written to its disk is lost'
+    stderr.write(`tenon: ${name} did not power off within ${timeoutMs / 1000} s, and was killed: ${loss}\n`)
+  } else stderr.write(`tenon: ${name} has ended: ${describeEnd(end)}\n`)
   return ExitStatus.OK
 }

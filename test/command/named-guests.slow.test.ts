@@ -64,7 +64,7 @@ class Running {
 
   /** Waits for a text behind the one before. */
   async sees(text: string): Promise<void> {
-    await expect.poll(() => this.#stdout.indexOf(text, this.#seen), { timeout: BOOT, interval: 20 }).toBeGreaterThanOrEqual(0)
+    await vi.waitUntil(() => this.#stdout.includes(text, this.#seen), { timeout: BOOT, interval: 20 })
     this.#seen = this.#stdout.indexOf(text, this.#seen) + text.length
   }
 }

@@ -35,7 +35,10 @@ export class AttachedConsole {
         await room
         socket.resume()
       }
-      socket.on('message', (data: RawData, isBinary) => (isBinary ? void take(data as Buffer) : hear(JSON.parse(String(data)) as ConsoleEvent)))
+      socket.on('message', (data: RawData, isBinary) => {
+        if (isBinary) void take(data as Buffer)
+        else hear(JSON.parse(String(data)) as ConsoleEvent)
+      })
       socket.on('close', () => {
         if (this.#isDetached) return resolve(undefined)
         reject(hostError('HOST_PROCESS_FAILED', `the background process of the guest ${name} ended, and the guest with it: start it again`))
@@ -48,7 +51,8 @@ export class AttachedConsole {
   /** Resolves when what is typed arrives, or it has failed: `ended` then says why. */
   static async open(client: HostClient, name: string, backlog: Backlog, handlers: ConsoleHandlers): Promise<AttachedConsole> {
     const { WebSocket } = await import('ws')
-    const socket = new WebSocket(`ws://tenon/v1/guests/${name}/console?backlog=${backlog}`, { createConnection: () => client.stream(), perMessageDeflate: false })
+    const options = { createConnection: () => client.stream(), perMessageDeflate: false }
+    const socket = new WebSocket(`ws://tenon/v1/guests/${name}/console?backlog=${backlog}`, options)
     // Its end is told by `close`, whatever the reason.
     socket.on('error', () => {})
     const attached = new AttachedConsole(socket, name, handlers)

@@ -49,7 +49,9 @@ async function defined(store: GuestStore, name: string): Promise<Partial<ListedG
   }
 }
 
-async function stateOf(store: GuestStore, name: string, view: GuestView | undefined): Promise<Pick<ListedGuest, 'state' | 'since' | 'end' | 'problem'>> {
+type Seen = Pick<ListedGuest, 'state' | 'since' | 'end' | 'problem'>
+
+async function stateOf(store: GuestStore, name: string, view: GuestView | undefined): Promise<Seen> {
   if (view !== undefined) return { state: view.state, since: view.since }
   const state = await store.state(name)
   if (state.state === 'running') return { state: 'failed', problem: `its background process (process ${state.process}) ended before it` }

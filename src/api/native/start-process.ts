@@ -37,7 +37,9 @@ export async function ensureHost(domain: string, options: HostOptions): Promise<
 }
 
 /** Does something while nobody starts the domain's process; `work` gets the one that runs, if there is one. */
-export async function whileNoneStarts<T>(domain: string, options: HostOptions, work: (host: HostClient | undefined) => Promise<T>): Promise<T> {
+export async function whileNoneStarts<T>(
+  domain: string, options: HostOptions, work: (host: HostClient | undefined) => Promise<T>,
+): Promise<T> {
   const folder = new DomainFolder(options.home, domain)
   await explained(folder.path, () => mkdir(folder.path, { recursive: true, mode: 0o700 }), GUEST_FILES)
   const lock = { signal: options.signal, timeoutMs: 2 * START_MS, owner: GUEST_FILES }
@@ -45,9 +47,10 @@ export async function whileNoneStarts<T>(domain: string, options: HostOptions, w
 }
 
 function checkVersion({ view }: HostClient, { version, notice }: HostOptions): void {
-  const other = `the background process of the domain ${view.domain} (process ${view.process}) is of Tenon ${view.version}, and this is ${version}`
+  const which = `the background process of the domain ${view.domain} (process ${view.process})`
+  const other = `${which} is of Tenon ${view.version}, and this is ${version}`
   if (view.api !== API_VERSION) {
-    throw hostError('HOST_PROCESS_VERSION', `${other}: stop its guests with that version, or power them off from inside; it ends with the last of them`)
+    throw hostError('HOST_PROCESS_VERSION', `${other}: stop its guests with that version, or power them off from inside; it ends with them`)
   }
   if (view.version !== version) notice?.(`${other}: guests run the version they were started with until all of the domain have stopped`)
 }
@@ -84,7 +87,8 @@ async function ready(child: ChildProcess, folder: DomainFolder): Promise<void> {
 }
 
 function failed(folder: DomainFolder, why: string): Error {
-  return hostError('HOST_PROCESS_FAILED', `the background process of the domain ${folder.domain} cannot be started: ${why}; ${folder.log} may say more`)
+  const which = `the background process of the domain ${folder.domain}`
+  return hostError('HOST_PROCESS_FAILED', `${which} cannot be started: ${why}; ${folder.log} may say more`)
 }
 
 function openLog(path: string): number {

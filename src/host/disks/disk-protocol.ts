@@ -6,10 +6,18 @@ export interface DiskThreadOrder {
   readonly disks: readonly DiskOrder[]
 }
 
+export interface AttachCommand {
+  readonly kind: 'attach'
+  /** Memory of the DiskChannel, and of the machine's MachineChannel for its bell. */
+  readonly disksMemory: SharedArrayBuffer
+  readonly machineMemory: SharedArrayBuffer
+  /** The machine's thread sends one message: the memory of its pool. */
+  readonly port: MessagePort
+}
+
 /** What a disk thread is told: machines are attached one after another, each after the one before was detached. */
 export type DiskThreadCommand =
-  /** Memory of the DiskChannel, and of the machine's MachineChannel for its bell. The machine's thread sends one message: the memory of its pool. */
-  | { readonly kind: 'attach', readonly disksMemory: SharedArrayBuffer, readonly machineMemory: SharedArrayBuffer, readonly port: MessagePort }
+  | AttachCommand
   /** The machine has ended: what it asked for is carried out, then `detached` is said. */
   | { readonly kind: 'detach' }
   /** As `detach`; then all disks are closed, and the thread ends. */

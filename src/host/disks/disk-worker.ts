@@ -3,12 +3,10 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { TenonError } from '../../base/errors.ts'
 import { Bell, MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
-import type { DiskThreadCommand, DiskThreadMessage, DiskThreadOrder } from './disk-protocol.ts'
+import type { AttachCommand, DiskThreadCommand, DiskThreadMessage, DiskThreadOrder } from './disk-protocol.ts'
 import { DiskServer } from './disk-server.ts'
 import { openDisks } from './open-disk.ts'
 import type { OpenDisk } from './open-disk.ts'
-
-type AttachOrder = DiskThreadCommand & { readonly kind: 'attach' }
 
 const order = workerData as DiskThreadOrder
 const main = parentPort!
@@ -50,12 +48,12 @@ function serve(opened: readonly OpenDisk[]): void {
 
 /** The machine whose requests are served. */
 class AttachedMachine {
-  readonly #order: AttachOrder
+  readonly #order: AttachCommand
   readonly #disks: readonly OpenDisk[]
   #server: DiskServer | undefined
   #served = Promise.resolve()
 
-  constructor(order: AttachOrder, disks: readonly OpenDisk[]) {
+  constructor(order: AttachCommand, disks: readonly OpenDisk[]) {
     this.#order = order
     this.#disks = disks
     // The machine's thread says where its memory is once it has any; nothing is submitted before.

@@ -32,8 +32,8 @@ export async function runKernel(options: KernelSessionOptions): Promise<MachineE
   }
   for (;;) {
     // The machine takes the kernel's bytes for itself, and the next one needs them too. (A Buffer's slice would be no copy.)
-    const files = options.keptDisks === undefined ? {} : { kernel: new Uint8Array(options.kernel), initrd: options.initrd && new Uint8Array(options.initrd) }
-    const exit = await runOnce({ ...starts, ...files })
+    const copy = (bytes: Uint8Array): Uint8Array => (options.keptDisks === undefined ? bytes : new Uint8Array(bytes))
+    const exit = await runOnce({ ...starts, kernel: copy(options.kernel), initrd: options.initrd && copy(options.initrd) })
     if (exit.reason !== 'reset' || options.keptDisks === undefined) return exit
   }
 }

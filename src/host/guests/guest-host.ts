@@ -63,7 +63,9 @@ export class GuestHost {
 
   /** Removes a guest that does not run, with its disk. Throws TenonError GUEST_RUNNING or GUEST_UNKNOWN. */
   async remove(name: string): Promise<void> {
-    if (this.#guests.has(name)) throw hostError('GUEST_RUNNING', `the guest ${name} runs: stop it first, or remove it with tenon rm --force ${name}`)
+    if (this.#guests.has(name)) {
+      throw hostError('GUEST_RUNNING', `the guest ${name} runs: stop it first, or remove it with tenon rm --force ${name}`)
+    }
     this.#removed.add(name)
     await this.#parts.store.remove(name).finally(() => this.#removed.delete(name))
   }
@@ -77,7 +79,9 @@ export class GuestHost {
   #newGuest(name: string): RunningGuest {
     const { store, startMachine, log } = this.#parts
     const folder = store.folder(name)
-    const file = new ConsoleFile(folder.consoleLog, reason => log(`${name}: its console log cannot be written, and lacks what comes now: ${reason}`))
+    const file = new ConsoleFile(folder.consoleLog, reason => {
+      log(`${name}: its console log cannot be written, and lacks what comes now: ${reason}`)
+    })
     const prepare = async (): ReturnType<typeof prepareBoot> => {
       return prepareBoot(folder, await store.definition(name), message => log(`${name}: ${message}`))
     }
@@ -88,7 +92,7 @@ export class GuestHost {
   async #checkDomain(name: string): Promise<void> {
     const { domain } = await this.#parts.store.definition(name)
     if (domain === this.domain) return
-    throw hostError('HOST_PROCESS_REQUEST', `the guest ${name} is of the trust domain ${domain}, and this process is that of ${this.domain}`)
+    throw hostError('HOST_PROCESS_REQUEST', `the guest ${name} is of the trust domain ${domain}, and this process of ${this.domain}`)
   }
 
   async #ended(name: string, end: GuestEnd): Promise<void> {

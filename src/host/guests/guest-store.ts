@@ -39,6 +39,11 @@ export class GuestStore {
     return stat(this.folder(name).path).then(() => true, () => false)
   }
 
+  /** Throws TenonError GUEST_EXISTS if there is one of this name. */
+  async checkFree(name: string): Promise<void> {
+    if (await this.has(name)) throw exists(name)
+  }
+
   /** Throws TenonError GUEST_UNKNOWN if there is none of this name. */
   async check(name: string): Promise<void> {
     if (await this.has(name)) return
@@ -80,7 +85,7 @@ export class GuestStore {
    */
   async create(name: string, fill: (folder: string) => Promise<void>): Promise<void> {
     const { path } = this.folder(name)
-    if (await this.has(name)) throw exists(name)
+    await this.checkFree(name)
     await explained(path, () => mkdir(this.#guests, { recursive: true, mode: 0o700 }), GUEST_FILES)
     await this.#sweep()
     const aside = this.#aside('new')

@@ -43,7 +43,8 @@ export function homeFolder(environment: Environment = process.env, platform: str
 /** Throws TenonError GUEST_NAME_INVALID if it can be no guest's name. */
 export function checkGuestName(name: string): void {
   if (isGuestName(name)) return
-  throw hostError('GUEST_NAME_INVALID', `${JSON.stringify(name)} is no name for a guest: lower-case letters, digits and hyphens, 63 at most, such as web-1`)
+  const rule = 'lower-case letters, digits and hyphens, 63 at most, such as web-1'
+  throw hostError('GUEST_NAME_INVALID', `${JSON.stringify(name)} is no name for a guest: ${rule}`)
 }
 
 export function isGuestName(name: string): boolean { return NAME.test(name) && !RESERVED.test(name) }
