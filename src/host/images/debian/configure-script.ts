@@ -13,7 +13,7 @@ import type { UnpackedPackage } from './unpack.ts'
 export const CONFIGURE_PATH = 'sbin/tenon-configure'
 
 export function configureScript(definition: ImageDefinition, packages: readonly UnpackedPackage[]): string {
-  return [HEAD, preinstSteps(packages), configureSteps(packages.length), userSteps(definition), serviceSteps(packages), TAIL].join('\n')
+  return [HEAD, preinstSteps(packages), configureSteps(packages.length), PYTHON, userSteps(definition), serviceSteps(packages), TAIL].join('\n')
 }
 
 const HEAD = `#!/bin/sh
@@ -51,9 +51,10 @@ if [ "$1" != again ]; then
   exec /run/tenon-configure again
 fi
 hostname -F /etc/hostname
-# It mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
+# dpkg-maintscript-helper mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
+# The keys that ssh-keygen makes must not be in an image. Python's modules are compiled at the end, all by one process.
 mkdir /run/tenon
-ln -s /bin/true /run/tenon/dpkg-maintscript-helper
+for name in dpkg-maintscript-helper ssh-keygen py3compile; do ln -s /bin/true "/run/tenon/$name"; done
 PATH=/run/tenon:$PATH
 tell begin
 `
@@ -89,6 +90,12 @@ audit=$(dpkg --audit) || fail 'dpkg --audit'
 [ -z "$audit" ] || fail "dpkg --audit: $audit"
 `
 }
+
+/** A module that cannot be compiled is for another version of Python, or a template: that is no failure. */
+const PYTHON = `if [ -x /usr/bin/python3 ] && [ -d /usr/lib/python3/dist-packages ]; then
+  python3 -m compileall -q /usr/lib/python3/dist-packages
+fi
+`
 
 function userSteps({ users, rootPassword, timezone }: ImageDefinition): string {
   const lines = users.flatMap(({ name, groups, shell, password, sshKeys }) => [
