@@ -131,6 +131,7 @@ describe('a share thread', () => {
     expect(after.client.lookup(1, 'file').node).toBe(entry.node)
     await after.thread.close()
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('from a guest')
+    rmSync(folder, { recursive: true })
   })
 
   test('is refused with a reason, and closes before anything was asked of it', async () => {
