@@ -15,6 +15,8 @@ Examples:
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon run --name web debian:12               one that keeps its disk, in the background: see start, stop, console, rm
+  tenon exec web -- systemctl status           a command in the guest web, by its guest agent
+  tenon cp site web:/var/www                   a folder into it; web:/etc/motd . back
   tenon pull                                   fetch the image's newest packages
   tenon inspect code                           what hot guest code becomes
 

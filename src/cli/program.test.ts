@@ -70,6 +70,19 @@ test('the mirror may come from the environment', () => {
   expect(parse('pull')).toEqual({ image: 'busybox', mirror: 'http://near/' })
 })
 
+test('commands in guests, and copies, are read', () => {
+  expect(parse('exec', 'web', '-e', 'A=1', '-u', 'anna', '-w', '/srv', '--wait', '5', '--', 'ls', '-l')).toEqual({
+    name: 'web', argv: ['ls', '-l'], environment: { A: '1' }, user: 'anna', folder: '/srv', waitMs: 5000,
+  })
+  expect(parse('cp', 'site', 'web:/var/www')).toEqual({
+    source: { guest: undefined, path: 'site' }, target: { guest: 'web', path: '/var/www' }, waitMs: 120_000,
+  })
+  expect(parse('cp', 'web:/a:b', './web:c')).toMatchObject({ source: { guest: 'web', path: '/a:b' }, target: { guest: undefined, path: './web:c' } })
+  for (const wrong of [['exec', 'web'], ['exec', 'web', '--'], ['exec', '--', 'x'], ['cp', 'a', 'b'], ['cp', 'web:/a', 'db:/b'], ['cp', 'web:', 'a'], ['cp', 'a']]) {
+    expect(() => parse(...wrong)).toThrow(usage)
+  }
+})
+
 test.each([
   [['run', '--bogus']], [['--bogus']], [['run', 'a', 'b']], [['nonsense']], [['run', '-m', 'lots', '--', 'x']], [['run', '--cpu', 'i386', '--', 'x']], [['run', '--memory']], [['run', '--']],
   [['run', '--initrd', 'i']], [['run', '--kernel', 'k', '--', 'x']], [['run', '-t']], [['pull', 'x']], [['pull', '--', 'x']], [['run', '-e', 'A', '--', 'x']], [['inspect', 'code', '--', 'x']], [['run', 'debian:12', '--', 'x']], [['run', '--lockstep', 'debian:12']],

@@ -2,13 +2,21 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { TenonError } from '../../base/errors.ts'
+import type { AgentArguments, AgentCaller, AgentCommandName, AgentReply, CallOptions } from '../../host/agent/commands.ts'
 import { hostError } from '../../host/errors.ts'
 import type { NetworkReport } from '../../host/network/network-order.ts'
-import type { ErrorBody, GuestView, HostView, StopRequest, StopView } from './schema.ts'
+import type { AgentRequest, ErrorBody, GuestView, HostView, StopRequest, StopView } from './schema.ts'
 
 /** What connecting says where nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTSOCK'])
 const ANSWER_MS = 15_000
+
+/** A guest's agent, at the other end of a connection. */
+export interface RemoteAgent extends AgentCaller {
+  call<Name extends AgentCommandName>(
+    name: Name, takes: AgentArguments<Name>, options?: CallOptions & { readonly waitMs?: number },
+  ): Promise<AgentReply<Name>>
+}
 
 /** A background process as its clients see it. Every call throws the TenonErrors that the process answers with. */
 export class HostClient {
@@ -42,6 +50,16 @@ export class HostClient {
   async remove(name: string): Promise<void> { await this.#call('DELETE', `/v1/guests/${name}`) }
 
   async networks(): Promise<readonly NetworkReport[]> { return (await this.#call<{ networks: NetworkReport[] }>('GET', '/v1/networks')).networks }
+
+  /** The agent in a guest. With `waitMs` a call waits so long for one to start. */
+  agent(name: string): RemoteAgent {
+    return {
+      call: async (execute, takes, options = {}) => {
+        const request: AgentRequest = { execute, arguments: takes as Record<string, unknown>, ...options }
+        return (await this.#call<{ return: never }>('POST', `/v1/guests/${name}/agent`, request)).return
+      },
+    }
+  }
 
   /** A connection for a WebSocket, or anything else that begins as HTTP. */
   stream(): ReturnType<typeof connect> { return connect(this.#socket) }

@@ -83,6 +83,32 @@ test('requests that make no sense are refused, and nothing else happens', async 
   expect(served.home.log).toEqual([])
 })
 
+test('the agent in a guest is asked, over its reboots', async () => {
+  const served = await Served.open()
+  await served.home.make('web')
+  const client = await served.client()
+  await client.start('web')
+  const agent = client.agent('web')
+  await expect(agent.call('guest-ping', {})).rejects.toEqual(withCode('AGENT_UNAVAILABLE'))
+  await expect(agent.call('guest-ping', {}, { waitMs: 10 })).rejects.toEqual(withCode('AGENT_UNAVAILABLE'))
+  await expect(agent.call('guest-file-open', { path: 5 } as never)).rejects.toEqual(withCode('HOST_PROCESS_REQUEST'))
+  await expect(agent.call('guest-format-disk' as never, {} as never)).rejects.toEqual(withCode('HOST_PROCESS_REQUEST'))
+  for (const boot of [0, 1]) {
+    const machine = await served.home.machines.at(boot)
+    const { owner } = machine.options.ports![0]
+    machine.onPort = bytes => {
+      const { execute, arguments: { id } } = JSON.parse(Buffer.from(bytes).toString('latin1').replace('\xff', '')) as { execute: string, arguments: { id?: number } }
+      owner.receive(Buffer.from(id === undefined ? `{"return": "${execute.endsWith('status') ? 'thawed' : ''}"}\n` : `\xff{"return": ${id}}\n`, 'latin1'))
+    }
+    const answer = agent.call('guest-fsfreeze-status', {}, { waitMs: 10_000 })
+    owner.opened!(true)
+    expect(await answer).toBe('thawed')
+    owner.opened!(false)
+    machine.end(boot === 0 ? 'reset' : 'power-off')
+  }
+  await expect.poll(() => agent.call('guest-ping', {}).catch((error: { code: string }) => error.code)).toBe('GUEST_NOT_RUNNING')
+})
+
 interface Screen { text: string, skipped: number }
 
 async function attached(client: HostClient, name: string): Promise<{ readonly console: AttachedConsole, readonly screen: Screen }> {

@@ -9,12 +9,15 @@
  *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
  *     DELETE /v1/guests/NAME                    {}: its files are gone
  *     GET    /v1/networks                       { networks: NetworkReport[] }: those that guests of this process were plugged into
+ *     POST   /v1/guests/NAME/agent AgentRequest { return }: the answer of the agent in the guest (host/agent/commands.ts)
  *     GET    /v1/guests/NAME/console            upgrades; ?backlog=start or line. Binary messages are the console's bytes both ways, texts
  *                                               are ConsoleEvents
  *
  * A refusal has a status of 400 or more and an ErrorBody.
  */
 import { z } from 'zod'
+import { AGENT_COMMANDS } from '../../host/agent/commands.ts'
+import type { AgentCommandName } from '../../host/agent/commands.ts'
 import type { GuestEnd } from '../../host/guests/guest-end.ts'
 import type { RunningState } from '../../host/guests/running-guest.ts'
 import type { MachineStatistics } from '../../host/machine/statistics.ts'
@@ -28,6 +31,19 @@ export const stopRequestSchema = z.strictObject({
   timeoutMs: z.number().int().min(0).max(LONGEST_STOP_MS).default(60_000),
 })
 export type StopRequest = z.input<typeof stopRequestSchema>
+
+const LONGEST_AGENT_MS = 60 * 60_000
+const agentTime = z.number().min(0).max(LONGEST_AGENT_MS)
+
+export const agentRequestSchema = z.strictObject({
+  execute: z.enum(Object.keys(AGENT_COMMANDS) as AgentCommandName[]),
+  /** Checked by the command's own schema. */
+  arguments: z.looseObject({}).default({}),
+  /** How long it may take to answer, in milliseconds, and how long to wait for an agent before. */
+  timeoutMs: agentTime.optional(),
+  waitMs: agentTime.default(0),
+})
+export type AgentRequest = z.input<typeof agentRequestSchema>
 
 export interface HostView {
   readonly api: number

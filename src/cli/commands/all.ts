@@ -1,5 +1,7 @@
 import type { AddCommand } from '../task.ts'
 import { addConsole } from './console.ts'
+import { addCp } from './cp.ts'
+import { addExec } from './exec.ts'
 import { addInspect } from './inspect.ts'
 import { addLogs } from './logs.ts'
 import { addLs } from './ls.ts'
@@ -11,4 +13,6 @@ import { addStart } from './start.ts'
 import { addStop } from './stop.ts'
 
 /** All commands, in the order of the help. */
-export const COMMANDS: readonly AddCommand[] = [addRun, addStart, addStop, addRm, addLs, addConsole, addLogs, addNetwork, addPull, addInspect]
+export const COMMANDS: readonly AddCommand[] = [
+  addRun, addStart, addStop, addRm, addLs, addExec, addCp, addConsole, addLogs, addNetwork, addPull, addInspect,
+]

@@ -145,7 +145,8 @@ export class AgentClient implements AgentCaller, PortOwner {
         fail: error => (isSilent ? resolve(SUCCESS) : reject(error)),
       }
       timers.push(setTimeout(() => reject(timedOut(name)), Math.max(0, deadline - performance.now())))
-      void this.#send(bytes).then(() => { if (isSilent) timers.push(setTimeout(() => resolve(SUCCESS), SILENCE_MS)) }, reject)
+      const sent = (): unknown => isSilent && timers.push(setTimeout(() => resolve(SUCCESS), SILENCE_MS))
+      void this.#send(bytes).then(sent, reject)
     })
     return answered.finally(() => {
       timers.forEach(timer => clearTimeout(timer))

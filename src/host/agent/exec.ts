@@ -15,7 +15,7 @@ import { hostError } from '../errors.ts'
 import type { AgentCaller } from './commands.ts'
 import { GuestFile, withGuestFile } from './guest-file.ts'
 import { Pace } from './pace.ts'
-import { printable } from './reply.ts'
+import { printable } from './printable.ts'
 import { programEnd, runCaptured } from './run-program.ts'
 import type { ProgramEnd } from './run-program.ts'
 
@@ -134,14 +134,12 @@ async function follow(caller: AgentCaller, pid: number, folder: string, { stdout
 
 /** Passes on one piece, or all that there is. Returns whether there was something. */
 async function passOn({ file, stream }: Output, toEnd: boolean, signal: AbortSignal | undefined): Promise<boolean> {
-  let moved = false
-  do {
+  for (let moved = false; ; moved = true) {
     const bytes = await file.read()
     if (bytes.length === 0) return moved
-    moved = true
     await give(stream, bytes)
-  } while (toEnd && signal?.aborted !== true)
-  return moved
+    if (!toEnd || signal?.aborted) return true
+  }
 }
 
 /** What comes for a closed stream is dropped. */

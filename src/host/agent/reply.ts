@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { TenonError } from '../../base/errors.ts'
 import type { AgentCommandName } from './commands.ts'
-
-/** What is shown of a message from the guest. */
-const LONGEST_REASON = 300
+import { printable } from './printable.ts'
 
 /** The agent answered that it could not (AGENT_COMMAND_FAILED), or answered nonsense (AGENT_PROTOCOL). */
 export class AgentReplyError extends TenonError<'AGENT_COMMAND_FAILED' | 'AGENT_PROTOCOL'> {
@@ -38,10 +36,4 @@ function jsonOf(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Text from the guest as it may be shown on a terminal. */
-export function printable(text: string): string {
-  const clean = text.replaceAll(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]+/gu, ' ').trim()
-  return clean.length > LONGEST_REASON ? `${clean.slice(0, LONGEST_REASON)}…` : clean
 }

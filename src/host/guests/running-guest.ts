@@ -1,3 +1,5 @@
+import { AGENT_PORT, AgentClient } from '../agent/client.ts'
+import { shutDown } from '../agent/guest-life.ts'
 import { ConsoleLog } from '../guest/console-log.ts'
 import type { MachineExit, MachineSession, StartMachine } from '../machine/session.ts'
 import { hostError } from '../errors.ts'
@@ -26,6 +28,9 @@ export interface StopResult {
   readonly wasKilled: boolean
 }
 
+/** How much of the time to power off the button alone is given. */
+const BUTTON_SHARE = 1 / 3
+
 /**
  * A guest from its start to its end, over all of its reboots: a machine that ends by a reset is followed by another with the same disks.
  *
@@ -42,6 +47,8 @@ export class RunningGuest {
   readonly since = Date.now()
   /** Never rejects. */
   readonly ended: Promise<GuestEnd>
+  /** Its guest agent, over all of its reboots; whether one runs inside is seen when it is called. */
+  readonly agent = new AgentClient(async bytes => this.#machine?.ports?.[0].write(bytes))
   readonly #parts: RunningGuestParts
   readonly #abort = new AbortController()
   #resolveEnd!: (end: GuestEnd) => void
@@ -81,12 +88,18 @@ export class RunningGuest {
     await this.#machine.serial[0].write(bytes)
   }
 
-  /** Presses the power button, and kills what does not end within `timeoutMs`. */
+  /**
+   * Presses the power button, and kills what does not end within `timeoutMs`. A guest that does not heed the button is told by its agent,
+   * if it has one.
+   */
   async stop(timeoutMs: number): Promise<StopResult> {
     this.#stopping()
     this.#machine?.powerButton()
-    const timer = setTimeout(() => this.#kill(), timeoutMs)
-    return this.#stopped().finally(() => clearTimeout(timer))
+    const timers = [
+      setTimeout(() => { if (this.agent.isOpen) shutDown(this.agent).catch(() => {}) }, timeoutMs * BUTTON_SHARE),
+      setTimeout(() => this.#kill(), timeoutMs),
+    ]
+    return this.#stopped().finally(() => timers.forEach(timer => clearTimeout(timer)))
   }
 
   /** Ends it at once; what its disks were told to flush is flushed. */
@@ -121,7 +134,7 @@ export class RunningGuest {
       return true
     }
     const machine = await startMachine({
-      ...boot, serial: [{ receive }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
+      ...boot, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
     })
     this.#machine = machine
     this.#boots++
@@ -146,6 +159,7 @@ export class RunningGuest {
 
   async #end(end: GuestEnd): Promise<void> {
     this.#state = 'ended'
+    this.agent.end()
     this.console.close()
     this.#parts.log(`${this.name}: ended: ${describeEnd(end)}`)
     await this.#parts.onEnd(end)

@@ -1,6 +1,7 @@
 import type { AddRoutes } from '../context.ts'
+import { addAgentRoutes } from './agent.ts'
 import { addGuestRoutes } from './guests.ts'
 import { addHostRoutes } from './host.ts'
 import { addNetworkRoutes } from './networks.ts'
 
-export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addNetworkRoutes]
+export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addAgentRoutes, addNetworkRoutes]

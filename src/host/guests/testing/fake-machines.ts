@@ -5,6 +5,9 @@ export class FakeMachine implements MachineSession {
   readonly options: MachineOptions
   readonly exited: Promise<MachineExit>
   readonly serial: MachineSession['serial']
+  readonly ports: MachineSession['ports']
+  /** What programs in the guest do with what comes by a port. */
+  onPort: (bytes: Uint8Array) => void = () => {}
   /** What was typed. */
   typed = ''
   presses = 0
@@ -14,6 +17,7 @@ export class FakeMachine implements MachineSession {
     this.options = options
     this.exited = new Promise(resolve => { this.#end = resolve })
     this.serial = [{ write: async bytes => void (this.typed += Buffer.from(bytes).toString()), resume() {} }]
+    this.ports = options.ports?.map(() => ({ isOpen: true, write: async bytes => this.onPort(bytes), resume() {} }))
     this.powerButton = () => {
       this.presses++
       onPress(this)
