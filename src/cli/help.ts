@@ -12,6 +12,7 @@ Examples:
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
+  tenon run --publish 8080:80 -- httpd -f      the guest's port 80 is the host's 8080
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"
   tenon run --memory 1G debian:12              Debian with systemd, apt and SSH, on a disk; web.yaml: one of your own
   tenon run --name web debian:12               one that keeps its disk, in the background: see start, stop, console, rm
