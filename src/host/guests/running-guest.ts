@@ -20,6 +20,9 @@ export interface RunningGuestParts {
   readonly onEnd: (end: GuestEnd) => Promise<void>
 }
 
+/** A guest that still boots does not hear the power button. One that powers off already does not mind it. */
+const PRESS_MS = 10_000
+
 export interface StopResult {
   readonly end: GuestEnd
   /** It did not power off in time, or was not asked to. */
@@ -81,12 +84,16 @@ export class RunningGuest {
     await this.#machine.serial[0].write(bytes)
   }
 
-  /** Presses the power button, and kills what does not end within `timeoutMs`. */
+  /** Presses the power button, now and then again, and kills what does not end within `timeoutMs`. */
   async stop(timeoutMs: number): Promise<StopResult> {
     this.#stopping()
     this.#machine?.powerButton()
+    const presses = setInterval(() => this.#machine?.powerButton(), PRESS_MS)
     const timer = setTimeout(() => this.#kill(), timeoutMs)
-    return this.#stopped().finally(() => clearTimeout(timer))
+    return this.#stopped().finally(() => {
+      clearInterval(presses)
+      clearTimeout(timer)
+    })
   }
 
   /** Ends it at once; what its disks were told to flush is flushed. */
