@@ -1,5 +1,5 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { hostError } from '../errors.ts'
 import { GuestHome } from './testing/guest-home.ts'
 
@@ -64,6 +64,18 @@ test('the power button stops it, or in the end a kill', async () => {
   expect(home.machines.started[1].presses).toBe(1)
   await home.host.start('deaf')
   expect(await (await home.host.running('deaf')).kill()).toMatchObject({ wasKilled: true })
+})
+
+test('a guest that did not hear the power button is pressed again', async () => {
+  const home = new GuestHome()
+  await home.make('web')
+  const guest = await home.host.start('web')
+  vi.useFakeTimers()
+  home.machines.onPress = machine => { if (machine.presses === 3) machine.end('power-off') }
+  const stopped = guest.stop(60_000)
+  await vi.advanceTimersByTimeAsync(25_000)
+  vi.useRealTimers()
+  expect(await stopped).toMatchObject({ wasKilled: false, end: { reason: 'power-off' } })
 })
 
 test('a guest that is stopped while it starts or reboots does not run', async () => {

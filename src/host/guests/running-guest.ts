@@ -22,6 +22,9 @@ export interface RunningGuestParts {
   readonly onEnd: (end: GuestEnd) => Promise<void>
 }
 
+/** A guest that still boots does not hear the power button. One that powers off already does not mind it. */
+const PRESS_MS = 10_000
+
 export interface StopResult {
   readonly end: GuestEnd
   /** It did not power off in time, or was not asked to. */
@@ -89,17 +92,21 @@ export class RunningGuest {
   }
 
   /**
-   * Presses the power button, and kills what does not end within `timeoutMs`. A guest that does not heed the button is told by its agent,
-   * if it has one.
+   * Presses the power button, now and then again, and kills what does not end within `timeoutMs`. A guest that does not heed the button is
+   * told by its agent, if it has one.
    */
   async stop(timeoutMs: number): Promise<StopResult> {
     this.#stopping()
     this.#machine?.powerButton()
+    const presses = setInterval(() => this.#machine?.powerButton(), PRESS_MS)
     const timers = [
       setTimeout(() => { if (this.agent.isOpen) shutDown(this.agent).catch(() => {}) }, timeoutMs * BUTTON_SHARE),
       setTimeout(() => this.#kill(), timeoutMs),
     ]
-    return this.#stopped().finally(() => timers.forEach(timer => clearTimeout(timer)))
+    return this.#stopped().finally(() => {
+      clearInterval(presses)
+      timers.forEach(timer => clearTimeout(timer))
+    })
   }
 
   /** Ends it at once; what its disks were told to flush is flushed. */
