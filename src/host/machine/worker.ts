@@ -95,6 +95,8 @@ function restore(machine: Machine, snapshot: string): void {
     port.transmitReady()
     port.receiveReady()
   }
+  // The switch is another, and does not know where the guest is.
+  for (const card of machine.platform.virtio.network) card.announce()
 }
 
 async function boot(machine: Machine | Lockstep, order: WorkerOrder): Promise<void> {
