@@ -13,7 +13,7 @@ import type { UnpackedPackage } from './unpack.ts'
 export const CONFIGURE_PATH = 'sbin/tenon-configure'
 
 export function configureScript(definition: ImageDefinition, packages: readonly UnpackedPackage[]): string {
-  return [HEAD, preinstSteps(packages), configureSteps(packages.length), PYTHON, userSteps(definition), serviceSteps(packages), TAIL].join('\n')
+  return [HEAD, preinstSteps(packages), configureSteps(packages.length), LATER, userSteps(definition), serviceSteps(packages), TAIL].join('\n')
 }
 
 const HEAD = `#!/bin/sh
@@ -52,9 +52,10 @@ if [ "$1" != again ]; then
 fi
 hostname -F /etc/hostname
 # dpkg-maintscript-helper mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
-# The keys that ssh-keygen makes must not be in an image. Python's modules are compiled at the end, all by one process.
+# The keys that ssh-keygen makes must not be in an image. Python's modules are compiled at the end, all by one process, and certificates
+# are collected then, once.
 mkdir /run/tenon
-for name in dpkg-maintscript-helper ssh-keygen py3compile; do ln -s /bin/true "/run/tenon/$name"; done
+for name in dpkg-maintscript-helper ssh-keygen py3compile update-ca-certificates; do ln -s /bin/true "/run/tenon/$name"; done
 PATH=/run/tenon:$PATH
 tell begin
 `
@@ -91,9 +92,12 @@ audit=$(dpkg --audit) || fail 'dpkg --audit'
 `
 }
 
-/** A module that cannot be compiled is for another version of Python, or a template: that is no failure. */
-const PYTHON = `if [ -x /usr/bin/python3 ] && [ -d /usr/lib/python3/dist-packages ]; then
+/** What packages wanted of programs that did nothing. A module that cannot be compiled is for another Python, or a template: no failure. */
+const LATER = `if [ -x /usr/bin/python3 ] && [ -d /usr/lib/python3/dist-packages ]; then
   python3 -m compileall -q /usr/lib/python3/dist-packages
+fi
+if [ -x /usr/sbin/update-ca-certificates ]; then
+  /usr/sbin/update-ca-certificates || fail update-ca-certificates
 fi
 `
 
