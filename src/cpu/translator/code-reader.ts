@@ -16,9 +16,6 @@ const MAXIMUM_LENGTH = 15
 /** Base register number that stands for RIP. */
 const RIP = 16
 
-/** No address of a region. */
-export const NOWHERE = 0x7fffffff
-
 /** An instruction, and where control goes from it. */
 export interface Step {
   /** 0 if it cannot be fetched or decoded. */
@@ -30,7 +27,7 @@ export interface Step {
   readonly target: number | undefined
   readonly isCall: boolean
   readonly isReturn: boolean
-  /** A jump or call to a computed address, and where it probably goes. */
+  /** A jump or call to a computed address; and where it, or a return, probably goes. */
   readonly isComputed: boolean
   readonly expected: readonly number[]
 }
@@ -56,7 +53,7 @@ export class CodeReader {
   private anchorHigh = 0
   private context!: CodeContext
   private steps = new Map<number, Step>()
-  private sizes = new Map<number, { readonly size: number; readonly limit: number }>()
+  private sizes = new Map<number, { readonly size: number; readonly limit: number; readonly callsItself: boolean }>()
   private wentTo: WentTo = () => []
   /** Code pages by their distance from the anchor's page. */
   pages = new Map<number, CodePage>()
@@ -92,26 +89,37 @@ export class CodeReader {
     return step
   }
 
-  /** Instructions of the function that begins at an address, as far as the interpreter knows it; more than `limit` if it is larger. */
-  functionSize(entry: number, limit: number): number {
+  /**
+   * Of the function that begins at an address, as far as the interpreter knows it: its instructions, more than `limit` if it is larger,
+   * and whether it calls itself.
+   */
+  measure(entry: number, limit: number): { readonly size: number; readonly callsItself: boolean } {
     const known = this.sizes.get(entry)
-    if (known !== undefined && (known.size <= known.limit || limit <= known.limit)) return known.size
+    if (known !== undefined && (known.size <= known.limit || limit <= known.limit)) return known
     const seen = new Set<number>()
     const work = [entry]
-    for (let at = work.pop(); at !== undefined && seen.size <= limit; at = work.pop()) this.measure(at, seen, work, limit)
-    this.sizes.set(entry, { size: seen.size, limit })
-    return seen.size
+    let callsItself = false
+    for (let at = work.pop(); at !== undefined && seen.size <= limit; at = work.pop()) {
+      if (this.walk(at, seen, work, limit).includes(entry)) callsItself = true
+    }
+    const found = { size: seen.size, limit, callsItself }
+    this.sizes.set(entry, found)
+    return found
   }
 
-  private measure(start: number, seen: Set<number>, work: number[], limit: number): void {
+  /** Returns what is called on the way. */
+  private walk(start: number, seen: Set<number>, work: number[], limit: number): number[] {
+    const called: number[] = []
     for (let at = start; !seen.has(at) && seen.size <= limit;) {
       const step = this.stepAt(at)
-      if (step.length === 0) return
+      if (step.length === 0) break
       seen.add(at)
-      if (step.target !== undefined && !step.isCall && this.isKnown(step.target)) work.push(step.target)
-      if (step.flow !== Flow.NEXT && step.flow !== Flow.CONDITIONAL && !step.isCall) return
+      if (step.target !== undefined && step.isCall) called.push(step.target)
+      else if (step.target !== undefined && this.isKnown(step.target)) work.push(step.target)
+      if (step.flow !== Flow.NEXT && step.flow !== Flow.CONDITIONAL && !step.isCall) break
       at += step.length
     }
+    return called
   }
 
   private readStep(at: number): Step {
@@ -124,9 +132,10 @@ export class CodeReader {
     const isTranslated = writer.refusal(instruction, this.context) === 0 && translatable.has(instruction)
     const target = writer.branches(instruction) ? at + length + instruction.immediate : undefined
     const isComputed = writer.isComputed(instruction)
+    const isReturn = writer.isReturn(instruction)
     return {
-      length, isTranslated, flow: writer.flow(instruction), target, isComputed,
-      isCall: writer.isCall(instruction), isReturn: writer.isReturn(instruction), expected: isComputed ? this.predict(at + length) : [],
+      length, isTranslated, flow: writer.flow(instruction), target, isComputed, isReturn,
+      isCall: writer.isCall(instruction), expected: isComputed || isReturn ? this.predict(at + length, isReturn) : [],
     }
   }
 
@@ -139,10 +148,10 @@ export class CodeReader {
   }
 
   /** Where the computed jump that was just decoded, and ends at `next`, probably goes: to where it went, or what its pointer says now. */
-  private predict(next: number): readonly number[] {
+  private predict(next: number, isReturn: boolean): readonly number[] {
     const { instruction } = this
     const seen = this.wentTo((this.anchorLow + next) | 0)
-    if (seen.length > 0) return seen.map((low) => (low - this.anchorLow) | 0)
+    if (seen.length > 0 || isReturn) return seen.map((low) => (low - this.anchorLow) | 0)
     const low = instruction.base === RIP && instruction.index < 0 ? this.pointerAt(next) : undefined
     return low === undefined ? [] : [(low - this.anchorLow) | 0]
   }

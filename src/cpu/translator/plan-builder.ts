@@ -22,7 +22,7 @@ export class PlanBuilder {
     this.frames = frames
   }
 
-  build(id: number, { tier, stores }: FormLimits, first: number, entries: ReadonlySet<number>): FormedRegion {
+  build(id: number, { tier, stores }: FormLimits, first: number, entries: ReadonlyMap<number, Frame>): FormedRegion {
     const [root] = this.frames
     this.draft(root, first)
     for (const frame of this.frames) for (const at of frame.leaders) if (frame !== root || at !== first) this.draft(frame, at)
@@ -32,7 +32,7 @@ export class PlanBuilder {
         id, tier, stores,
         blocks: this.drafts.map((draft) => this.complete(draft)),
         pages: pages.map(([delta, { frame }]) => ({ delta, bytes: this.reader.cache.copyPage(frame) })),
-        entries: [...entries].flatMap((at) => this.numbers.get(root)?.get(at) ?? []),
+        entries: [...entries].flatMap(([at, frame]) => this.numbers.get(frame)?.get(at) ?? []),
       },
       codePages: pages.map(([, codePage]) => codePage),
       leaders: [...this.numbers.get(root)?.keys() ?? []],
@@ -59,16 +59,21 @@ export class PlanBuilder {
 
   private complete({ frame, at, count, last, end }: Draft): PlannedBlock {
     const step = frame.steps.get(last)
-    const callee = frame.callees.get(last)
-    const target = step?.target === undefined ? -1 : step.isCall ? this.numberOf(callee, step.target) : this.numberOf(frame, step.target)
-    return { at, count, target, next: this.numberOf(frame, end), expected: step === undefined ? [] : this.expected(frame, last, step, callee) }
+    const target = step?.target === undefined ? -1 : this.numberOf(step.isCall ? frame.callees.get(last)?.get(step.target) : frame, step.target)
+    return { at, count, target, next: this.numberOf(frame, end), expected: step === undefined ? [] : this.expected(frame, last, step) }
   }
 
-  private expected(frame: Frame, at: number, step: Step, callee: Frame | undefined): number[] {
-    if (step.isReturn) return this.numbersOf(frame.returns.slice(0, MAXIMUM_RETURNS))
+  private expected(frame: Frame, at: number, step: Step): number[] {
+    if (step.isReturn) return this.numbersOf(this.returnsOf(frame, step))
     if (!step.isComputed) return []
-    const to = step.isCall ? callee : frame
-    return this.numbersOf((frame.expected.get(at) ?? []).map((target) => ({ frame: to, at: target })))
+    const callees = frame.callees.get(at)
+    return this.numbersOf((frame.expected.get(at) ?? []).map((target) => ({ frame: step.isCall ? callees?.get(target) : frame, at: target })))
+  }
+
+  /** A function that the region began in the middle of, or is shared, may return to a caller that is not known as one. */
+  private returnsOf(frame: Frame, { expected }: Step): { readonly frame: Frame; readonly at: number }[] {
+    const known = frame.returns.slice(0, MAXIMUM_RETURNS)
+    return frame.caller === undefined ? [...known, ...expected.map((at) => ({ frame: this.frames[0], at }))] : known
   }
 
   /** Those that are in the region. Two calls of a shared function can be followed by the same code only if they are the same call. */

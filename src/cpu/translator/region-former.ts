@@ -7,7 +7,7 @@
 import { Flow } from '../interpreter/record-writer.ts'
 import type { CodePage, CodePlace } from '../interpreter/code-cache.ts'
 import type { CodeContext } from '../interpreter/code-context.ts'
-import { CodeReader, NOWHERE } from './code-reader.ts'
+import { CodeReader } from './code-reader.ts'
 import type { FormerParts, Step, WentTo } from './code-reader.ts'
 import { PlanBuilder } from './plan-builder.ts'
 import type { RegionPlan, Stores, Tier } from './plan.ts'
@@ -36,6 +36,9 @@ export interface FormedRegion {
   readonly global: boolean
 }
 
+/** Functions that one computed call is expected to call. */
+const MAXIMUM_CALLEES = 6
+
 /** A function in the region: the one that it begins in, or one that was taken in. Addresses are relative to the anchor. */
 export class Frame {
   /** Whose copy it is, if it was taken in for one call. */
@@ -46,8 +49,8 @@ export class Frame {
   readonly returns: { readonly frame: Frame; readonly at: number }[] = []
   readonly leaders = new Set<number>()
   readonly steps = new Map<number, Step>()
-  /** Functions that it calls in the region, by the address of the call. */
-  readonly callees = new Map<number, Frame>()
+  /** Functions that it calls in the region, by the address of the call and of the function. */
+  readonly callees = new Map<number, ReadonlyMap<number, Frame>>()
   /** Expected targets of computed jumps, by the jump's address. */
   readonly expected = new Map<number, readonly number[]>()
 
@@ -68,7 +71,8 @@ export class RegionFormer {
   private frames: Frame[] = []
   /** Functions that all calls share, by their entries. */
   private shared = new Map<number, Frame>()
-  private entries = new Set<number>()
+  /** Where the region can be entered, and in which function; a shared one knows more of its returns than the one that the region began in. */
+  private entries = new Map<number, Frame>()
   private work: { frame: Frame; at: number }[] = []
   private instructions = 0
   private blocks = 0
@@ -85,7 +89,7 @@ export class RegionFormer {
     this.root = new Frame(undefined, place.offset)
     this.frames = [this.root]
     this.shared = new Map([[place.offset, this.root]])
-    this.entries = new Set([place.offset])
+    this.entries = new Map([[place.offset, this.root]])
     this.work = [{ frame: this.root, at: place.offset }]
     this.instructions = this.blocks = 0
     for (let item = this.work.shift(); item !== undefined && this.blocks < limits.blocks; item = this.work.shift()) this.walk(item.frame, item.at)
@@ -117,42 +121,54 @@ export class RegionFormer {
   }
 
   private enterAt(at: number): void {
-    this.entries.add(at)
+    this.addEntry(this.root, at)
     this.work.push({ frame: this.root, at })
+  }
+
+  private addEntry(frame: Frame, at: number): void {
+    if (frame.caller === undefined && (frame !== this.root || !this.entries.has(at))) this.entries.set(at, frame)
   }
 
   private follow(frame: Frame, at: number, step: Step, next: number): void {
     if (step.isComputed) frame.expected.set(at, step.expected)
+    if (step.isReturn) return
     const targets = step.target === undefined ? step.expected : [step.target]
-    if (step.isCall) return this.followCall(frame, at, targets[0] ?? NOWHERE, next)
+    if (step.isCall) return this.followCall(frame, at, targets, next)
     if (step.flow === Flow.CONDITIONAL) this.work.push({ frame, at: next })
     for (const target of targets) {
       if (!this.reader.isKnown(target)) continue
-      if (frame === this.root && target <= at) this.entries.add(target)
+      if (target <= at) this.addEntry(frame, target)
       this.work.push({ frame, at: target })
     }
   }
 
-  private followCall(frame: Frame, at: number, target: number, next: number): void {
-    const callee = target === NOWHERE || !this.reader.isKnown(target) ? undefined : this.calleeAt(frame, target)
-    if (callee === undefined) {
+  private followCall(frame: Frame, at: number, targets: readonly number[], next: number): void {
+    const callees = new Map<number, Frame>()
+    for (const target of targets.slice(0, MAXIMUM_CALLEES)) {
+      const callee = this.reader.isKnown(target) ? this.calleeAt(frame, target) : undefined
+      if (callee === undefined) continue
+      callee.returns.push({ frame, at: next })
+      callees.set(target, callee)
+      this.work.push({ frame: callee, at: target })
+    }
+    if (callees.size === 0) {
       if (this.reader.isKnown(next)) this.enterAt(next)
       return
     }
-    callee.returns.push({ frame, at: next })
-    frame.callees.set(at, callee)
-    this.work.push({ frame: callee, at: target }, { frame, at: next })
+    frame.callees.set(at, callees)
+    this.work.push({ frame, at: next })
     // A shared function may be left on the way, and return in another region.
-    if (callee.caller === undefined && frame === this.root && this.reader.isKnown(next)) this.entries.add(next)
+    if ([...callees.values()].some(({ caller }) => caller === undefined) && this.reader.isKnown(next)) this.addEntry(frame, next)
   }
 
   private calleeAt(frame: Frame, target: number): Frame | undefined {
     const { limits: { inlined, depth, shared }, reader } = this
-    if (frame.depth < depth && !frame.contains(target) && reader.functionSize(target, inlined) <= inlined) return this.newFrame(frame, target)
     const known = this.shared.get(target)
     if (known !== undefined) return known
+    const { size, callsItself } = reader.measure(target, inlined)
+    if (size <= inlined && !(callsItself && shared > 0) && frame.depth < depth && !frame.contains(target)) return this.newFrame(frame, target)
     const room = Math.min(shared, this.limits.instructions - this.instructions)
-    if (room <= 0 || reader.functionSize(target, room) > room) return undefined
+    if (room <= 0 || reader.measure(target, room).size > room) return undefined
     const callee = this.newFrame(undefined, target)
     this.shared.set(target, callee)
     return callee

@@ -4,7 +4,7 @@ import { buildPartialEngine } from '../../cpu/interpreter/build-engine.ts'
 import { PROFILE } from '../../cpu/interpreter/profile-data.ts'
 import type { KernelImage } from '../boot/kernel-image.ts'
 import { busyGuest } from '../testing/busy-guest.ts'
-import { ECHOING, SUMMING, guestOf, mistaking, right } from '../testing/lockstep-guests.ts'
+import { ECHOING, RECURSING, SUMMING, SWITCHING, guestOf, mistaking, right } from '../testing/lockstep-guests.ts'
 import { Lockstep } from './lockstep.ts'
 
 let engine: WebAssembly.Module
@@ -42,6 +42,17 @@ describe('two machines in lockstep', () => {
     run(pair, 9)
     expect(pair.interpreted.vcpu.engine.translator).toBeUndefined()
     expect(pair.translated.vcpu.engine.translator?.counters().instructions).toBeGreaterThan(10_000)
+  })
+
+  it.each([['calls itself', RECURSING], ['jumps to one of several places', SWITCHING]])('stay in regions while code %s', async (_, code) => {
+    const { pair } = booted(await guestOf(code))
+    run(pair, 20)
+    const counters = () => pair.translated.vcpu.engine.translator?.counters() ?? { instructions: 0, entries: 0 }
+    const before = counters()
+    run(pair, 10)
+    const { instructions, entries } = counters()
+    expect(instructions - before.instructions).toBeGreaterThan(150_000)
+    expect((instructions - before.instructions) / (entries - before.entries)).toBeGreaterThan(1000)
   })
 
   it('have one console', async () => {

@@ -32,6 +32,18 @@ export const FAULTING = [
   '00'.repeat(0x1000 - 0x8a), '4000', '1000', '008e', '1000', '0000000000000000',
 ].join('')
 
+/** Computes Fibonacci's tenth number by recursion, for ever. */
+export const RECURSING = [
+  'bc00002000', 'bf0a000000', 'e802000000', 'ebf4', // mov esp, 0x200000; again: mov edi, 10; call; jmp again
+  '83ff02', '7303', '89f8', 'c3', // cmp edi, 2; jae; mov eax, edi; ret
+  '57', 'ffcf', 'e8f0ffffff', '5f', '50', '83ef02', 'e8e6ffffff', '5a', '01d0', 'c3', // push, dec, call, pop, push, sub, call, pop, add, ret
+].join('')
+/** Does one of four things to a number, by a jump to where a counter says. */
+export const SWITCHING = [
+  '31c9', '48ffc1', '89ca', '83e203', '488d050f000000', '48c1e204', '4801d0', 'ffe0', '90'.repeat(6), // inc, and, lea, shl, add, jmp rax
+  '4883c301', 'ebdc', '90'.repeat(10), '4883c307', 'ebcc', '90'.repeat(10), '48d1c3', 'ebbd', '90'.repeat(11), '4883f355', 'ebac',
+].join('')
+
 const ADDRESS = 0x100000
 
 export function guestOf(code: string): Promise<KernelImage> {
