@@ -92,7 +92,7 @@ export type RunOutcome =
   | { readonly state: 'ended'; readonly reason: MachineEnd }
 
 /** Pool memory beside RAM: vCPU state, decoded code, the frame map. */
-const POOL_OVERHEAD = 80 << 20
+const POOL_OVERHEAD = 96 << 20
 const PAGE = 4096
 const FLAG_IF = 0x200
 
