@@ -2,7 +2,8 @@
  * The gate, `npm test`: installs, builds, checks types, lint, import rules and links, and runs the tests. Ends with the closing line
  * `N passed, N failed` and exit status 0 if nothing failed.
  *
- *   npm test                  everything
+ *   npm test                  everything but the soak tests
+ *   npm test -- --all         everything: `*.soak.test.ts` as well, which boot many guests, and do again at length what others do briefly
  *   npm test -- --quick       without the slow tests, `*.slow.test.ts`: those that boot guests, install packages or take long
  *   npm test -- src/devices   only tests whose path contains this; anything else that Vitest takes works too
  *
@@ -17,6 +18,7 @@ import { ROOT, run, tool } from './lib/run.mjs'
 import { closingLine, oneCheck, total, vitestTally } from './lib/summary.mjs'
 
 const SLOW_TESTS = '**/*.slow.test.*'
+const SOAK_TESTS = '**/*.soak.test.*'
 
 /** What differs from one Node to the next: threads, sockets, files, and V8's WebAssembly. */
 const NEAR_NODE = ['src/api', 'src/cli', 'src/host', 'src/vmm', 'test/differential']
@@ -70,16 +72,17 @@ async function onNode24() {
     return [{ passed: 0, failed: 0, skipped: 1 }]
   }
   console.log('tests on Node 24: the quick ones of the rooms nearest to Node')
-  return [await vitest(node, ['--exclude', SLOW_TESTS, ...NEAR_NODE])]
+  return [await vitest(node, ['--exclude', SLOW_TESTS, '--exclude', SOAK_TESTS, ...NEAR_NODE])]
 }
 
 async function gate(args) {
   const isQuick = args.includes('--quick')
-  const others = args.filter(arg => arg !== '--quick')
+  const left = [...isQuick ? [SLOW_TESTS] : [], ...isQuick || !args.includes('--all') ? [SOAK_TESTS] : []]
+  const others = args.filter(arg => arg !== '--quick' && arg !== '--all')
   const tallies = [oneCheck(await build())]
   if (total(tallies).failed > 0) return tallies
   for (const [name, command] of staticChecks()) tallies.push(await quietCheck(name, command))
-  tallies.push(await vitest(process.execPath, [...isQuick ? ['--exclude', SLOW_TESTS] : [], ...others]))
+  tallies.push(await vitest(process.execPath, [...left.flatMap(pattern => ['--exclude', pattern]), ...others]))
   if (process.env.CI && args.length === 0) tallies.push(...await onNode24())
   return tallies
 }
