@@ -1,4 +1,4 @@
-import type { MachineExit } from '../machine/session.ts'
+import type { MachineExit } from '../machine/machine-exit.ts'
 
 /**
  * How a guest ended. Beside the ends of a machine: `panic`, the guest's kernel gave up; `refused`, it could not be started again after a

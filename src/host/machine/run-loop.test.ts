@@ -6,7 +6,7 @@ import { Bell, MachineChannel } from './channel.ts'
 import { HostClock } from './host-clock.ts'
 import { LineBackend } from './line-backend.ts'
 import { runUntilEnd } from './run-loop.ts'
-import type { MachineExit } from './session.ts'
+import type { MachineExit } from './machine-exit.ts'
 
 const FIGURES: EngineFigures = {
   instructions: 7, translated: 0, regionsMade: 0, regionInstructions: 0, regionsLive: 0, regionsRemoved: 0, regionEntries: 0, regionMisses: 0,

@@ -8,7 +8,7 @@ import type { MachineChannel } from './channel.ts'
 import type { MachineCard } from '../network/machine-card.ts'
 import type { HostClock } from './host-clock.ts'
 import type { MachineLine } from './machine-line.ts'
-import type { MachineExit } from './session.ts'
+import type { MachineExit } from './machine-exit.ts'
 
 /** Instructions between two looks at the bell: well under a millisecond. */
 const SLICE = 20_000

@@ -10,6 +10,7 @@ import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { ShareOrder } from '../shares/share-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
+import type { MachineExit } from './machine-exit.ts'
 import type { MachineStatistics } from './statistics.ts'
 
 /** Bytes of a serial line, both ways. Neither side may keep or change the array it is given. */
@@ -104,23 +105,6 @@ export interface MachineOptions {
   readonly afterPanic?: 'end' | 'go-on'
   /** Aborting kills the machine: `exited` then resolves with reason `killed`. */
   readonly signal?: AbortSignal
-}
-
-/**
- * Why a machine ended. `power-off`: by ACPI. `reset`: the guest asked for a reset. `triple-fault`: the processor shut down.
- * `panicked`: its kernel said so. `watchdog`: the guest did not reload its watchdog in time, and hangs; what its owner makes of that (a
- * reset, as on a PC, or an end) is the owner's choice, as it is for a reset. `halted`: HLT with interrupts disabled, from which only a
- * reset wakes. `killed`: by its owner. `failed`: by a fault of ours.
- */
-export type MachineExitReason =
-  | 'power-off' | 'reset' | 'triple-fault' | 'panicked' | 'watchdog' | 'halted' | 'killed' | 'failed'
-
-export interface MachineExit {
-  readonly reason: MachineExitReason
-  /** For people: where and what, such as the instruction pointer of a triple fault. Empty when there is nothing to say. */
-  readonly detail: string
-  /** Where something failed: the error's code. */
-  readonly code?: string
 }
 
 /** What a snapshot goes on with: the same options as the machine that was saved, but for what it was booted from. */

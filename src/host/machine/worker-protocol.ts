@@ -6,7 +6,7 @@ import type { MachineCardOrder } from '../network/network-order.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineShares } from '../shares/share-protocol.ts'
 import type { ControlProblem } from './control-protocol.ts'
-import type { MachineExit } from './session.ts'
+import type { MachineExit } from './machine-exit.ts'
 
 /** What a machine's thread is started with. The kernel and the initrd are given away: nothing of them stays on the main thread. */
 export interface WorkerOrder {

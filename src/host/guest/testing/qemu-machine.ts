@@ -5,7 +5,8 @@ import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { MachineExit, MachineSession, SerialOwner, StartMachine } from '../../machine/session.ts'
+import type { MachineExit } from '../../machine/machine-exit.ts'
+import type { MachineSession, SerialOwner, StartMachine } from '../../machine/session.ts'
 
 /** One each: QEMU loses edges of an interrupt that two serial ports share. */
 const INTERRUPTS = [4, 3, 5, 7]

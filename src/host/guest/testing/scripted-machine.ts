@@ -1,4 +1,5 @@
-import type { MachineExit, MachineOptions, MachineSession, StartMachine } from '../../machine/session.ts'
+import type { MachineExit } from '../../machine/machine-exit.ts'
+import type { MachineOptions, MachineSession, StartMachine } from '../../machine/session.ts'
 
 /** A machine without a processor, for tests: what its guest does is a function. */
 export interface ScriptedGuest {
