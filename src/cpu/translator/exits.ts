@@ -3,6 +3,10 @@
  * translator and read by the dispatcher (dispatcher.ts), which is WebAssembly.
  */
 
+export const TARGETS_SEEN = 32
+/** Bits of a target that choose its place: functions are aligned to 16 bytes, most other targets are not. */
+export const TARGET_SHIFT = 4
+
 /** Offsets in the header. */
 export const RegionHeader = {
   /** What the word at GENERATION_ADDRESS was when the mapping was last checked (u32). */
@@ -27,12 +31,8 @@ export const RegionHeader = {
    * place that the target's address chooses. A newer one takes an older one's place.
    */
   TARGETS: 64,
-  SIZE: 64 + 8 * 32,
+  SIZE: 64 + 8 * TARGETS_SEEN,
 } as const
-
-export const TARGETS_SEEN = 32
-/** Bits of a target that choose its place: functions are aligned to 16 bytes, most other targets are not. */
-export const TARGET_SHIFT = 4
 
 /** Words of an exit. */
 export const RegionExit = {
@@ -58,7 +58,7 @@ export const ExitKind = {
   DOOR: 1,
   /** Goes on at AT, in a page of the region that was not mapped when that was last checked. */
   UNMAPPED: 2,
-  /** Goes on at Slot.RIP: the exit's number has SETTLED_EXIT. the header's TARGETS say where it went. */
+  /** Goes on at Slot.RIP: the exit's number has SETTLED_EXIT. The header's TARGETS say where it went. */
   INDIRECT: 3,
 } as const
 export type ExitKindCode = (typeof ExitKind)[keyof typeof ExitKind]

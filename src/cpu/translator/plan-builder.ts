@@ -67,16 +67,16 @@ export class PlanBuilder {
     if (step.isReturn) return this.numbersOf(this.returnsOf(frame, step))
     if (!step.isComputed) return []
     const callees = frame.callees.get(at)
-    return this.numbersOf((frame.expected.get(at) ?? []).map((target) => ({ frame: step.isCall ? callees?.get(target) : frame, at: target })))
+    return this.numbersOf(step.expected.map((target) => ({ frame: step.isCall ? callees?.get(target) : frame, at: target })))
   }
 
-  /** A function that the region began in the middle of, or is shared, may return to a caller that is not known as one. */
+  /** A function that the region began in the middle of, or that is shared, may return to a caller that is not known as one. */
   private returnsOf(frame: Frame, { expected }: Step): { readonly frame: Frame; readonly at: number }[] {
     const known = frame.returns.slice(0, MAXIMUM_RETURNS)
     return frame.caller === undefined ? [...known, ...expected.map((at) => ({ frame: this.frames[0], at }))] : known
   }
 
-  /** Those that are in the region. Two calls of a shared function can be followed by the same code only if they are the same call. */
+  /** Those that are in the region, one for each address: of several copies of the code behind a call, the first. */
   private numbersOf(places: readonly { readonly frame: Frame | undefined; readonly at: number }[]): number[] {
     const byAddress = new Map(places.toReversed().map(({ frame, at }) => [at, this.numberOf(frame, at)]))
     return [...new Set(places.flatMap(({ at }) => byAddress.get(at) ?? []))].filter((number) => number >= 0)

@@ -169,34 +169,20 @@ export class RegionEmitter {
         f.op(W.unreachable)
         return
       }
-      case 'indirect': return this.goIndirect(number, from, block, departure)
+      case 'indirect':
+        if (block.plan.expected.length > 0) this.chooseAmong(number, from, block.plan.expected, departure.target)
+        return this.leaveSettled(block.end, departure.target)
     }
-  }
-
-  private goIndirect(number: number, from: number, block: CodeBlock, departure: Departure & { kind: 'indirect' }): void {
-    const { f, o } = this
-    const { expected } = block.plan
-    if (expected.length > 1) this.chooseAmong(number, from, expected, departure.target)
-    else if (expected.length === 1) {
-      const [to] = expected
-      const flags = o.flagState
-      const registers = o.registers.state
-      const { at } = this.code.blocks[to]
-      departure.target.emit(f)
-      f.get(Parameter.BASE).i64(BigInt(at)).op(W.i64_add).op(W.i64_eq).if()
-      this.goTo(number, from, at, to)
-      f.end()
-      o.flagState = flags
-      o.registers.state = registers
-    }
-    this.leaveSettled(block.end, departure.target)
   }
 
   /** Goes to one of several blocks if the target is there, by a binary search; else what follows is executed. */
   private chooseAmong(number: number, from: number, blocks: readonly number[], target: Value): void {
     const { f, o } = this
-    o.registers.store()
-    o.makeFlagsDynamic()
+    if (blocks.length > 1) {
+      // Once for all of them.
+      o.registers.store()
+      o.makeFlagsDynamic()
+    }
     const distance = f.local(I64)
     const flags = o.flagState
     const registers = o.registers.state

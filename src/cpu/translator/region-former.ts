@@ -51,8 +51,6 @@ export class Frame {
   readonly steps = new Map<number, Step>()
   /** Functions that it calls in the region, by the address of the call and of the function. */
   readonly callees = new Map<number, ReadonlyMap<number, Frame>>()
-  /** Expected targets of computed jumps, by the jump's address. */
-  readonly expected = new Map<number, readonly number[]>()
 
   constructor(caller: Frame | undefined, entry: number) {
     this.caller = caller
@@ -130,7 +128,6 @@ export class RegionFormer {
   }
 
   private follow(frame: Frame, at: number, step: Step, next: number): void {
-    if (step.isComputed) frame.expected.set(at, step.expected)
     if (step.isReturn) return
     const targets = step.target === undefined ? step.expected : [step.target]
     if (step.isCall) return this.followCall(frame, at, targets, next)

@@ -38,12 +38,16 @@ const NEVER = 0xffffffff
 /** Pages whose code was overwritten this often are left to the interpreter. */
 const MAXIMUM_CHANGES = 16
 /**
- * When so many regions were installed, those that were seldom entered since the last time are removed, and if that leaves too many, all:
- * dead ones and their modules take memory until then.
+ * When so many regions or modules were installed, regions that were seldom entered since the last time are removed, and if that leaves more
+ * than half, all: dead ones and their modules take memory until then.
  */
 const MAXIMUM_INSTALLED = 12_000
-const MAXIMUM_KEPT = 6000
+const MAXIMUM_MODULES = 4000
 const SELDOM = 100
+/** Linear pages, and places of computed jumps, that are remembered at most: each process has others. */
+const MAXIMUM_REMEMBERED = 1 << 16
+/** What is no anchor: these are starts of pages. */
+const NO_ANCHOR = 1
 /** Targets remembered for a computed jump. */
 const MAXIMUM_TARGETS = 32
 /** So many plans wait for the compiler at most. */
@@ -66,6 +70,7 @@ interface Region {
   readonly formed: FormedRegion
   readonly isOptimised: boolean
   readonly translated: TranslatedRegion
+  readonly module: WebAssembly.Module
   /** Position in the table, and the addresses of header and exits. */
   readonly position: number
   readonly header: number
@@ -113,8 +118,8 @@ export class Translator implements HotCode {
   private readonly changes = new Map<number, number>()
   private readonly freePositions: number[] = []
   private nextPosition = 0
-  /** Regions that were installed, those that were removed since the last eviction included. */
-  private installed = 0
+  /** Regions and modules that were installed, those that were removed since the last eviction included. */
+  private installed = { regions: 0, modules: 0 }
   private nextId = 1
   /** Linear pages (number without the bits that canonical addresses repeat) that validated regions lie in. */
   private readonly linearPages = new Set<number>()
@@ -211,9 +216,9 @@ export class Translator implements HotCode {
     const { header, computed } = region
     const { u32, i32 } = this.parts.state
     const entries = this.entriesOf(region)
-    if (entries === region.noted) return
-    region.noted = entries
     const anchor = i32[(header + RegionHeader.BASE) >>> 2]
+    if (entries === region.noted || anchor === NO_ANCHOR) return
+    region.noted = entries
     const seen = (header + RegionHeader.TARGETS) >>> 2
     for (let word = seen; word < seen + TARGETS_SEEN * 2; word += 2) {
       const at = computed.get(u32[word])
@@ -283,21 +288,34 @@ export class Translator implements HotCode {
 
   /** Installs what has been compiled. To be called between slices. */
   poll(): void {
-    if (this.installed >= MAXIMUM_INSTALLED) this.evict()
+    if (this.installed.regions >= MAXIMUM_INSTALLED || this.installed.modules >= MAXIMUM_MODULES) this.evict()
+    if (this.linearPages.size > MAXIMUM_REMEMBERED || this.wentTo.size > MAXIMUM_REMEMBERED) this.forgetPlaces()
     for (let compiled = this.parts.compiler.collect(); compiled !== undefined; compiled = this.parts.compiler.collect()) this.install(compiled)
   }
 
-  /** Removes regions that are in use no more. What is hot becomes so again. */
-  private evict(): void {
+  /** Removes regions that are in use no more; what is hot becomes so again. To be called between slices. */
+  evict(): void {
     for (const region of this.regions.values()) {
       const entries = this.entriesOf(region)
       if (entries - region.swept < SELDOM) this.remove(region)
       region.swept = entries
     }
-    if (this.regions.size > MAXIMUM_KEPT) this.flushed()
+    if (this.regions.size > MAXIMUM_INSTALLED / 2 || this.liveModules > MAXIMUM_MODULES / 2) this.flushed()
+    this.changes.clear()
+    this.deferred.clear()
+    this.forgetPlaces()
     this.statistics.evictions++
-    this.installed = this.regions.size
+    this.installed = { regions: this.regions.size, modules: this.liveModules }
     this.parts.compiler.discarded()
+  }
+
+  private get liveModules(): number { return new Set([...this.regions.values()].map(({ module }) => module)).size }
+
+  /** What is needed of them is noted again: every region is validated before it is entered. */
+  private forgetPlaces(): void {
+    this.wentTo.clear()
+    this.linearPages.clear()
+    for (const { header } of this.regions.values()) this.parts.state.i32[(header + RegionHeader.BASE) >>> 2] = NO_ANCHOR
   }
 
   private entriesOf({ header }: Region): number { return this.parts.state.u32[(header + RegionHeader.ENTRIES) >>> 2] }
@@ -310,18 +328,34 @@ export class Translator implements HotCode {
       const formed = this.waiting.get(translated.id)
       this.waiting.delete(translated.id)
       // Its code may have changed in the meantime.
-      if (formed === undefined) this.optimised.delete(translated.id)
-      if (formed === undefined || !formed.codePages.every((page) => this.parts.cache.isCurrent(page))) this.statistics.discarded++
-      else this.add(formed, translated, exports[String(position)] as CallableFunction)
+      const isCurrent = formed?.codePages.every((page) => this.parts.cache.isCurrent(page))
+      if (formed !== undefined && isCurrent) this.add(formed, translated, module, exports[String(position)] as CallableFunction)
+      else this.discard(translated.id, formed)
     })
+    this.installed.modules++
   }
 
-  private add(formed: FormedRegion, translated: TranslatedRegion, code: CallableFunction): void {
+  /** What has not changed of its code becomes hot again. */
+  private discard(id: number, formed: FormedRegion | undefined): void {
+    this.optimised.delete(id)
+    this.statistics.discarded++
+    if (formed === undefined) return
+    this.uncover(formed)
+    for (const at of formed.leaders) this.countAgain(formed, at)
+  }
+
+  /** The door at an address of a region that was not installed, if it is there still and has waited for that region. */
+  private countAgain({ plan, codePages }: FormedRegion, at: number): void {
+    const page = codePages[plan.pages.findIndex(({ delta }) => delta === at >> 12)]
+    const door = this.parts.cache.isCurrent(page) ? page.entries.get(at & (PAGE_SIZE - 1)) : undefined
+    if (door !== undefined && this.parts.state.u16[door >>> 1] === Pseudo.COUNT) this.countOn(door, this.threshold(page))
+  }
+
+  private add(formed: FormedRegion, translated: TranslatedRegion, module: WebAssembly.Module, code: CallableFunction): void {
     const position = this.freePositions.pop() ?? this.nextPosition++
     if (position >= MAXIMUM_REGIONS) {
       this.nextPosition = MAXIMUM_REGIONS
-      this.statistics.discarded++
-      return
+      return this.discard(translated.id, formed)
     }
     const { table } = this.parts
     const header = this.memory.header(position)
@@ -329,7 +363,7 @@ export class Translator implements HotCode {
     const { id } = translated
     const computed = computedExits(translated.exits, exits)
     const isOptimised = this.optimised.delete(id)
-    const region: Region = { id, formed, isOptimised, translated, position, header, exits, doors: [], computed, noted: 0, swept: 0 }
+    const region: Region = { id, formed, isOptimised, translated, module, position, header, exits, doors: [], computed, noted: 0, swept: 0 }
     this.writeTables(region)
     table.set(position, code)
     this.regions.set(region.id, region)
@@ -339,7 +373,7 @@ export class Translator implements HotCode {
       this.byPage.set(page, known.add(region))
     }
     for (const { at, number } of translated.entries) this.openDoor(region, at, number)
-    this.installed++
+    this.installed.regions++
     this.statistics.installed++
     this.statistics.instructions += translated.instructions
   }
@@ -352,6 +386,7 @@ export class Translator implements HotCode {
     state.u32[(header + RegionHeader.GENERATION_ADDRESS) >>> 2] = state.slot + generation
     state.u32[(header + RegionHeader.POSITION) >>> 2] = position
     state.u32[(header + RegionHeader.EXITS) >>> 2] = exits
+    state.i32[(header + RegionHeader.BASE) >>> 2] = NO_ANCHOR
     state.i32.set(translated.exits, exits >>> 2)
     this.countFromStart(region)
   }
@@ -451,7 +486,7 @@ export class Translator implements HotCode {
     return [...this.regions.values()].map((region) => {
       const { header, formed: { plan } } = region
       const { low, high } = this.anchorOf(header)
-      return { plan, anchor: BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0)), entries: this.entriesOf(region) }
+      return { plan, anchor: BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt((low & -PAGE_SIZE) >>> 0)), entries: this.entriesOf(region) }
     })
   }
 
