@@ -94,12 +94,6 @@ describe.skipIf(unavailable)('a command in the image busybox', () => {
     expect(performance.now() - await killed).toBeLessThan(5_000)
   }, BOOT)
 
-  test('is the same in lockstep', async () => {
-    const command = ['sh', '-c', 'cat; uname -m >&2; exit 7']
-    const { status, stdout, stderr } = await tenon(['run', '--lockstep', '-m', '256M', '--cpu', 'x86-64-v2', '--', ...command], 'to both')
-    expect([status, stdout.toString(), stderr]).toEqual([7, 'to both', 'x86_64\n'])
-  }, LOCKSTEP)
-
   test('cannot have less memory than the image needs', async () => {
     const { status, stderr } = await tenon(['run', '--memory', '64M', '--', 'true'])
     expect([status, stderr]).toEqual([125, expect.stringMatching(/^tenon: the image busybox needs 128M .*\(GUEST_MEMORY_TOO_SMALL\)\n$/)])

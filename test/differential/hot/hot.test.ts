@@ -6,7 +6,7 @@ import { compareOutcomes, DEFINED_FLAGS, EventWord, MAXIMUM_EVENTS } from './out
 import { firstDifference, loadRecording } from './recorded.ts'
 
 const TIMEOUT = 120_000
-/** How many of the recorded programs run here, and how many others; hot.slow.test.ts runs all. */
+/** How many of the recorded programs run here, and how many others; hot.soak.test.ts runs all. */
 const RECORDED = 100
 const FRESH = 60
 
