@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Random } from '../base/testing/random.ts'
-import { addToSum } from '../base/internet-checksum.ts'
+import { fold, sumBytes } from '../base/internet-checksum.ts'
 import { plainFrame } from './frame.ts'
 import type { Frame } from './frame.ts'
 import { FrameFinisher, completeChecksum } from './frame-offload.ts'
@@ -17,15 +17,15 @@ function frameV6(protocol: number, payload: number, random: Random): Frame {
   if (protocol === UDP) bytes.set([(8 + payload) >> 8, (8 + payload) & 0xff], transport + 4)
   else bytes[transport + 12] = 0x50
   const offset = protocol === UDP ? 6 : 16
-  const sum = addToSum(protocol + headerLength + payload, bytes, 26, 32)
+  const sum = fold(sumBytes(bytes, 26, 32, protocol + headerLength + payload))
   bytes.set([sum >> 8, sum & 0xff], transport + offset)
   const segmentation = protocol === UDP ? 'udp' : 'tcp6'
   return { ...plainFrame(bytes), checksumStart: transport, checksumOffset: offset, segmentation, segmentSize: 1200 }
 }
 
 function checksumIsRight({ bytes, length }: Frame, protocol: number): boolean {
-  const pseudo = addToSum(protocol + length - 58, bytes, 26, 32)
-  return addToSum(pseudo, bytes, 58, length - 58) === 0xffff
+  const pseudo = sumBytes(bytes, 26, 32, protocol + length - 58)
+  return fold(sumBytes(bytes, 58, length - 58, pseudo)) === 0xffff
 }
 
 describe('frame offloads', () => {

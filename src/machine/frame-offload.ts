@@ -8,7 +8,7 @@
  *
  * A frame comes from a guest: what it says of itself is checked, and a frame that makes no sense gives no segments.
  */
-import { addToSum, fold } from '../base/internet-checksum.ts'
+import { complement, fold, sumBytes } from '../base/internet-checksum.ts'
 import { ETHERNET_HEADER, plainFrame } from './frame.ts'
 import type { Frame } from './frame.ts'
 
@@ -28,7 +28,7 @@ export function completeChecksum(frame: Frame): void {
   if (checksumStart < 0) return
   frame.checksumStart = -1
   if (checksumStart + checksumOffset + 2 > length) return
-  const sum = 0xffff ^ addToSum(0, bytes, start + checksumStart, length - checksumStart)
+  const sum = complement(sumBytes(bytes, start + checksumStart, length - checksumStart))
   // UDP knows 0 as "none was computed", and the other zero means the same sum: RFC 768.
   putU16(bytes, start + checksumStart + checksumOffset, sum === 0 && checksumOffset === UDP_CHECKSUM ? 0xffff : sum)
 }
@@ -137,7 +137,7 @@ export class FrameFinisher {
     putU16(bytes, ipStart + 2, length - ipStart)
     putU16(bytes, ipStart + 4, u16(bytes, ipStart + 4) + index & 0xffff)
     putU16(bytes, ipStart + 10, 0)
-    putU16(bytes, ipStart + 10, 0xffff ^ addToSum(0, bytes, ipStart, transportStart - ipStart))
+    putU16(bytes, ipStart + 10, complement(sumBytes(bytes, ipStart, transportStart - ipStart)))
   }
 
   #writeTcpHeader(offset: number, index: number): void {

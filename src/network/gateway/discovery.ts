@@ -3,10 +3,11 @@
  *
  * Left out: redirects, proxying for others, secure neighbour discovery.
  */
+import { fold } from '../../base/internet-checksum.ts'
 import { Arp, ArpOperation, ARP_LENGTH, parseArp, writeArp } from '../packet/arp.ts'
 import { isInside, isLinkLocal6, isUnspecified, keyAddressLength } from '../packet/addresses.ts'
 import { copyBytes, equalBytes, getU32, setU16 } from '../packet/bytes.ts'
-import { completeChecksum, fold, sumPseudoHeader } from '../packet/checksum.ts'
+import { completeChecksum, sumPseudoHeader } from '../packet/checksum.ts'
 import { ETHERNET_HEADER, EtherType, MAC_LENGTH, isGroupMac, writeEthernet } from '../packet/ethernet.ts'
 import { Icmp6 } from '../packet/icmp.ts'
 import { IPV6_HEADER, writeIpv6 } from '../packet/ipv6.ts'

@@ -2,10 +2,11 @@
  * Sends IP packets to the guests: headers, checksums, fragments, the neighbour's address. The payload is written first, in place, at
  * `PAYLOAD` of the link's buffer; headers go before it, so that nothing is copied.
  */
+import { fold } from '../../base/internet-checksum.ts'
 import type { SegmentHeader, SegmentOutput, Unreachable } from '../transport.ts'
 import type { IpPacket } from '../transport.ts'
 import { copyBytes, setU16 } from '../packet/bytes.ts'
-import { completeChecksum, fold, sumPseudoHeader } from '../packet/checksum.ts'
+import { completeChecksum, sumPseudoHeader } from '../packet/checksum.ts'
 import { ETHERNET_HEADER, EtherType, writeEthernet } from '../packet/ethernet.ts'
 import { DONT_FRAGMENT, IPV4_HEADER, MORE_FRAGMENTS, writeIpv4 } from '../packet/ipv4.ts'
 import { FRAGMENT_HEADER, IPV6_HEADER, writeFragmentHeader, writeIpv6 } from '../packet/ipv6.ts'

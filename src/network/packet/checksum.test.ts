@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { complement, fold, sumBytes } from '../../base/internet-checksum.ts'
 import { Random } from '../../base/testing/random.ts'
 import { setU16 } from './bytes.ts'
-import { adjustChecksum, checksumRight, complement, fold, sumBytes, writeChecksum } from './checksum.ts'
+import { adjustChecksum, checksumRight, writeChecksum } from './checksum.ts'
 
 /** RFC 1071 section 1, word by word. */
 function reference(bytes: Uint8Array): number {

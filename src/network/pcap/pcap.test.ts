@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { addToSum } from '../../base/internet-checksum.ts'
+import { complement, sumBytes } from '../../base/internet-checksum.ts'
 import { ipv4, makeFrame, tcp } from '../testing/frames.ts'
 import { PcapWriter } from './pcap.ts'
 
@@ -15,9 +15,9 @@ function capture(): Buffer {
   const writer = new PcapWriter((bytes) => pieces.push(bytes.slice()), () => 1_700_000_000_123.5)
   const [source, destination] = [[10, 0, 0, 1], [10, 0, 0, 2]]
   const packet = ipv4({ source, destination, protocol: 6, payload: [...tcp(1000, 80, 0x18), 104, 105] })
-  const header = 0xffff ^ addToSum(0, Uint8Array.from(packet), 0, 20)
+  const header = complement(sumBytes(Uint8Array.from(packet), 0, 20))
   packet.splice(10, 2, header >> 8, header & 0xff)
-  const pseudo = addToSum(6 + 22, Uint8Array.from([...source, ...destination]), 0, 8)
+  const pseudo = sumBytes(Uint8Array.from([...source, ...destination]), 0, 8, 6 + 22)
   packet.splice(36, 2, pseudo >> 8, pseudo & 0xff)
   const frame = makeFrame({ type: 0x800, payload: packet })
   writer.add({ ...frame, length: 14 + packet.length, checksumStart: 34, checksumOffset: 16 })

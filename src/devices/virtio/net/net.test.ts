@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { addToSum } from '../../../base/internet-checksum.ts'
+import { complement, fold, sumBytes } from '../../../base/internet-checksum.ts'
 import { gpa } from '../../../base/addresses.ts'
 import { Feature } from '../bits.ts'
 import { VirtioDriver } from '../testing/driver.ts'
@@ -79,11 +79,11 @@ function tcpFrame(payload: number): Uint8Array {
   const frame = new Uint8Array(14 + 20 + 20 + payload).map((_, index) => index * 7)
   frame.set(ADDRESS)
   frame.set([8, 0, 0x45, 0, (40 + payload) >> 8, (40 + payload) & 0xff, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2], 12)
-  const ip = 0xffff ^ addToSum(0, frame, 14, 20)
+  const ip = complement(sumBytes(frame, 14, 20))
   frame.set([ip >> 8, ip & 0xff], 24)
   // Sequence number 0xffffff00, so that it wraps; flags FIN, PSH, ACK.
   frame.set([0x12, 0x34, 0, 80, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 0x50, 0x19, 4, 0, 0, 0, 0, 0], 34)
-  const pseudo = addToSum(6 + 20 + payload, frame, 26, 8)
+  const pseudo = fold(sumBytes(frame, 26, 8, 6 + 20 + payload))
   frame.set([pseudo >> 8, pseudo & 0xff], 34 + 16)
   return frame
 }
@@ -93,8 +93,8 @@ const TSO4 = (payload: number): number[] => [1, 1, 54, payload, 34, 16]
 /** Both checksums of a TCP segment over IPv4 are right. */
 function hasRightChecksums(frame: Uint8Array): boolean {
   const length = frame.length - 34
-  const pseudo = addToSum(6 + length, frame, 26, 8)
-  return addToSum(0, frame, 14, 20) === 0xffff && addToSum(pseudo, frame, 34, length) === 0xffff
+  const pseudo = sumBytes(frame, 26, 8, 6 + length)
+  return fold(sumBytes(frame, 14, 20)) === 0xffff && fold(sumBytes(frame, 34, length, pseudo)) === 0xffff
 }
 
 describe('virtio-net', () => {

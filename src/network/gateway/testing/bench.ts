@@ -1,3 +1,4 @@
+import { complement, sumBytes } from '../../../base/internet-checksum.ts'
 import type { Frame } from '../../../machine/frame.ts'
 import type { PlainData } from '../../../machine/lifecycle.ts'
 import { Random } from '../../../base/testing/random.ts'
@@ -6,7 +7,7 @@ import type { Endpoint, IpPacket, SegmentTransport, TransportContext } from '../
 import { FakeClock } from '../../testing/fake-clock.ts'
 import { parseAddress, parseMac } from '../../packet/addresses.ts'
 import { getU16, setU16, setU32 } from '../../packet/bytes.ts'
-import { checksumRight, complement, payloadChecksumRight, sumBytes, sumPseudoHeader, writeChecksum } from '../../packet/checksum.ts'
+import { checksumRight, payloadChecksumRight, sumPseudoHeader, writeChecksum } from '../../packet/checksum.ts'
 import { EtherType, parseEthernet } from '../../packet/ethernet.ts'
 import { writeIpv4 } from '../../packet/ipv4.ts'
 import { parseIpv4Packet } from '../../packet/ipv4.ts'
