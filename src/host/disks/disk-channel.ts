@@ -1,16 +1,15 @@
 /**
- * What a machine's thread and its disk thread share: requests under way in slots, and two rings that pass the numbers of slots. The
- * machine's thread fills slots and the submission ring; the disk thread fills the completion ring, and rings the machine's bell. As each
- * ring has room for every slot, neither can run full. One writer and one reader each, no locks.
+ * What a machine's thread and its disk thread share: requests under way in slots, and the rings that pass the numbers of slots
+ * (machine/slot-rings.ts). The machine's thread fills slots; the disk thread says what came of them, and rings the machine's bell.
  *
- *     words      0 submitted (a count), 1 completed (a count), 2 the disk thread sleeps, 3 the disk thread is gone
- *     rings      SLOTS words each: submission (slot), completion (slot and status)
+ *     rings      see there; the result of a completion is its status
  *     numbers    for each slot two doubles: offset, length
  *     slots      for each slot: operation and flags, disk, number of segments, then address and length of each segment
  *
  * Addresses are those of the pool, which both threads have: the disk thread reads and writes the guest's memory where it lies.
  */
 import type { BlockOperation, BlockRequest, BlockStatus } from '../../machine/block.ts'
+import { RingWord, SlotRings } from '../machine/slot-rings.ts'
 
 /** Requests under way at once, for all disks of a machine. */
 export const SLOTS = 128
@@ -20,15 +19,11 @@ export const SLOT_SEGMENTS = 256
 const OPERATIONS: readonly BlockOperation[] = ['read', 'write', 'flush', 'discard', 'write-zeroes']
 const STATUSES: readonly BlockStatus[] = ['ok', 'io-error', 'no-space', 'unsupported']
 
-const Word = { SUBMITTED: 0, COMPLETED: 1, SLEEPING: 2, FAILED: 3 } as const
 const Flag = { MAY_UNMAP: 0x100, FORCE_UNIT_ACCESS: 0x200 } as const
 const Field = { OPERATION: 0, DISK: 1, SEGMENTS: 2, FIRST_SEGMENT: 3 } as const
 const SLOT_WORDS = Field.FIRST_SEGMENT + 2 * SLOT_SEGMENTS
-const WORDS_SIZE = 64
-const RING_SIZE = 4 * SLOTS
-const NUMBERS_START = WORDS_SIZE + 2 * RING_SIZE
+const NUMBERS_START = SlotRings.size(SLOTS)
 const SLOTS_START = NUMBERS_START + 16 * SLOTS
-const STATUS_SHIFT = 16
 
 /** A part of a request, or all of it, as the disk thread sees it. */
 export interface SlotRequest {
@@ -47,31 +42,17 @@ const { waitAsync } = Atomics as unknown as { readonly waitAsync: WaitAsync }
 
 export class DiskChannel {
   readonly memory: SharedArrayBuffer
-  readonly #words: Int32Array
-  readonly #submissions: Uint32Array
-  readonly #completions: Uint32Array
+  readonly rings: SlotRings
   readonly #numbers: Float64Array
   readonly #slots: Uint32Array
 
   /** The channel in this memory, or a new one. */
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(SLOTS_START + 4 * SLOTS * SLOT_WORDS)) {
     this.memory = memory
-    this.#words = new Int32Array(memory, 0, WORDS_SIZE / 4)
-    this.#submissions = new Uint32Array(memory, WORDS_SIZE, SLOTS)
-    this.#completions = new Uint32Array(memory, WORDS_SIZE + RING_SIZE, SLOTS)
+    this.rings = new SlotRings(memory, SLOTS)
     this.#numbers = new Float64Array(memory, NUMBERS_START, 2 * SLOTS)
     this.#slots = new Uint32Array(memory, SLOTS_START, SLOTS * SLOT_WORDS)
   }
-
-  /** How many were submitted so far; wraps around at 2^32. */
-  get submitted(): number { return Atomics.load(this.#words, Word.SUBMITTED) }
-
-  get completed(): number { return Atomics.load(this.#words, Word.COMPLETED) }
-
-  /** The disk thread has ended without being asked to: nothing that is under way will be completed. */
-  get failed(): boolean { return Atomics.load(this.#words, Word.FAILED) !== 0 }
-
-  fail(): void { Atomics.store(this.#words, Word.FAILED, 1) }
 
   /** Machine's thread: describes a request in a free slot, with segments `first` to `end` (exclusive) of it. */
   describe(slot: number, disk: number, request: BlockRequest, place: { offset: number, length: number, first: number, end: number }): void {
@@ -104,21 +85,14 @@ export class DiskChannel {
 
   /** Machine's thread: hands a slot over, and wakes the disk thread if it sleeps. */
   submit(slot: number): void {
-    const count = this.#words[Word.SUBMITTED]
-    this.#submissions[(count >>> 0) % SLOTS] = slot
-    Atomics.store(this.#words, Word.SUBMITTED, count + 1 | 0)
-    if (Atomics.load(this.#words, Word.SLEEPING) === 0) return
-    if (Atomics.exchange(this.#words, Word.SLEEPING, 0) !== 0) Atomics.notify(this.#words, Word.SUBMITTED)
+    if (this.rings.submit(slot)) this.wake()
   }
 
   /** Machine's thread: the `count`-th completion. */
   completion(count: number): { readonly slot: number, readonly status: BlockStatus } {
-    const entry = this.#completions[(count >>> 0) % SLOTS]
-    return { slot: entry & 0xffff, status: STATUSES[entry >>> STATUS_SHIFT] }
+    const { slot, result } = this.rings.completion(count)
+    return { slot, status: STATUSES[result] }
   }
-
-  /** Disk thread: the slot of the `count`-th submission. */
-  submission(count: number): number { return this.#submissions[(count >>> 0) % SLOTS] }
 
   /** Disk thread: what a slot asks for. */
   read(slot: number, pool: SharedArrayBuffer | ArrayBuffer): SlotRequest {
@@ -138,20 +112,17 @@ export class DiskChannel {
   }
 
   /** Disk thread: a slot is done. The machine's bell is the caller's to ring. */
-  complete(slot: number, status: BlockStatus): void {
-    const count = this.#words[Word.COMPLETED]
-    this.#completions[(count >>> 0) % SLOTS] = slot | STATUSES.indexOf(status) << STATUS_SHIFT
-    Atomics.store(this.#words, Word.COMPLETED, count + 1 | 0)
-  }
+  complete(slot: number, status: BlockStatus): void { this.rings.complete(slot, STATUSES.indexOf(status)) }
 
   /** Disk thread: waits, without blocking its event loop, until there are more submissions than `count`, or `wake` is called. */
   async sleep(count: number): Promise<void> {
-    Atomics.store(this.#words, Word.SLEEPING, 1)
-    const wait = waitAsync(this.#words, Word.SUBMITTED, count)
+    const { words } = this.rings
+    Atomics.store(words, RingWord.SLEEPING, 1)
+    const wait = waitAsync(words, RingWord.SUBMITTED, count)
     if (wait.async) await wait.value
-    Atomics.store(this.#words, Word.SLEEPING, 0)
+    Atomics.store(words, RingWord.SLEEPING, 0)
   }
 
   /** Wakes the disk thread. */
-  wake(): void { Atomics.notify(this.#words, Word.SUBMITTED) }
+  wake(): void { Atomics.notify(this.rings.words, RingWord.SUBMITTED) }
 }

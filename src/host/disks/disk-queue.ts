@@ -43,11 +43,11 @@ export class DiskQueue {
   get busy(): boolean { return this.#free.length < SLOTS }
 
   /** Whether `settle` has something to do. */
-  get ready(): boolean { return this.#channel.completed !== this.#settled || this.#channel.failed }
+  get ready(): boolean { return this.#channel.rings.completed !== this.#settled || this.#channel.rings.failed }
 
   /** Answers what the disk thread has done. */
   settle(): void {
-    while (this.#settled !== this.#channel.completed) {
+    while (this.#settled !== this.#channel.rings.completed) {
       const { slot, status } = this.#channel.completion(this.#settled)
       this.#settled = this.#settled + 1 | 0
       const part = this.#underWay[slot]!
@@ -56,11 +56,11 @@ export class DiskQueue {
       finish(part.pending, status)
       this.#fill()
     }
-    if (this.#channel.failed) this.#failAll()
+    if (this.#channel.rings.failed) this.#failAll()
   }
 
   #submit(disk: number, request: BlockRequest): void {
-    if (this.#channel.failed) return request.done('io-error')
+    if (this.#channel.rings.failed) return request.done('io-error')
     const pending: Pending = { disk, request, left: 0, status: 'ok' }
     this.#waiting.push(...partsOf(pending))
     this.#fill()

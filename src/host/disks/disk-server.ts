@@ -48,8 +48,8 @@ export class DiskServer {
 
   #take(): void {
     const { channel, pool } = this.#parts
-    for (; this.#taken !== channel.submitted; this.#taken = this.#taken + 1 | 0) {
-      const slot = channel.submission(this.#taken)
+    for (; this.#taken !== channel.rings.submitted; this.#taken = this.#taken + 1 | 0) {
+      const slot = channel.rings.submission(this.#taken)
       this.#outstanding++
       void this.#serve(slot, channel.read(slot, pool))
     }
@@ -75,8 +75,8 @@ export class DiskServer {
     if (milliseconds === 0) return false
     const deadline = performance.now() + milliseconds
     do await Promise.resolve()
-    while (channel.submitted === this.#taken && performance.now() < deadline)
-    const came = channel.submitted !== this.#taken
+    while (channel.rings.submitted === this.#taken && performance.now() < deadline)
+    const came = channel.rings.submitted !== this.#taken
     this.#spin.ended(came)
     return came
   }

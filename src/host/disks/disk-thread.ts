@@ -60,7 +60,7 @@ export class DiskThread {
     const { port1, port2 } = new MessageChannel()
     const channel = new DiskChannel()
     this.#machine = { machine, channel }
-    if (this.#isDone) channel.fail()
+    if (this.#isDone) channel.rings.fail()
     this.#say({ kind: 'attach', disksMemory: channel.memory, machineMemory: machine.memory, port: port1 }, [port1])
     return { infos: this.#infos, memory: channel.memory, port: port2 }
   }
@@ -124,7 +124,7 @@ export class DiskThread {
   #broke(reason: string): void {
     if (this.#isDone) return
     this.#isDone = true
-    this.#machine?.channel.fail()
+    this.#machine?.channel.rings.fail()
     this.#machine?.machine.ring(Bell.DISK)
     const failed = `the thread of the disks failed (${reason})`
     this.#settle.reject(hostError('DISK_THREAD_FAILED', `${failed}: this is a fault of Tenon, please report it`))

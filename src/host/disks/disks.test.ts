@@ -193,7 +193,7 @@ describe('requests through the channel', () => {
     const disks = new DisksInThread([node])
     const statuses = Array.from({ length: SLOTS + 10 }, () => disks.request('read', 0, [[0, 512]]))
     await turn()
-    disks.channel.fail()
+    disks.channel.rings.fail()
     expect(disks.queue.ready).toBe(true)
     disks.queue.settle()
     expect(new Set(await Promise.all(statuses))).toEqual(new Set(['io-error']))

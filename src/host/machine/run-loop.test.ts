@@ -39,7 +39,7 @@ function run(
       this.paused = looks.shift()!(channel)
     },
   }
-  const exit = runUntilEnd({ machine, channel, lines: [line], controls, disks, control, hostClock: new HostClock(), notify: () => calls.push('notice') })
+  const exit = runUntilEnd({ machine, channel, lines: [line], devices: controls, disks, control, hostClock: new HostClock(), notify: () => calls.push('notice') })
   return { exit, calls, instructions: new MachineChannel(channel.memory).instructions }
 }
 

@@ -37,7 +37,7 @@ export interface RunLoopParts {
   /** Those with somebody at the host's end. */
   readonly lines: readonly MachineLine[]
   /** Console size and balloon; undefined for a machine without them. */
-  readonly controls?: { apply(): void }
+  readonly devices?: { apply(): void }
   /** Undefined for a machine without disks. */
   readonly disks?: Pick<DiskQueue, 'busy' | 'settle'>
   /** Undefined for one without shares. */
@@ -92,11 +92,11 @@ function standStill(parts: RunLoopParts, control: NonNullable<RunLoopParts['cont
   hostClock.catchUp()
 }
 
-function answer(bell: number, { machine, lines, controls, disks, shares, control, cards = [] }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, devices, disks, shares, control, cards = [] }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   if (bell & Bell.SHARE) shares?.settle()
-  if (bell & Bell.CONTROL) controls?.apply()
+  if (bell & Bell.CONTROL) devices?.apply()
   if (bell & Bell.NETWORK) for (const card of cards) card.settle()
   for (const line of lines) {
     if (bell & Bell.ROOM) line.release()

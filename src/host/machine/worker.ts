@@ -66,9 +66,9 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   if (machine instanceof Machine && order.snapshot !== undefined) restore(machine, order.snapshot)
   else await boot(machine, order)
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
-  const controls = machine instanceof Machine ? devices.controls : undefined
+  const deviceControls = machine instanceof Machine ? devices.controls : undefined
   const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks }) : undefined
-  return { machine, channel, lines, controls, disks, shares, control, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, devices: deviceControls, disks, shares, control, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {

@@ -1,26 +1,25 @@
 /**
- * What a machine's thread and its share thread have in common: requests under way in slots, and two rings that pass the numbers of slots,
- * as between it and the disk thread (disks/disk-channel.ts). Each ring has room for every slot, so that neither can run full. One writer
- * and one reader each, no locks.
+ * What a machine's thread and its share thread share: requests under way in slots, and the rings that pass the numbers of slots
+ * (machine/slot-rings.ts).
  *
- *     words   0 submitted (a count), 1 completed (a count), 2 the share thread sleeps, 3 the share thread is gone, 4 the main thread calls
- *     rings   SLOTS words each: submission (slot), completion (slot); replies: SLOTS words, the length of each slot's reply
- *     slots   for each slot: share, pieces of the message, pieces of the reply; then address and length of each piece
+ *     rings     see there; of the words that are left, 4: the main thread calls
+ *     replies   for each slot the length of its reply
+ *     slots     for each slot: share, pieces of the message, pieces of the reply; then address and length of each piece
  *
  * Addresses are those of the pool, which both threads have: the share thread reads and writes the guest's memory where it lies.
  */
 import { FILE_SYSTEM_LIMITS } from '../../machine/file-system.ts'
 import type { FileSystemRequest } from '../../machine/file-system.ts'
+import { RingWord, SlotRings } from '../machine/slot-rings.ts'
 
 /** Requests under way at once, for all shares of a machine. */
 export const SLOTS = 64
 
-const Word = { SUBMITTED: 0, COMPLETED: 1, SLEEPING: 2, FAILED: 3, CALLED: 4 } as const
+const CALLED = RingWord.FIRST_FREE
 const Field = { SHARE: 0, MESSAGE: 1, REPLY: 2, FIRST_PIECE: 3 } as const
 const SLOT_WORDS = Field.FIRST_PIECE + 2 * FILE_SYSTEM_LIMITS.PIECES
-const WORDS_SIZE = 64
-const RING_SIZE = 4 * SLOTS
-const SLOTS_START = WORDS_SIZE + 3 * RING_SIZE
+const REPLIES_START = SlotRings.size(SLOTS)
+const SLOTS_START = REPLIES_START + 4 * SLOTS
 
 /** A request as the share thread sees it. */
 export interface SlotRequest {
@@ -31,31 +30,17 @@ export interface SlotRequest {
 
 export class ShareChannel {
   readonly memory: SharedArrayBuffer
-  readonly #words: Int32Array
-  readonly #submissions: Uint32Array
-  readonly #completions: Uint32Array
+  readonly rings: SlotRings
   readonly #replies: Uint32Array
   readonly #slots: Uint32Array
 
   /** The channel in this memory, or a new one. */
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(SLOTS_START + 4 * SLOTS * SLOT_WORDS)) {
     this.memory = memory
-    this.#words = new Int32Array(memory, 0, WORDS_SIZE / 4)
-    this.#submissions = new Uint32Array(memory, WORDS_SIZE, SLOTS)
-    this.#completions = new Uint32Array(memory, WORDS_SIZE + RING_SIZE, SLOTS)
-    this.#replies = new Uint32Array(memory, WORDS_SIZE + 2 * RING_SIZE, SLOTS)
+    this.rings = new SlotRings(memory, SLOTS)
+    this.#replies = new Uint32Array(memory, REPLIES_START, SLOTS)
     this.#slots = new Uint32Array(memory, SLOTS_START, SLOTS * SLOT_WORDS)
   }
-
-  /** How many were submitted so far; wraps around at 2^32. */
-  get submitted(): number { return Atomics.load(this.#words, Word.SUBMITTED) }
-
-  get completed(): number { return Atomics.load(this.#words, Word.COMPLETED) }
-
-  /** The share thread has ended without being asked to: nothing that is under way will be completed. */
-  get failed(): boolean { return Atomics.load(this.#words, Word.FAILED) !== 0 }
-
-  fail(): void { Atomics.store(this.#words, Word.FAILED, 1) }
 
   /** Machine's thread: describes a request in a free slot. */
   describe(slot: number, share: number, { message, reply }: FileSystemRequest): void {
@@ -77,20 +62,14 @@ export class ShareChannel {
 
   /** Machine's thread: hands a slot over, and wakes the share thread if it sleeps. */
   submit(slot: number): void {
-    const count = this.#words[Word.SUBMITTED]
-    this.#submissions[(count >>> 0) % SLOTS] = slot
-    Atomics.store(this.#words, Word.SUBMITTED, count + 1 | 0)
-    this.#wake()
+    if (this.rings.submit(slot)) this.#notify()
   }
 
   /** Machine's thread: the `count`-th completion. */
   completion(count: number): { readonly slot: number, readonly length: number } {
-    const slot = this.#completions[(count >>> 0) % SLOTS]
+    const { slot } = this.rings.completion(count)
     return { slot, length: this.#replies[slot] }
   }
-
-  /** Share thread: the slot of the `count`-th submission. */
-  submission(count: number): number { return this.#submissions[(count >>> 0) % SLOTS] }
 
   /** Share thread: what a slot asks for. */
   read(slot: number, pool: SharedArrayBuffer | ArrayBuffer): SlotRequest {
@@ -118,32 +97,28 @@ export class ShareChannel {
 
   /** Share thread: a slot is done. The machine's bell is the caller's to ring. */
   complete(slot: number, length: number): void {
-    const count = this.#words[Word.COMPLETED]
     this.#replies[slot] = length
-    this.#completions[(count >>> 0) % SLOTS] = slot
-    Atomics.store(this.#words, Word.COMPLETED, count + 1 | 0)
+    this.rings.complete(slot)
   }
 
   /** Main thread: there is a message for the share thread. */
   call(): void {
-    Atomics.store(this.#words, Word.CALLED, 1)
-    this.#wake()
+    Atomics.store(this.rings.words, CALLED, 1)
+    if (this.rings.claimSleeper()) this.#notify()
   }
 
   /** Share thread: whether the main thread has called. */
-  get isCalled(): boolean { return Atomics.load(this.#words, Word.CALLED) !== 0 }
+  get isCalled(): boolean { return Atomics.load(this.rings.words, CALLED) !== 0 }
 
-  answered(): void { Atomics.store(this.#words, Word.CALLED, 0) }
+  answered(): void { Atomics.store(this.rings.words, CALLED, 0) }
 
   /** Share thread: sleeps until there are more submissions than `count`, or it is called. */
   sleep(count: number): void {
-    Atomics.store(this.#words, Word.SLEEPING, 1)
-    if (this.submitted === count && !this.isCalled) Atomics.wait(this.#words, Word.SLEEPING, 1)
-    Atomics.store(this.#words, Word.SLEEPING, 0)
+    const { rings } = this
+    Atomics.store(rings.words, RingWord.SLEEPING, 1)
+    if (rings.submitted === count && !this.isCalled) Atomics.wait(rings.words, RingWord.SLEEPING, 1)
+    Atomics.store(rings.words, RingWord.SLEEPING, 0)
   }
 
-  #wake(): void {
-    if (Atomics.load(this.#words, Word.SLEEPING) === 0) return
-    if (Atomics.exchange(this.#words, Word.SLEEPING, 0) !== 0) Atomics.notify(this.#words, Word.SLEEPING)
-  }
+  #notify(): void { Atomics.notify(this.rings.words, RingWord.SLEEPING) }
 }

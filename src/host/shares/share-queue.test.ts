@@ -38,7 +38,7 @@ test('more requests than slots wait, and are answered in order', async () => {
 test('when the thread is gone, requests under way and new ones are answered without a reply', async () => {
   const shares = new SharesInThread([{ serve: () => 16 }])
   const underWay = Array.from({ length: SLOTS + 2 }, () => shares.request(0, [[0, 40]], [[64, 16]]))
-  shares.channel.fail()
+  shares.channel.rings.fail()
   shares.queue.settle()
   expect(new Set(await Promise.all([...underWay, shares.request(0, [[0, 40]], [])]))).toEqual(new Set([0]))
   expect(shares.queue.busy).toBe(false)

@@ -25,7 +25,7 @@ export class ShareQueue {
 
   /** Answers what the share thread has done. */
   settle(): void {
-    while (this.#settled !== this.#channel.completed) {
+    while (this.#settled !== this.#channel.rings.completed) {
       const { slot, length } = this.#channel.completion(this.#settled)
       this.#settled = this.#settled + 1 | 0
       const request = this.#underWay[slot]!
@@ -34,11 +34,11 @@ export class ShareQueue {
       request.done(length)
       this.#fill()
     }
-    if (this.#channel.failed) this.#failAll()
+    if (this.#channel.rings.failed) this.#failAll()
   }
 
   #submit(share: number, request: FileSystemRequest): void {
-    if (this.#channel.failed) return request.done(0)
+    if (this.#channel.rings.failed) return request.done(0)
     this.#waiting.push({ share, request })
     this.#fill()
   }

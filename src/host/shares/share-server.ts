@@ -34,8 +34,8 @@ export class ShareServer {
   /** Serves what there is. */
   serve(): void {
     const { channel, pool, sessions, ring } = this.#parts
-    for (; this.#taken !== channel.submitted; this.#taken = this.#taken + 1 | 0) {
-      const slot = channel.submission(this.#taken)
+    for (; this.#taken !== channel.rings.submitted; this.#taken = this.#taken + 1 | 0) {
+      const slot = channel.rings.submission(this.#taken)
       const { share, message, reply } = channel.read(slot, pool)
       channel.complete(slot, sessions[share].serve(message, reply))
       ring()
@@ -48,8 +48,8 @@ export class ShareServer {
     const milliseconds = this.#spin.begin()
     if (milliseconds === 0) return false
     const deadline = performance.now() + milliseconds
-    while (channel.submitted === this.#taken && performance.now() < deadline);
-    const came = channel.submitted !== this.#taken
+    while (channel.rings.submitted === this.#taken && performance.now() < deadline);
+    const came = channel.rings.submitted !== this.#taken
     this.#spin.ended(came)
     return came
   }

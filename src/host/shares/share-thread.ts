@@ -131,7 +131,7 @@ export class ShareThread {
     for (const { reject } of this.#saving.splice(0)) reject(error)
     if (this.#isDone) return
     this.#isDone = true
-    this.#channel.fail()
+    this.#channel.rings.fail()
     this.#machine.ring(Bell.SHARE)
     this.#settle.reject(error)
     this.#onFailure(error)
