@@ -17,12 +17,7 @@ export class WorkerCompiler implements RegionCompiler {
     this.#port.postMessage(plan, plan.pages.map(page => page.bytes.buffer as ArrayBuffer))
   }
 
-  /** A thread that runs a guest makes hardly any garbage, so that V8 would not notice that thousands of modules are dead. */
-  discarded(): void {
-    setFlagsFromString('--expose-gc')
-    const collectGarbage = runInNewContext('gc') as () => void
-    collectGarbage()
-  }
+  discarded(): void { collectGarbage() }
 
   collect(): CompiledRegions | undefined {
     if (this.pending === 0) return undefined
@@ -31,4 +26,11 @@ export class WorkerCompiler implements RegionCompiler {
     this.pending -= received.message.regions.length
     return received.message
   }
+}
+
+/** A thread that runs a guest makes hardly any garbage, so that V8 would not notice that thousands of modules are dead. */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
 }
