@@ -3,6 +3,7 @@ import { describeEnd } from '../host/guests/guest-end.ts'
 
 const HEAD = ['NAME', 'STATE', 'IMAGE', 'MEMORY', 'UPTIME']
 const GAP = '   '
+const NOT_RUNNING: ReadonlySet<ListedGuest['state']> = new Set(['stopped', 'suspended', 'failed'])
 
 /** What `tenon ls` shows; `now` in milliseconds since 1970. What went wrong with a guest stands in a line of its own. */
 export function guestTable(guests: readonly ListedGuest[], now: number): string {
@@ -23,7 +24,7 @@ function memory({ memoryBytes }: ListedGuest): string {
 }
 
 function uptime({ state, since }: ListedGuest, now: number): string {
-  return since === undefined || state === 'stopped' || state === 'failed' ? '' : duration(now - since)
+  return since === undefined || NOT_RUNNING.has(state) ? '' : duration(now - since)
 }
 
 /** `12 s`, `3 min`, `2 h 5 min`, `4 d 1 h`. */

@@ -102,7 +102,9 @@ test.each([
 
 test('named guests have commands', () => {
   expect(parse('run', '--name', 'web', '-d', 'debian:12')).toEqual({ ...shell, name: 'web', detach: true, image: 'debian:12' })
-  expect(parse('start', '-a', 'web')).toEqual({ name: 'web', attach: true })
+  expect(parse('start', '-a', 'web')).toEqual({ name: 'web', attach: true, afresh: false })
+  expect(parse('resume', '--fresh', 'web')).toEqual({ name: 'web', attach: false, afresh: true })
+  expect(parse('suspend', 'web', 'db')).toEqual(['web', 'db'])
   expect(parse('stop', '--timeout', '5', 'web', 'db')).toEqual({ names: ['web', 'db'], force: false, timeoutMs: 5000 })
   expect(parse('stop', 'web')).toEqual({ names: ['web'], force: false, timeoutMs: 60_000 })
   expect(parse('rm', '--force', 'web')).toEqual({ names: ['web'], force: true })

@@ -27,7 +27,7 @@ export async function runNamed(request: RunRequest, name: string, surroundings: 
   const seed = request.seed === undefined ? {} : await readSeed(request.seed)
   const disk = kernel === undefined ? await prepareDiskImage(image, { mirror, cpu, engine, verbose }, surroundings) : undefined
   await createGuest(store, name, definitionOf(request, seed, disk), disk, seed.userData)
-  return startGuest({ name, attach: !detach }, surroundings)
+  return startGuest({ name, attach: !detach, afresh: false }, surroundings)
 }
 
 function noDisk(name: string, image: string): Error {

@@ -26,6 +26,7 @@ export type HostErrorCode =
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
   | 'GUEST_BUSY' // it runs a command already
+  | 'GUEST_DISK_CHANGED' // while the guest was suspended
   | 'GUEST_EXISTS' // a name is taken
   | 'GUEST_DEFINITION_INVALID' // guest.yaml, and where it is wrong
   | 'GUEST_FILES_FULL' // the host's disk, where guests are kept
@@ -54,7 +55,7 @@ export type HostErrorCode =
   | 'IMAGE_UNBOOTABLE' // a disk without a root or a kernel that could be found
   | 'IMAGE_UNKNOWN'
   | 'LOCKSTEP_DIVERGED' // translated code did something else than the interpreter
-  | 'MACHINE_DISKS_BUSY' // a disk that does not answer, or cannot be flushed, when its machine is to stand still
+  | 'MACHINE_DISKS_BUSY' // a disk or share that does not answer, or cannot be flushed, when its machine is to stand still
   | 'MACHINE_ENDED' // something asked of a machine that is no more
   | 'MACHINE_FAILED'
   | 'MEMORY_TOO_LARGE'

@@ -1,6 +1,6 @@
 /** Named guests as their users have them: the built command, and the background process that it starts. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -166,21 +166,38 @@ test('after its process was killed, a guest is known to be lost, and starts agai
   await expect.poll(states, { timeout: 20_000 }).toMatchObject({ web: 'stopped' })
 }, SHORT)
 
-test.skipIf(await imageUnavailable())('what Linux writes to its disk is there after a reboot', async () => {
+test.skipIf(await imageUnavailable())('what Linux writes to its disk is there after a reboot, and what it is in the midst of after it was suspended', async () => {
   const { kernel, initrd } = await openImage('busybox')
   const [kernelPath, initrdPath, disk] = ['linux', 'initrd', 'disk.raw'].map(name => join(home, name))
   writeFileSync(kernelPath, kernel)
   writeFileSync(initrdPath, initrd)
   writeFileSync(disk, '')
   truncateSync(disk, 1 << 20)
+  const shared = join(home, 'shared')
+  mkdirSync(shared)
+  writeFileSync(join(shared, 'text'), 'one\ntwo\n')
   const append = 'console=ttyS0 quiet panic=-1 rdinit=/bin/sh'
-  const run = new Running(['run', '--name', 'linux', '-m', '256M', '--kernel', kernelPath, '--initrd', initrdPath, '--append', append, '--disk', disk])
+  const run = new Running([
+    'run', '--name', 'linux', '-m', '256M', '--kernel', kernelPath, '--initrd', initrdPath, '--append', append, '--disk', disk,
+    '--share', `${shared}:/m`,
+  ])
   await run.sees('/ # ')
   run.type('busybox mount -t devtmpfs d /dev; echo "as it" was > /dev/nvme0n1; busybox sync; busybox reboot -f\r')
   await run.sees('reboot -f')
   await run.sees('/ # ')
-  run.type('busybox mount -t devtmpfs d /dev; busybox head -c 9 /dev/nvme0n1; busybox poweroff -f\r')
-  await run.sees('\nas it was')
-  expect(await run.ended).toMatchObject({ status: 0, stderr: expect.stringContaining('linux has ended: it powered off') as string })
+  run.type('busybox mount -t proc p /proc; busybox modprobe virtio_pci; busybox modprobe virtiofs; busybox mkdir /m; busybox mount -t virtiofs share0 /m; x=as-before\r')
+  await run.sees('/ # ')
+  run.type('exec 3</m/text 4>>/m/text; read first <&3; echo $first, rea""dy\r')
+  await run.sees('one, ready')
+  expect((await tenon('suspend', 'linux')).stderr).toContain('linux is suspended')
+  expect(await run.ended).toMatchObject({ status: 0, stderr: expect.stringContaining('linux has ended: it was suspended') as string })
+  expect(await states()).toEqual({ linux: 'suspended' })
+  const again = new Running(['resume', '-a', 'linux'])
+  again.type('read second <&3; echo $x $second, go""ing; echo three >&4\r')
+  await again.sees('as-before two, going')
+  again.type('busybox mount -t devtmpfs d /dev; busybox head -c 9 /dev/nvme0n1; busybox poweroff -f\r')
+  await again.sees('\nas it was')
+  expect(await again.ended).toMatchObject({ status: 0, stderr: expect.stringContaining('linux has ended: it powered off') as string })
   expect(readFileSync(disk).subarray(0, 9).toString()).toBe('as it was')
+  expect(readFileSync(join(shared, 'text'), 'utf8')).toBe('one\ntwo\nthree\n')
 }, BOOT)

@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 import { GuestHost } from '../../host/guests/guest-host.ts'
 import { GuestStore } from '../../host/guests/guest-store.ts'
 import { DomainFolder } from '../../host/guests/home.ts'
-import { startMachine } from '../../host/machine/start.ts'
+import { resumeMachine, startMachine } from '../../host/machine/start.ts'
 import { NetworkThread } from '../../host/network/network-thread.ts'
 import { GuestNetworks } from '../../host/networks/guest-networks.ts'
 import { NetworkStore } from '../../host/networks/network-store.ts'
@@ -22,7 +22,7 @@ const MILLISECONDS_PER_LOOK = 500
 const [home, domain, version] = process.argv.slice(2)
 const folder = new DomainFolder(home, domain)
 const networks = new GuestNetworks({ store: new NetworkStore(home), startThread: onNotice => new NetworkThread(onNotice), log })
-const host = new GuestHost({ store: new GuestStore(home), domain, startMachine, networks, log })
+const host = new GuestHost({ store: new GuestStore(home), domain, startMachine, resumeMachine, networks, log })
 
 process.title = `tenon guests (${domain})`
 // A fault while one guest is served must not end the others.

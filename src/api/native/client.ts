@@ -5,7 +5,7 @@ import { TenonError } from '../../base/errors.ts'
 import type { AgentArguments, AgentCaller, AgentCommandName, AgentReply, CallOptions } from '../../host/agent/commands.ts'
 import { hostError } from '../../host/errors.ts'
 import type { NetworkReport } from '../../host/network/network-order.ts'
-import type { AgentRequest, ErrorBody, GuestView, HostView, StopRequest, StopView } from './schema.ts'
+import type { AgentRequest, ErrorBody, GuestView, HostView, StartRequest, StopRequest, StopView } from './schema.ts'
 
 /** What connecting says where nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTSOCK'])
@@ -43,7 +43,9 @@ export class HostClient {
 
   guest(name: string): Promise<GuestView> { return this.#call('GET', `/v1/guests/${name}`) }
 
-  start(name: string): Promise<GuestView> { return this.#call('POST', `/v1/guests/${name}/start`) }
+  start(name: string, request: StartRequest = {}): Promise<GuestView> { return this.#call('POST', `/v1/guests/${name}/start`, request) }
+
+  async suspend(name: string): Promise<void> { await this.#call('POST', `/v1/guests/${name}/suspend`) }
 
   stop(name: string, request: StopRequest = {}): Promise<StopView> { return this.#call('POST', `/v1/guests/${name}/stop`, request) }
 

@@ -4,6 +4,7 @@ import { isOrderly } from '../../host/guests/guest-end.ts'
 import type { GuestEnd } from '../../host/guests/guest-end.ts'
 import { GuestStore } from '../../host/guests/guest-store.ts'
 import { isDomainName } from '../../host/guests/home.ts'
+import { SuspensionFiles } from '../../host/guests/suspension.ts'
 import type { RunningState } from '../../host/guests/running-guest.ts'
 import type { GuestView } from './schema.ts'
 import { findHost } from './start-process.ts'
@@ -12,8 +13,8 @@ import type { HostOptions } from './start-process.ts'
 /** A named guest, whether it runs or not. */
 export interface ListedGuest {
   readonly name: string
-  /** `stopped`: as somebody wanted. `failed`: it ended otherwise. */
-  readonly state: RunningState | 'stopped' | 'failed'
+  /** `stopped`: as somebody wanted. `failed`: it ended otherwise. `suspended`: it goes on where it was when it is started. */
+  readonly state: RunningState | 'stopped' | 'suspended' | 'failed'
   /** Absent where its definition cannot be read; a kernel's path for a guest without an image. */
   readonly image?: string
   readonly memoryBytes?: number
@@ -56,5 +57,6 @@ async function stateOf(store: GuestStore, name: string, view: GuestView | undefi
   const state = await store.state(name)
   if (state.state === 'running') return { state: 'failed', problem: `its background process (process ${state.process}) ended before it` }
   const { end, since } = state
+  if (await new SuspensionFiles(store.folder(name)).exist()) return { state: 'suspended', since, end }
   return end === undefined ? { state: 'stopped' } : { state: isOrderly(end) ? 'stopped' : 'failed', since, end }
 }

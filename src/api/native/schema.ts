@@ -5,7 +5,8 @@
  *     GET    /v1/host                           HostView
  *     GET    /v1/guests                         { guests: GuestView[] }: those that run in this process
  *     GET    /v1/guests/NAME                    GuestView
- *     POST   /v1/guests/NAME/start              GuestView, when its machine runs
+ *     POST   /v1/guests/NAME/start StartRequest GuestView, when its machine runs
+ *     POST   /v1/guests/NAME/suspend            {}, when it has ended; its next start goes on from there
  *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
  *     DELETE /v1/guests/NAME                    {}: its files are gone
  *     POST   /v1/guests/NAME/agent AgentRequest { return }: the answer of the agent in the guest (host/agent/commands.ts)
@@ -23,6 +24,12 @@ import type { RunningState } from '../../host/guests/running-guest.ts'
 import type { MachineStatistics } from '../../host/machine/statistics.ts'
 
 const LONGEST_STOP_MS = 24 * 60 * 60_000
+
+export const startRequestSchema = z.strictObject({
+  /** Not from where it was suspended. */
+  afresh: z.boolean().default(false),
+})
+export type StartRequest = z.input<typeof startRequestSchema>
 
 export const stopRequestSchema = z.strictObject({
   /** Not by the power button, but at once. */
@@ -60,6 +67,8 @@ export interface GuestView {
   readonly since: number
   /** Starts of its machine, reboots included. */
   readonly boots: number
+  /** It went on from where it was suspended. */
+  readonly wasResumed: boolean
   readonly statistics?: MachineStatistics
 }
 

@@ -13,8 +13,9 @@ import { addRm } from './rm.ts'
 import { addRun } from './run.ts'
 import { addStart } from './start.ts'
 import { addStop } from './stop.ts'
+import { addSuspend } from './suspend.ts'
 
 /** All commands, in the order of the help. */
 export const COMMANDS: readonly AddCommand[] = [
-  addRun, addStart, addStop, addRm, addLs, addExec, addCp, addConsole, addLogs, addNetwork, addPull, addImage, addDisk, addInspect,
+  addRun, addStart, addStop, addSuspend, addRm, addLs, addExec, addCp, addConsole, addLogs, addNetwork, addPull, addImage, addDisk, addInspect,
 ]

@@ -9,23 +9,29 @@ import type { AddCommand } from '../task.ts'
 export interface StartRequest {
   readonly name: string
   readonly attach: boolean
+  /** Not from where it was suspended. */
+  readonly afresh: boolean
 }
 
 export const addStart: AddCommand = (program, line) => {
   program.command('start')
     .summary('start a named guest')
-    .description('Starts a guest that tenon run --name has made, in the background.')
+    .alias('resume')
+    .description('Starts a guest that tenon run --name has made, in the background. One that was suspended goes on where it was.')
     .argument('<name>', 'which')
     .option('-a, --attach', 'attach to its console')
-    .action((name: string, { attach = false }: { attach?: boolean }) => line.take(task<StartRequest>({ name, attach }, startGuest)))
+    .option('--fresh', 'forget where it was suspended: it boots, as after a power failure')
+    .action((name: string, { attach = false, fresh = false }: { attach?: boolean, fresh?: boolean }) => {
+      line.take(task<StartRequest>({ name, attach, afresh: fresh }, startGuest))
+    })
 }
 
 /** Starts a guest, and attaches to its console from the first line on. Gives the exit status. */
-export async function startGuest({ name, attach }: StartRequest, surroundings: Surroundings): Promise<number> {
+export async function startGuest({ name, attach, afresh }: StartRequest, surroundings: Surroundings): Promise<number> {
   const { domain } = await guestStore(surroundings).definition(name)
   const host = await ensureHost(domain, hostOptions(surroundings))
-  await untilQuit(surroundings, host.start(name))
+  const { wasResumed } = await untilQuit(surroundings, host.start(name, { afresh }))
   if (attach) return attachConsole(host, name, 'start', surroundings)
-  surroundings.stderr.write(`tenon: ${name} runs: tenon console ${name} attaches to it\n`)
+  surroundings.stderr.write(`tenon: ${name} ${wasResumed ? 'goes on where it was suspended' : 'runs'}: tenon console ${name} attaches to it\n`)
   return ExitStatus.OK
 }

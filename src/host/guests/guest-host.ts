@@ -1,5 +1,5 @@
 import { hostError } from '../errors.ts'
-import type { StartMachine } from '../machine/session.ts'
+import type { ResumeMachine, StartMachine } from '../machine/session.ts'
 import type { GuestNetworks } from '../networks/guest-networks.ts'
 import { ConsoleFile } from './console-file.ts'
 import { prepareBoot } from './guest-boot.ts'
@@ -8,11 +8,13 @@ import type { GuestEnd } from './guest-end.ts'
 import type { GuestStore } from './guest-store.ts'
 import { checkGuestName } from './home.ts'
 import { RunningGuest } from './running-guest.ts'
+import { SuspensionFiles } from './suspension.ts'
 
 export interface GuestHostParts {
   readonly store: GuestStore
   readonly domain: string
   readonly startMachine: StartMachine
+  readonly resumeMachine: ResumeMachine
   /** Absent where machines have no networks. */
   readonly networks?: GuestNetworks
   /** Lines for the log of the process. */
@@ -46,8 +48,11 @@ export class GuestHost {
     throw hostError('GUEST_NOT_RUNNING', `the guest ${name} does not run: start it with tenon start ${name}`)
   }
 
-  /** Starts a guest; resolves when its machine runs. Throws TenonError GUEST_RUNNING, GUEST_UNKNOWN, and what starting throws. */
-  async start(name: string): Promise<RunningGuest> {
+  /**
+   * Starts a guest, or has it go on from where it was suspended, unless it is to start afresh; resolves when its machine runs. Throws
+   * TenonError GUEST_RUNNING, GUEST_UNKNOWN, GUEST_DISK_CHANGED, and what starting and resuming throw.
+   */
+  async start(name: string, afresh = false): Promise<RunningGuest> {
     checkGuestName(name)
     if (this.#guests.has(name)) throw hostError('GUEST_RUNNING', `the guest ${name} runs already: attach to it with tenon console ${name}`)
     if (this.#removed.has(name)) throw hostError('GUEST_UNKNOWN', `there is no guest ${name} any more: it is being removed`)
@@ -58,6 +63,7 @@ export class GuestHost {
       await this.#checkDomain(name)
       const { since } = guest
       await this.#parts.store.setState(name, { state: 'running', domain: this.domain, process: process.pid, since })
+      if (afresh) await this.#suspension(name).remove()
       await guest.start()
       return guest
     } catch (error) {
@@ -82,7 +88,7 @@ export class GuestHost {
   }
 
   #newGuest(name: string): RunningGuest {
-    const { store, startMachine, networks, log } = this.#parts
+    const { store, startMachine, resumeMachine, networks, log } = this.#parts
     const folder = store.folder(name)
     const file = new ConsoleFile(folder.consoleLog, reason => {
       log(`${name}: its console log cannot be written, and lacks what comes now: ${reason}`)
@@ -92,8 +98,13 @@ export class GuestHost {
       const boot = await prepareBoot(folder, definition, message => log(`${name}: ${message}`))
       return { ...boot, network: await networks?.forGuest(name, definition) }
     }
-    return new RunningGuest({ name, startMachine, prepare, console: new GuestConsole(file), log, onEnd: end => this.#ended(name, end) })
+    return new RunningGuest({
+      name, startMachine, resumeMachine, prepare, console: new GuestConsole(file), suspension: this.#suspension(name), log,
+      onEnd: end => this.#ended(name, end),
+    })
   }
+
+  #suspension(name: string): SuspensionFiles { return new SuspensionFiles(this.#parts.store.folder(name)) }
 
   /** Guests of other trust domains are never in this process. */
   async #checkDomain(name: string): Promise<void> {

@@ -7,6 +7,7 @@
  *                      kernel          the image's kernel, for a disk that has none of its own
  *                      console.log     what it said on its console; console.log.1 before that
  *                      state.json      whether it runs, and in which process; how it ended
+ *                      suspended.*     its machine, if it is suspended (suspension.ts)
  *     run/DOMAIN/      host.sock       the background process of a trust domain, for its user alone
  *                      host.json       which process that is
  *                      host.log        what it has to say
@@ -64,6 +65,8 @@ export class GuestFolder {
   get kernel(): string { return join(this.path, 'kernel') }
   get consoleLog(): string { return join(this.path, 'console.log') }
   get state(): string { return join(this.path, 'state.json') }
+  get snapshot(): string { return join(this.path, 'suspended.snapshot') }
+  get suspension(): string { return join(this.path, 'suspended.json') }
 }
 
 /** The files of a trust domain's background process. */

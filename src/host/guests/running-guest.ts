@@ -1,22 +1,27 @@
 import { AGENT_PORT, AgentClient } from '../agent/client.ts'
-import { shutDown } from '../agent/guest-life.ts'
+import { setTime, shutDown } from '../agent/guest-life.ts'
+import type { DiskGraph } from '../disks/disk-order.ts'
 import { ConsoleLog } from '../guest/console-log.ts'
 import type { MachineExit } from '../machine/machine-exit.ts'
-import type { MachineSession, StartMachine } from '../machine/session.ts'
+import type { MachineSession, ResumeMachine, StartMachine } from '../machine/session.ts'
 import { hostError } from '../errors.ts'
 import { describeEnd, guestEnd } from './guest-end.ts'
 import type { GuestEnd } from './guest-end.ts'
 import type { GuestBoot } from './guest-boot.ts'
 import type { GuestConsole } from './guest-console.ts'
+import type { SuspensionFiles } from './suspension.ts'
 
-export type RunningState = 'starting' | 'running' | 'restarting' | 'stopping' | 'ended'
+export type RunningState = 'starting' | 'running' | 'restarting' | 'suspending' | 'stopping' | 'ended'
 
 export interface RunningGuestParts {
   readonly name: string
   readonly startMachine: StartMachine
+  readonly resumeMachine: ResumeMachine
   /** What it boots, asked for at each start of its machine. */
   readonly prepare: () => Promise<GuestBoot>
   readonly console: GuestConsole
+  /** Its suspended state: the first machine goes on with it, if there is one. */
+  readonly suspension: SuspensionFiles
   /** Lines for the log of the process. */
   readonly log: (message: string) => void
   /** Told of its end before those who wait for it. Must not reject. */
@@ -32,6 +37,8 @@ export interface StopResult {
   readonly wasKilled: boolean
 }
 
+/** How long a guest that goes on may take to be heard by its agent. */
+const AGENT_MS = 60_000
 /** How much of the time to power off the button alone is given. */
 const BUTTON_SHARE = 1 / 3
 
@@ -39,7 +46,7 @@ const BUTTON_SHARE = 1 / 3
  * A guest from its start to its end, over all of its reboots: a machine that ends by a reset is followed by another with the same disks.
  *
  *     starting ──▶ running ──stop──▶ stopping ──▶ ended
- *         │          │  ▲                            ▲
+ *         │          │  ▲ └─suspend──▶ suspending ───┤
  *         │    reset ▼  │                            │
  *         │       restarting ── cannot be started ───┤
  *         └── (start rejects) ───────────────────────┘
@@ -59,7 +66,10 @@ export class RunningGuest {
   #state: RunningState = 'starting'
   #machine: MachineSession | undefined
   #boots = 0
+  #disks: readonly DiskGraph[] = []
   #wasKilled = false
+  #isSaved = false
+  #wasResumed = false
 
   constructor(parts: RunningGuestParts) {
     this.#parts = parts
@@ -76,10 +86,13 @@ export class RunningGuest {
   /** How often it was started, reboots included. */
   get boots(): number { return this.#boots }
 
-  /** Resolves when it runs. Throws what preparing and starting a machine throw; it has ended then. */
+  /** It goes on from where it was suspended. */
+  get wasResumed(): boolean { return this.#wasResumed }
+
+  /** Resolves when it runs. Throws what preparing, starting and resuming a machine throw; it has ended then. */
   async start(): Promise<void> {
     try {
-      await this.#boot()
+      await this.#resumeOrBoot()
     } catch (error) {
       await this.#failed('failed', error as Error)
       throw error
@@ -117,8 +130,34 @@ export class RunningGuest {
     return this.#stopped()
   }
 
+  /**
+   * Saves its machine and ends it. Throws TenonError GUEST_NOT_RUNNING, MACHINE_DISKS_BUSY, and what saving throws; the guest goes on then.
+   */
+  async suspend(): Promise<void> {
+    const snapshots = this.#machine?.snapshots
+    if (this.#state !== 'running' || snapshots === undefined) throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} cannot be suspended now: it is ${this.#state}; try again in a moment`)
+    this.#state = 'suspending'
+    try {
+      await snapshots.pause()
+      await this.#parts.suspension.write(snapshots)
+    } catch (error) {
+      await snapshots.resume().catch(() => {})
+      this.#isRunning()
+      throw error
+    }
+    this.#isSaved = true
+    this.#kill()
+    await this.ended
+  }
+
   #stopping(): void {
     if (this.#state !== 'ended') this.#state = 'stopping'
+  }
+
+  /** Unless it was asked to stop meanwhile. */
+  #isRunning(): void {
+    if (this.#state === 'stopping') this.#machine?.powerButton()
+    else if (this.#state !== 'ended') this.#state = 'running'
   }
 
   #kill(): void {
@@ -131,33 +170,68 @@ export class RunningGuest {
     return { end, wasKilled: this.#wasKilled && end.reason === 'killed' }
   }
 
-  async #boot(): Promise<void> {
-    const { startMachine, prepare, log } = this.#parts
+  /** The state is taken before the guest goes on, so that no other start can; a start that fails leaves it. */
+  async #resumeOrBoot(): Promise<void> {
+    const { suspension, resumeMachine } = this.#parts
+    const state = await suspension.take()
+    if (state === undefined) return this.#boot()
+    const resume: StartMachine = ({ kernel: _, initrd: __, commandLine: ___, shares = [], ...options }) => resumeMachine({
+      ...options, snapshot: state.snapshot, shares: shares.map((share, index) => ({ ...share, state: state.shares[index] })),
+    })
+    try {
+      await this.#boot(resume)
+    } catch (error) {
+      await suspension.giveBack()
+      throw error
+    }
+    await suspension.remove()
+    this.#wasResumed = true
+    void this.#tellTime()
+  }
+
+  /** Its clock stood still. A guest without an agent goes on with the time it had. */
+  async #tellTime(): Promise<void> {
+    try {
+      await this.agent.opening(AGENT_MS)
+      await setTime(this.agent)
+    } catch {
+      this.#parts.log(`${this.name}: has no agent that sets its clock after it was suspended`)
+    }
+  }
+
+  async #boot(start: StartMachine = this.#parts.startMachine): Promise<void> {
+    const { prepare, log } = this.#parts
     const screen = new ConsoleLog()
     const boot = await prepare()
     this.#abort.signal.throwIfAborted()
+    this.#disks = boot.disks?.map(({ graph }) => graph) ?? []
     const receive = (bytes: Uint8Array): boolean => {
       screen.append(bytes)
       this.console.output(bytes)
       return true
     }
-    const machine = await startMachine({
-      ...boot, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal, onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
+    const machine = await start({
+      ...boot, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal,
+      onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
     })
     this.#machine = machine
     this.#boots++
     void machine.exited.then(exit => this.#machineEnded(exit, screen))
-    // It may have been asked to stop meanwhile.
-    if (this.#state === 'stopping') machine.powerButton()
-    else this.#state = 'running'
+    this.#isRunning()
   }
 
   async #machineEnded(exit: MachineExit, screen: ConsoleLog): Promise<void> {
     this.#machine = undefined
+    if (this.#isSaved) return this.#suspended()
     if (exit.reason !== 'reset' || screen.panic !== undefined || this.#state === 'stopping') return this.#end(guestEnd(exit, screen.panic))
     this.#state = 'restarting'
     this.#parts.log(`${this.name}: reboots`)
     await this.#boot().catch((error: Error) => this.#failed('refused', error))
+  }
+
+  async #suspended(): Promise<void> {
+    await this.#parts.suspension.stamp(this.#disks).catch((error: Error) => this.#parts.log(`${this.name}: ${error.message}`))
+    await this.#end({ reason: 'suspended', detail: '' })
   }
 
   /** Its machine could not be started, or was not to be any more. */

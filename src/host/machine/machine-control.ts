@@ -16,10 +16,14 @@ export interface PausableMachine {
   encode(): Iterable<Uint8Array>
 }
 
-export interface QuietDisks {
-  readonly disks: readonly BlockBackend[]
+/** Who serves the guest's requests on another thread. */
+export interface QuietServer {
   readonly busy: boolean
   settle(): void
+}
+
+export interface QuietDisks extends QuietServer {
+  readonly disks: readonly BlockBackend[]
 }
 
 export interface MachineControlParts {
@@ -27,6 +31,8 @@ export interface MachineControlParts {
   readonly channel: MachineChannel
   /** Undefined for a machine without disks. */
   readonly disks: QuietDisks | undefined
+  /** Undefined for one without shares. */
+  readonly shares?: QuietServer
   /** The next order, if one has come. */
   receive(): ControlOrder | undefined
   answer(number: number, problem?: ControlProblem): void
@@ -39,7 +45,7 @@ export interface MachineControlParts {
 /**
  * Carries out, on the machine's thread and between slices, what its owner asks for: to stand still, to be saved.
  *
- * A machine that stands still has answers to all that it asked of its disks, and they are flushed. So what is on a disk at that time
+ * A machine that stands still has answers to all that it asked of its shares and disks, and the disks are flushed. So what is on a disk at that time
  * fits what is in memory, whatever becomes of the process afterwards.
  */
 export class MachineControl {
@@ -70,28 +76,29 @@ export class MachineControl {
   private beStill(): void {
     if (this.paused) return
     this.parts.machine.pause()
-    const { disks } = this.parts
-    if (disks === undefined) return
+    const { disks, shares } = this.parts
     const deadline = performance.now() + (this.parts.diskTimeout ?? DISK_TIMEOUT_MS)
-    this.drain(disks, deadline)
+    if (shares !== undefined) this.drain(shares, deadline, 'a share')
+    if (disks === undefined) return
+    this.drain(disks, deadline, 'a disk')
     this.flush(disks, deadline)
   }
 
   /**
-   * Until the disks owe nothing. A controller may go on with requests that have waited, but a guest that stands still makes no new ones.
+   * Until a server owes nothing. A controller may go on with requests that have waited, but a guest that stands still makes no new ones.
    */
-  private drain(disks: QuietDisks, deadline: number): void {
+  private drain(server: QuietServer, deadline: number, what: string): void {
     const { channel } = this.parts
-    let others = 0
-    disks.settle()
-    while (disks.busy && performance.now() < deadline) {
+    let bells = 0
+    server.settle()
+    while (server.busy && performance.now() < deadline) {
       channel.sleep(Math.max(1, deadline - performance.now()))
-      others |= channel.answer()
-      disks.settle()
+      bells |= channel.answer()
+      server.settle()
     }
     // What else the bell was rung for is the loop's affair.
-    channel.ring(others & ~Bell.DISK)
-    if (disks.busy) throw disksBusy('does not answer')
+    channel.ring(bells & ~(Bell.DISK | Bell.SHARE))
+    if (server.busy) throw serverBusy(what, 'does not answer')
   }
 
   private flush(disks: QuietDisks, deadline: number): void {
@@ -100,11 +107,11 @@ export class MachineControl {
       const done = (status: string): void => { if (status !== 'ok') failed++ }
       disk.submit({ operation: 'flush', offset: 0, length: 0, segments: [], done })
     }
-    this.drain(disks, deadline)
-    if (failed > 0) throw disksBusy('cannot be flushed')
+    this.drain(disks, deadline, 'a disk')
+    if (failed > 0) throw serverBusy('a disk', 'cannot be flushed')
   }
 }
 
-function disksBusy(problem: string): TenonError {
-  return hostError('MACHINE_DISKS_BUSY', `the guest goes on, and was not saved: a disk of it ${problem}; see to the disk, and try again`)
+function serverBusy(what: string, problem: string): TenonError {
+  return hostError('MACHINE_DISKS_BUSY', `the guest goes on, and was not saved: ${what} of it ${problem}; see to that, and try again`)
 }

@@ -1,6 +1,8 @@
 import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
 import { hostError } from '../errors.ts'
+import type { ShareThread } from '../shares/share-thread.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import type { ControlOrder, ControlProblem, ControlRequest } from './control-protocol.ts'
@@ -17,11 +19,13 @@ export class WorkerSnapshots implements MachineSnapshots {
   readonly #channel: MachineChannel
   readonly #waiting = new Map<number, Waiting>()
   #last = 0
+  readonly #shares: ShareThread | undefined
   #hasEnded = false
 
-  constructor(port: MessagePort, channel: MachineChannel) {
+  constructor(port: MessagePort, channel: MachineChannel, shares: ShareThread | undefined) {
     this.#port = port
     this.#channel = channel
+    this.#shares = shares
   }
 
   pause(): Promise<void> { return this.#ask({ kind: 'pause' }) }
@@ -29,6 +33,8 @@ export class WorkerSnapshots implements MachineSnapshots {
   resume(): Promise<void> { return this.#ask({ kind: 'resume' }) }
 
   save(path: string): Promise<void> { return this.#ask({ kind: 'save', path }) }
+
+  shares(): Promise<readonly PlainData[]> { return this.#shares?.save() ?? Promise.resolve([]) }
 
   answered(number: number, problem: ControlProblem | undefined): void {
     const waiting = this.#waiting.get(number)

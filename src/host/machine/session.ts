@@ -3,6 +3,7 @@
  * of its own; nothing here blocks.
  */
 import type { BalloonStatistics } from '../../machine/balloon.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
 import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
@@ -132,6 +133,11 @@ export interface MachineSnapshots {
    * Not in it: bytes that were written to a serial line and that the guest's UART has not taken.
    */
   save(path: string): Promise<void>
+  /**
+   * What the guest knows of its shares and has open, in their order: `ShareOrder.state` of the machine that goes on. The machine must be
+   * paused. Rejects with SHARE_THREAD_FAILED.
+   */
+  shares(): Promise<readonly PlainData[]>
 }
 
 export interface MachineSession {

@@ -23,6 +23,7 @@ import { HostClock } from './host-clock.ts'
 import { CONNECTED, LineBackend } from './line-backend.ts'
 import { ParavirtualDevices } from './paravirtual-devices.ts'
 import { MachineControl } from './machine-control.ts'
+import type { MachineControlParts } from './machine-control.ts'
 import { runUntilEnd } from './run-loop.ts'
 import type { RunLoopParts } from './run-loop.ts'
 import type { MachineExit } from './machine-exit.ts'
@@ -67,7 +68,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   else await boot(machine, order)
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const deviceControls = machine instanceof Machine ? devices.controls : undefined
-  const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks }) : undefined
+  const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks, shares }) : undefined
   return { machine, channel, lines, devices: deviceControls, disks, shares, control, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
@@ -77,7 +78,7 @@ function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {
 }
 
 function controlOf(
-  machine: Machine, order: WorkerOrder, parts: { readonly channel: MachineChannel, readonly disks: DiskQueue | undefined },
+  machine: Machine, order: WorkerOrder, parts: Pick<MachineControlParts, 'channel' | 'disks' | 'shares'>,
 ): MachineControl | undefined {
   const { control } = order
   return control && new MachineControl({

@@ -1,5 +1,6 @@
+import { writeFileSync } from 'node:fs'
 import type { MachineExit } from '../../machine/machine-exit.ts'
-import type { MachineOptions, MachineSession, StartMachine } from '../../machine/session.ts'
+import type { MachineOptions, MachineSession, MachineSnapshots, ResumeMachine, StartMachine } from '../../machine/session.ts'
 
 /** A machine without a processor, whose end the test decides. */
 export class FakeMachine implements MachineSession {
@@ -7,6 +8,20 @@ export class FakeMachine implements MachineSession {
   readonly exited: Promise<MachineExit>
   readonly serial: MachineSession['serial']
   readonly ports: MachineSession['ports']
+  /** What was asked of them. */
+  readonly asked: string[] = []
+  /** What saving fails with. */
+  saveFailure: Error | undefined
+  readonly snapshots: MachineSnapshots = {
+    pause: async () => void this.asked.push('pause'),
+    resume: async () => void this.asked.push('resume'),
+    save: async path => {
+      this.asked.push('save')
+      if (this.saveFailure !== undefined) throw this.saveFailure
+      writeFileSync(path, 'SNAPSHOT')
+    },
+    shares: async () => [{ mounted: true, seen: 5n }],
+  }
   /** What programs in the guest do with what comes by a port. */
   onPort: (bytes: Uint8Array) => void = () => {}
   /** What was typed. */
@@ -53,6 +68,9 @@ export class FakeMachines {
     this.#waiting.splice(0).forEach(wake => wake())
     return machine
   }
+
+  /** They have no kernel. */
+  readonly resume: ResumeMachine = options => this.start({ ...options, kernel: new Uint8Array(), commandLine: `goes on from ${options.snapshot}` })
 
   /** The machine of this number, from 0, once it is started. */
   async at(index: number): Promise<FakeMachine> {

@@ -14,7 +14,7 @@ export class GuestHome {
   readonly store = new GuestStore(this.path)
   readonly machines = new FakeMachines()
   readonly log: string[] = []
-  readonly host = new GuestHost({ store: this.store, domain: 'default', startMachine: this.machines.start, log: message => this.log.push(message) })
+  readonly host = new GuestHost({ store: this.store, domain: 'default', startMachine: this.machines.start, resumeMachine: this.machines.resume, log: message => this.log.push(message) })
 
   constructor() { onTestFinished(() => rmSync(this.path, { recursive: true, force: true })) }
 

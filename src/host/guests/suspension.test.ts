@@ -1,0 +1,89 @@
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { hostError } from '../errors.ts'
+import type { RunningGuest } from './running-guest.ts'
+import { GuestHome } from './testing/guest-home.ts'
+
+const withCode = (code: string): Error => expect.objectContaining({ code }) as Error
+
+async function suspended(home: GuestHome, name: string): Promise<void> {
+  await home.host.start(name)
+  await (await home.host.running(name)).suspend()
+}
+
+test('a guest is saved, ends, and goes on with its shares as they were', async () => {
+  const home = new GuestHome()
+  await home.make('web', 'shares: [ ".:/mnt/here" ]')
+  await suspended(home, 'web')
+  const [machine] = home.machines.started
+  expect([machine.asked, home.host.guests]).toEqual([['pause', 'save'], []])
+  expect(await home.store.state('web')).toMatchObject({ state: 'stopped', end: { reason: 'suspended' } })
+  const { snapshot, suspension } = home.store.folder('web')
+  expect(readFileSync(snapshot, 'utf8')).toBe('SNAPSHOT')
+  const guest = await home.host.start('web')
+  const second = await home.machines.at(1)
+  expect([guest.wasResumed, second.options.commandLine]).toEqual([true, `goes on from ${snapshot}`])
+  expect(second.options.shares).toEqual([expect.objectContaining({ tag: 'share0', state: { mounted: true, seen: 5n } })])
+  // It is good for one time.
+  expect([existsSync(snapshot), existsSync(suspension)]).toEqual([false, false])
+  second.end('power-off')
+  await guest.ended
+  expect((await home.host.start('web')).wasResumed).toBe(false)
+})
+
+test('a guest that cannot be saved goes on, and leaves nothing', async () => {
+  const home = new GuestHome()
+  await home.make('web')
+  const guest = await home.host.start('web')
+  const [machine] = home.machines.started
+  machine.saveFailure = hostError('SNAPSHOT_DISK_FULL', 'full')
+  await expect(guest.suspend()).rejects.toEqual(withCode('SNAPSHOT_DISK_FULL'))
+  expect([machine.asked, guest.state, existsSync(home.store.folder('web').suspension)]).toEqual([['pause', 'save', 'resume'], 'running', false])
+})
+
+test('it is not suspended before it runs, nor twice', async () => {
+  const home = new GuestHome()
+  await home.make('web')
+  const guest = await home.host.start('web')
+  const first = guest.suspend()
+  await expect(guest.suspend()).rejects.toEqual(withCode('GUEST_NOT_RUNNING'))
+  await first
+  expect((await guest.ended).reason).toBe('suspended')
+})
+
+test('what fails to go on can be tried again', async () => {
+  const home = new GuestHome()
+  await home.make('web')
+  await suspended(home, 'web')
+  home.machines.failure = hostError('MACHINE_FAILED', 'not today')
+  await expect(home.host.start('web')).rejects.toEqual(withCode('MACHINE_FAILED'))
+  home.machines.failure = undefined
+  expect((await home.host.start('web')).wasResumed).toBe(true)
+})
+
+test('a disk that was changed meanwhile is noticed; afresh, the guest boots', async () => {
+  const home = new GuestHome()
+  await home.makeWithDisk('web')
+  await suspended(home, 'web')
+  appendFileSync(home.store.folder('web').disk, Buffer.alloc(512))
+  await expect(home.host.start('web')).rejects.toEqual(withCode('GUEST_DISK_CHANGED'))
+  const guest: RunningGuest = await home.host.start('web', true)
+  expect([guest.wasResumed, existsSync(home.store.folder('web').snapshot)]).toEqual([false, false])
+})
+
+test('a damaged description is refused, and a snapshot without one is no state', async () => {
+  const home = new GuestHome()
+  await home.make('web')
+  await suspended(home, 'web')
+  const { suspension, snapshot } = home.store.folder('web')
+  writeFileSync(suspension, '{"since":1}')
+  await expect(home.host.start('web')).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  writeFileSync(suspension, 'no JSON')
+  await expect(home.host.start('web')).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  await home.host.start('web', true)
+  ;(await home.machines.at(1)).end('power-off')
+  await expect.poll(() => home.host.guests.length).toBe(0)
+  writeFileSync(snapshot, 'of a process that died')
+  expect((await home.host.start('web')).wasResumed).toBe(false)
+  expect(existsSync(snapshot)).toBe(false)
+})
