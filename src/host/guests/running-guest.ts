@@ -175,7 +175,7 @@ export class RunningGuest {
     const { suspension, resumeMachine } = this.#parts
     const state = await suspension.take()
     if (state === undefined) return this.#boot()
-    const resume: StartMachine = ({ kernel: _, initrd: __, commandLine: ___, shares = [], ...options }) => resumeMachine({
+    const resume: StartMachine = ({ shares = [], ...options }) => resumeMachine({
       ...options, snapshot: state.snapshot, shares: shares.map((share, index) => ({ ...share, state: state.shares[index] })),
     })
     try {
