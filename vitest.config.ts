@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -9,5 +10,7 @@ export default defineConfig({
     hookTimeout: 30_000,
     // Tests build machines of hundreds of megabytes: a process each gives the memory back.
     pool: 'forks',
+    // One less than there are processors, its default, is one alone on the smallest machines; tests wait for much.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
   },
 })
