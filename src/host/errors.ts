@@ -66,6 +66,7 @@ export type HostErrorCode =
   | 'NETWORK_THREAD_FAILED' // the thread of a process's networks
   | 'PACKAGES_UNRESOLVABLE' // a package that there is not, or packages that exclude each other
   | 'SEED_INVALID' // keys or user data that cloud-init could not use
+  | 'TAP_UNAVAILABLE' // no bridge to the host's network, and what is missing
   | 'SHARE_UNFIT' // a folder that cannot be shared with a guest, or a share that no guest can have
   | 'SHARE_THREAD_FAILED' // the thread that serves a machine's shared folders
   | 'PORT_IN_USE' // a port of the host's that should be published

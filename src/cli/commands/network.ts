@@ -32,8 +32,10 @@ interface CreateRequest extends NetworkDefinition { readonly name: string }
 
 function addCreate(network: Command, line: CommandLine): void {
   network.command('create').summary('make a network').argument('<name>', 'what it is called')
-    .option('--kind <kind>', 'nat: guests reach each other and the outside; host-only: not the outside; isolated: each other alone',
-      parseKind, 'nat')
+    .option('--kind <kind>', 'nat: guests reach each other and the outside; host-only: not the outside; isolated: each other alone; '
+      + 'bridge: they are on a network of the host\'s (Linux)', parseKind, 'nat')
+    .option('--bridge <name>', 'of bridge: the host\'s bridge, such as br0; joining it takes the right CAP_NET_ADMIN')
+    .option('--tap <name>', 'of bridge, instead: a TAP that an administrator has made for you, and joined to a bridge')
     .option('--ipv4 <address>', 'the gateway\'s address in its network, such as 10.0.5.1/24; one is chosen if it is left out')
     .option('--ipv6 <address>', 'as well, such as fd00:5::1/64')
     .option('--mtu <bytes>', 'the largest packet (default: 1500)', parseMtu)
@@ -53,8 +55,9 @@ function parseMtu(text: string): number {
 }
 
 async function create({ name, ...definition }: CreateRequest, surroundings: Surroundings): Promise<number> {
-  const { kind, ipv4 } = await networksOf(surroundings).create(name, definition)
-  surroundings.stderr.write(`tenon: the network ${name} is ${kind}${ipv4 === undefined ? '' : `, its gateway ${ipv4}`}\n`)
+  const { kind, ipv4, bridge, tap } = await networksOf(surroundings).create(name, definition)
+  const detail = ipv4 === undefined ? kind === 'bridge' ? ` to ${bridge ?? tap}` : '' : `, its gateway ${ipv4}`
+  surroundings.stderr.write(`tenon: the network ${name} is ${kind}${detail}\n`)
   return ExitStatus.OK
 }
 

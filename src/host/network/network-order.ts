@@ -4,18 +4,27 @@ import type { PublishedPort } from '../../network/gateway/publisher.ts'
 import type { PortConfiguration } from '../../network/switch/configuration.ts'
 import type { PortCounters } from '../../network/switch/counters.ts'
 
-/** `nat`: guests reach each other, the gateway's services and the outside. `host-only`: not the outside. `isolated`: each other alone. */
-export type NetworkKind = 'nat' | 'host-only' | 'isolated'
-export const NETWORK_KINDS: readonly NetworkKind[] = ['nat', 'host-only', 'isolated']
+/**
+ * `nat`: guests reach each other, the gateway's services and the outside. `host-only`: not the outside. `isolated`: each other alone.
+ * `bridge`: they are on a network of the host's, whose gateway is not ours.
+ */
+export type NetworkKind = 'nat' | 'host-only' | 'isolated' | 'bridge'
+export const NETWORK_KINDS: readonly NetworkKind[] = ['nat', 'host-only', 'isolated', 'bridge']
+
+/** Whether a network of this kind has a gateway of ours, with addresses. */
+export function hasGateway(kind: NetworkKind): kind is 'nat' | 'host-only' { return kind === 'nat' || kind === 'host-only' }
 
 export interface NetworkOrder {
   readonly name: string
   readonly kind: NetworkKind
-  /** The gateway's address in its network, 10.0.5.1/24. Not for isolated ones. */
+  /** Of a bridge, one of the two: the host's bridge that guests are joined to, or a TAP that leads there (tap/tap-device.ts). */
+  readonly bridge?: string
+  readonly tap?: string
+  /** The gateway's address in its network, 10.0.5.1/24. Not for isolated ones, nor for bridges. */
   readonly ipv4?: string
   /** As well, fd00::1/64. Without it there is no IPv6 with addresses of this network. */
   readonly ipv6?: string
-  /** 1280 to 65535; 1500 if it is left out. */
+  /** 1280 to 65535; 1500 if it is left out, or what the bridge has. */
   readonly mtu?: number
   /** What guests of a nat network may reach (network/gateway/policy.ts); if it is left out, all but the host's own. */
   readonly allow?: readonly string[]

@@ -13,9 +13,12 @@ import { tcpFactory } from '../../network/tcp/tcp.ts'
 import { MachineChannel } from '../machine/channel.ts'
 import { CaptureFile } from './capture-file.ts'
 import { CardChannel } from './card-channel.ts'
+import { hasGateway } from './network-order.ts'
 import type { CardOrder, CardReport, NetworkOrder, NetworkReport } from './network-order.ts'
 import type { ServiceLoop } from './service-loop.ts'
 import { CardStation, GatewayStation } from './station.ts'
+import type { TapDevice } from './tap/tap-device.ts'
+import { TapStation } from './tap/tap-station.ts'
 
 /** What all networks of the thread have in common. */
 export interface NetworkParts {
@@ -36,6 +39,7 @@ interface Card {
 }
 
 const GATEWAY_PORT = 'gateway'
+const UPLINK_PORT = 'uplink'
 const GATEWAY_MAC = '52:54:00:00:00:01'
 
 export class Network {
@@ -44,13 +48,15 @@ export class Network {
   readonly #switch: Switch
   readonly #gateway: Gateway | undefined
   readonly #gatewayStation: GatewayStation | undefined
+  readonly #uplink: { readonly tap: TapDevice, readonly station: TapStation } | undefined
   readonly #cards = new Map<number, Card>()
 
-  /** Throws TenonError NETWORK_CONFIGURATION_INVALID, NETWORK_RULE_INVALID. */
-  constructor(order: NetworkOrder, parts: NetworkParts) {
-    this.order = order
+  /** A bridge has a TAP. Throws TenonError NETWORK_CONFIGURATION_INVALID, NETWORK_RULE_INVALID. */
+  constructor(order: NetworkOrder, parts: NetworkParts, tap?: TapDevice) {
+    this.order = tap === undefined ? order : { ...order, mtu: order.mtu ?? tap.mtu }
     this.#parts = parts
     this.#switch = new Switch(parts.clock, randomWord())
+    this.#uplink = tap && this.#joinTap(tap)
     const gateway = this.#makeGateway()
     this.#gateway = gateway
     if (gateway === undefined) return
@@ -101,8 +107,12 @@ export class Network {
     card.capture?.close()
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const id of this.#cards.keys()) this.detach(id)
+    if (this.#uplink !== undefined) {
+      this.#parts.loop.stations.delete(this.#uplink.station)
+      await this.#uplink.tap.close()
+    }
     this.#gateway?.close()
     if (this.#gatewayStation !== undefined) this.#parts.loop.stations.delete(this.#gatewayStation)
   }
@@ -115,9 +125,21 @@ export class Network {
     return { order: this.order, cards, gateway: this.#gateway?.report() }
   }
 
+  #joinTap(tap: TapDevice): { tap: TapDevice, station: TapStation } {
+    const { wake, loop } = this.#parts
+    if (this.mtu > tap.mtu) {
+      throw networkError('NETWORK_CONFIGURATION_INVALID', `the network '${this.order.name}' has an MTU of ${this.mtu}, and what it leads to only ${tap.mtu}: `
+        + `write ${tap.mtu}, or raise that of the bridge`)
+    }
+    const port = this.#switch.plug({ name: UPLINK_PORT, trunk: { native: 1 }, trusted: true, mtu: tap.mtu, stormRate: GATEWAY_STORM_RATE })
+    const station = new TapStation(port, tap, wake)
+    loop.stations.add(station)
+    return { tap, station }
+  }
+
   #makeGateway(): Gateway | undefined {
     const { kind, ipv4, ipv6, allow, mtu } = this.order
-    if (kind === 'isolated') return undefined
+    if (!hasGateway(kind)) return undefined
     if (ipv4 === undefined) {
       const problem = `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`
       throw networkError('NETWORK_CONFIGURATION_INVALID', problem)
@@ -135,7 +157,9 @@ export class Network {
     if (taken !== undefined) throw invalid(`'${name}' and '${taken.order.name}' have the same address ${address}: give one another`)
     if (parseMac(mac) === undefined) throw invalid(`'${mac}' is no MAC address: write it as 52:54:00:12:34:56`)
     if (publish.length > 0 && this.#gateway === undefined) {
-      throw invalid(`the network '${this.order.name}' is isolated: no port of the host can lead into it`)
+      throw invalid(this.#uplink === undefined
+        ? `the network '${this.order.name}' is isolated: no port of the host can lead into it`
+        : `the guests of '${this.order.name}' have addresses of the host's network: reach them there, and publish no ports`)
     }
   }
 

@@ -6,6 +6,7 @@ import type { AttachedCard } from './network-order.ts'
 import type { NetworkRequest, RequestBody } from './network-protocol.ts'
 import { Network } from './network.ts'
 import type { NetworkParts } from './network.ts'
+import { TapDevice } from './tap/tap-device.ts'
 
 export class Networks {
   readonly #parts: NetworkParts
@@ -32,21 +33,27 @@ export class Networks {
     }
   }
 
-  #create({ order }: RequestBody<'create'>): null {
+  async #create({ order }: RequestBody<'create'>): Promise<null> {
     if (this.#networks.has(order.name)) {
       throw networkError('NETWORK_EXISTS', `there is a network '${order.name}' already: give it another name`)
     }
-    this.#networks.set(order.name, new Network(order, this.#parts))
+    const tap = order.kind === 'bridge' ? await TapDevice.open(order) : undefined
+    try {
+      this.#networks.set(order.name, new Network(order, this.#parts, tap))
+    } catch (error) {
+      await tap?.close()
+      throw error
+    }
     return null
   }
 
-  #remove({ name }: RequestBody<'remove'>): null {
+  async #remove({ name }: RequestBody<'remove'>): Promise<null> {
     const network = this.#find(name)
     if (network.cardCount > 0) {
       throw networkError('NETWORK_IN_USE', `the network '${name}' has cards of ${network.cardNames.join(', ')}: stop these guests first`)
     }
-    network.close()
     this.#networks.delete(name)
+    await network.close()
     return null
   }
 
@@ -65,8 +72,8 @@ export class Networks {
     return null
   }
 
-  #close(): null {
-    for (const network of this.#networks.values()) network.close()
+  async #close(): Promise<null> {
+    await Promise.all([...this.#networks.values()].map(network => network.close()))
     this.#networks.clear()
     this.#networkOfCard.clear()
     this.#parts.loop.stop()

@@ -8,6 +8,7 @@ import { explained } from '../cache/file-errors.ts'
 import { hostError } from '../errors.ts'
 import { GUEST_FILES, isGuestName } from '../guests/home.ts'
 import { parseYaml } from '../yaml-file.ts'
+import { hasGateway } from '../network/network-order.ts'
 import type { NetworkDefinition } from './network-definition.ts'
 
 /** The network of guests that name no other. It is there without a file; a file of this name makes it another. */
@@ -19,7 +20,7 @@ const FIRST_NUMBER = 5
 const LAST_NUMBER = 254
 
 const HEAD = `# What this network is. Edit it as you like: a change holds once no guest is plugged in.
-# Fields: kind (nat, host-only, isolated), ipv4, ipv6, mtu, allow.
+# Fields: kind (nat, host-only, isolated, bridge), ipv4, ipv6, mtu, allow; bridge or tap.
 `
 
 /** All networks of a user, on disk. */
@@ -64,8 +65,9 @@ export class NetworkStore {
     if ((await this.names()).includes(name)) {
       throw networkError('NETWORK_EXISTS', `there is a network '${name}' already: choose another name`)
     }
-    const addresses = definition.kind === 'isolated' ? {} : { ipv4: await this.#freeAddress(), ipv6: ipv6Of(name) }
+    const addresses = !hasGateway(definition.kind) ? {} : { ipv4: await this.#freeAddress(), ipv6: ipv6Of(name) }
     const whole = { ...addresses, ...defined(definition) }
+    await checkFields(whole)
     check(whole)
     const { stringify } = await import('yaml')
     const path = this.#path(name)
@@ -94,8 +96,15 @@ export class NetworkStore {
   }
 }
 
+/** As they are checked when they are read from a file. */
+async function checkFields(definition: NetworkDefinition): Promise<void> {
+  const { networkDefinitionSchema } = await import('./network-definition.ts')
+  const problem = networkDefinitionSchema.safeParse(definition).error?.issues[0]
+  if (problem !== undefined) throw networkError('NETWORK_CONFIGURATION_INVALID', `${problem.path.join('.')} ${problem.message}`)
+}
+
 function check({ kind, ipv4, ipv6, mtu, allow }: NetworkDefinition): void {
-  if (kind === 'isolated' || ipv4 === undefined) return
+  if (!hasGateway(kind) || ipv4 === undefined) return
   allow?.forEach(rule => parseRule(rule))
   checkConfiguration({ kind, mac: '52:54:00:00:00:01', ipv4, ipv6, mtu, allow })
 }

@@ -1,0 +1,55 @@
+import { execFileSync } from 'node:child_process'
+import { expect, onTestFinished, test } from 'vitest'
+import { TapDevice } from './tap-device.ts'
+
+const BRIDGE = `tnb${process.pid % 1e6}`
+const [HOST, GUEST] = [[10, 97, 61, 1], [10, 97, 61, 2]]
+const MAC = [0x52, 0x54, 0, 1, 2, 3]
+
+function ip(...words: string[]): void { execFileSync('ip', words, { stdio: 'ignore' }) }
+
+/** A bridge of the host's with an address; false where that takes rights that are not there. */
+function makeBridge(): boolean {
+  try {
+    ip('link', 'add', BRIDGE, 'type', 'bridge')
+  } catch {
+    return false
+  }
+  ip('addr', 'add', `${HOST.join('.')}/24`, 'dev', BRIDGE)
+  ip('link', 'set', BRIDGE, 'mtu', '1400', 'up')
+  return true
+}
+
+const wrong = (message: RegExp): Error => expect.objectContaining({ code: 'TAP_UNAVAILABLE', message: expect.stringMatching(message) as string }) as Error
+
+test('a TAP in a bridge of the host reaches the host, and goes when it is closed', async ({ skip }) => {
+  if (!makeBridge()) skip('no rights to make a bridge')
+  onTestFinished(() => ip('link', 'del', BRIDGE))
+  const tap = await TapDevice.open({ bridge: BRIDGE })
+  expect([tap.name, tap.mtu]).toEqual([expect.stringMatching(/^tenon\d+$/), 1400])
+  // Who has the host's address? RFC 826.
+  const request = Uint8Array.of(...[0xff, 0xff, 0xff, 0xff, 0xff, 0xff], ...MAC, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, ...MAC, ...GUEST, 0, 0, 0, 0, 0, 0, ...HOST)
+  const frame = new Uint8Array(1514)
+  const isReply = (): boolean => frame[12] === 8 && frame[13] === 6 && frame[21] === 2 && frame.slice(28, 32).join() === HOST.join()
+  let seen = false
+  for (let tries = 0; tries < 100 && !seen; tries++) {
+    expect(tap.write(request, request.length)).toBe(true)
+    await tap.readable()
+    while (!seen && tap.read(frame) > 0) seen = isReply()
+  }
+  expect(seen).toBe(true)
+  const waiting = tap.readable()
+  await tap.close()
+  await waiting
+  expect([await tap.readable(), tap.read(frame), tap.write(request, request.length)]).toEqual([false, 0, false])
+  expect(() => ip('link', 'show', tap.name)).toThrow()
+})
+
+test('what is missing is said', async ({ skip }) => {
+  await expect(TapDevice.open({ bridge: 'a name too long for one' })).rejects.toEqual(wrong(/no name of a network interface/))
+  if (!makeBridge()) skip('no rights to make a bridge')
+  onTestFinished(() => ip('link', 'del', BRIDGE))
+  await expect(TapDevice.open({ bridge: 'tn-none' })).rejects.toEqual(wrong(/there is no bridge tn-none; ip link/))
+  await expect(TapDevice.open({ bridge: 'lo' })).rejects.toEqual(wrong(/lo takes no other/))
+  await expect(TapDevice.open({ tap: 'lo' })).rejects.toEqual(wrong(/lo is there, and is no TAP/))
+})
