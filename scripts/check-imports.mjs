@@ -8,7 +8,7 @@ import { ROOT } from './lib/run.mjs'
 const source = join(ROOT, 'src')
 const paths = listFiles(source).filter(path => path.endsWith('.ts'))
 const files = new Map(paths.map(path => [path, readFileSync(join(source, path), 'utf8')]))
-const { name, dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-const broken = checkImports(files, new Set([name, ...Object.keys(dependencies)]))
+const { name, dependencies, optionalDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+const broken = checkImports(files, new Set([name, ...Object.keys({ ...dependencies, ...optionalDependencies })]))
 broken.forEach(line => console.error(line))
 if (files.size === 0 || broken.length > 0) process.exitCode = 1

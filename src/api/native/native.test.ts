@@ -41,7 +41,10 @@ class Served {
     const stream = connect(this.socket)
     stream.write(text)
     let answer = ''
-    for await (const bytes of stream) answer += String(bytes)
+    stream.on('data', bytes => { answer += String(bytes) })
+    // It may be answered, and hung up on, before it is all sent.
+    stream.on('error', () => {})
+    await new Promise(resolve => stream.on('close', resolve))
     return answer
   }
 }

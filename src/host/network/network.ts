@@ -128,8 +128,8 @@ export class Network {
   #joinTap(tap: TapDevice): { tap: TapDevice, station: TapStation } {
     const { wake, loop } = this.#parts
     if (this.mtu > tap.mtu) {
-      throw networkError('NETWORK_CONFIGURATION_INVALID', `the network '${this.order.name}' has an MTU of ${this.mtu}, and what it leads to only ${tap.mtu}: `
-        + `write ${tap.mtu}, or raise that of the bridge`)
+      const problem = `the network '${this.order.name}' has an MTU of ${this.mtu}, and what it leads to only ${tap.mtu}: `
+      throw networkError('NETWORK_CONFIGURATION_INVALID', `${problem}write ${tap.mtu}, or raise that of the bridge`)
     }
     const port = this.#switch.plug({ name: UPLINK_PORT, trunk: { native: 1 }, trusted: true, mtu: tap.mtu, stormRate: GATEWAY_STORM_RATE })
     const station = new TapStation(port, tap, wake)

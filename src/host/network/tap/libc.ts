@@ -28,7 +28,8 @@ async function load(): Promise<Libc> {
     throw hostError('TAP_UNAVAILABLE', 'a bridge to the host\'s network needs Linux: take a network of the kind nat, and publish ports')
   }
   const { default: koffi } = await import('koffi').catch((cause: Error) => {
-    throw hostError('TAP_UNAVAILABLE', `a bridge to the host's network needs the package koffi, which cannot be loaded (${cause.message}): install it`, cause)
+    const problem = `a bridge to the host's network needs the package koffi, which cannot be loaded (${cause.message}): install it`
+    throw hostError('TAP_UNAVAILABLE', problem, cause)
   })
   const library = koffi.load(null)
   const poll = library.func('int poll(_Inout_ void *files, unsigned long count, int timeout)')

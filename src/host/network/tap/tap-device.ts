@@ -110,7 +110,9 @@ function openTun(libc: Libc): number {
   const file = libc.open('/dev/net/tun', O_RDWR | O_NONBLOCK)
   if (file >= 0) return file
   const number = libc.errno()
-  if (number === Errno.EACCES || number === Errno.EPERM) throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it')
+  if (number === Errno.EACCES || number === Errno.EPERM) {
+    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it')
+  }
   if (number === Errno.ENOENT || number === Errno.ENODEV || number === Errno.ENXIO) {
     throw unavailable('this kernel has no TAPs', 'load its module with modprobe tun; in a container, give it the device /dev/net/tun')
   }
@@ -126,13 +128,12 @@ function attach(libc: Libc, file: number, tap: string | undefined): string {
   if (number === Errno.EBUSY) throw unavailable(`the TAP ${tap} is in use by another process`, 'end that, or take another')
   if (number === Errno.EINVAL) throw unavailable(`the interface ${tap} is there, and is no TAP`, 'name one that ip tuntap has made')
   if (number !== Errno.EPERM) throw unavailable(`the TAP ${tap ?? ''} cannot be had (error ${number})`, 'see to it')
-  if (tap !== undefined) throw unavailable(`the TAP ${tap} is not there, or not yours`, `have an administrator make it: ${HOW_TO_MAKE(tap, 'br0')}`)
+  if (tap !== undefined) throw unavailable(`the TAP ${tap} is not there, or not yours`, `have an administrator make it: ${howToMake(tap)}`)
   throw unavailable('a new TAP takes the right CAP_NET_ADMIN, which you do not have',
-    `run as root, or have an administrator make one for you (${HOW_TO_MAKE('tap0', 'br0')}), and give the network that TAP instead of a bridge`)
+    `run as root, or have an administrator make one for you (${howToMake('tap0')}), and give the network that TAP instead of a bridge`)
 }
 
-const HOW_TO_MAKE = (tap: string, bridge: string): string =>
-  `ip tuntap add ${tap} mode tap user YOU; ip link set ${tap} master ${bridge} up`
+function howToMake(tap: string): string { return `ip tuntap add ${tap} mode tap user YOU; ip link set ${tap} master br0 up` }
 
 /** Joins a TAP to a bridge, with the bridge's MTU, which is the result. */
 function join(libc: Libc, socket: number, name: string, bridge: string): number {
@@ -140,7 +141,7 @@ function join(libc: Libc, socket: number, name: string, bridge: string): number 
   setValue(libc, socket, Request.SIOCSIFMTU, name, mtu)
   const index = getValue(libc, socket, Request.SIOCGIFINDEX, name)
   if (setValue(libc, socket, Request.SIOCBRADDIF, bridge, index) !== 0) {
-    throw unavailable(`the interface ${bridge} takes no other (error ${libc.errno()}): it is no bridge`, `make one: ip link add NAME type bridge`)
+    throw unavailable(`the interface ${bridge} takes no other (error ${libc.errno()}): it is no bridge`, 'make one: ip link add NAME type bridge')
   }
   setValue(libc, socket, Request.SIOCSIFFLAGS, name, getValue(libc, socket, Request.SIOCGIFFLAGS, name) & 0xffff | IFF_UP)
   return mtu

@@ -1,6 +1,5 @@
-import { ETHERNET_HEADER } from '../../../machine/frame.ts'
+import { ETHERNET_HEADER, plainFrame } from '../../../machine/frame.ts'
 import type { Frame } from '../../../machine/frame.ts'
-import { plainFrame } from '../../../machine/frame.ts'
 import { FrameFinisher } from '../../../machine/frame-offload.ts'
 import { FrameRing } from '../../../network/frame-ring.ts'
 import type { SwitchPort } from '../../../network/switch/port.ts'
@@ -11,7 +10,9 @@ const TAG = 4
 /** Frames that are read before the switch has its turn. */
 const MOST_AT_ONCE = 256
 
-/** The host's network behind a port of the switch. What the TAP does not take is lost, as on a wire; what is not read waits in the kernel. */
+/**
+ * The host's network behind a port of the switch. What the TAP does not take is lost, as on a wire; what is not read waits in the kernel.
+ */
 export class TapStation extends Station {
   readonly #tap: TapDevice
   readonly #fromTap: FrameRing
