@@ -23,7 +23,7 @@ import { RegionMemory } from './region-memory.ts'
 import { Translatable } from './translatable.ts'
 
 /** Executions of a door before it is hot. */
-const THRESHOLD = 300
+const THRESHOLD = 3000
 /** Instructions that a region executes, for each that it has, before it is worth compiling well. */
 const WORTH_OPTIMISING = 5000
 const QUICK: FormLimits = { tier: 'quick', stores: 'early', instructions: 500, blocks: 100, inlined: 60, depth: 3, shared: 0 }
