@@ -99,6 +99,15 @@ export interface SegmentTransport extends Stateful<PlainData> {
   accept(stream: HostStream, from: Endpoint, to: Endpoint): StreamEvents | null
   /** `SegmentOutput.send` has refused, and has room again. */
   ready(): void
+  /** What `endSaved` needs, of the guest that has these addresses. */
+  flowsOf(addresses: ReadonlySet<string>): PlainData
+  /** The guest that had these addresses is gone: ends its connections. */
+  endFlowsOf(addresses: ReadonlySet<string>): void
+  /**
+   * Tells a guest that connections are gone which it had when `flowsOf` was asked. `found` is called before, for each of its addresses.
+   * Throws SNAPSHOT_INVALID.
+   */
+  endSaved(state: PlainData, found: (address: Uint8Array) => void): void
   /** Ends all connections: the network goes. Resets them towards guests and host. */
   close(): void
 }

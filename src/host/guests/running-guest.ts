@@ -175,8 +175,9 @@ export class RunningGuest {
     const { suspension, resumeMachine } = this.#parts
     const state = await suspension.take()
     if (state === undefined) return this.#boot()
-    const resume: StartMachine = ({ shares = [], ...options }) => resumeMachine({
+    const resume: StartMachine = ({ shares = [], network, ...options }) => resumeMachine({
       ...options, snapshot: state.snapshot, shares: shares.map((share, index) => ({ ...share, state: state.shares[index] })),
+      network: network && { ...network, cards: network.cards.map((card, index) => ({ ...card, flows: state.flows[index] })) },
     })
     try {
       await this.#boot(resume)

@@ -2,7 +2,8 @@
  * What a suspended guest leaves: its machine as a snapshot, and beside it what the snapshot does not hold.
  *
  *     suspended.snapshot   the machine (src/vmm/snapshot/README.md)
- *     suspended.json       { since, shares, disks }: what the guest knew of its shares, and how its disks' files looked then
+ *     suspended.json       { since, shares, flows, disks }: what the guest knew of its shares, which connections it had by its cards, and
+ *                          how its disks' files looked then
  *
  * Both or nothing: without the second, the first is no more than what a process left that died. A state is good for one time, because the
  * guest that goes on changes its disks; it is taken away before that, so that whatever becomes of the guest, no later start can go back
@@ -25,13 +26,15 @@ import type { GuestFolder } from './home.ts'
 const stampSchema = z.strictObject({ path: z.string(), size: z.number(), changed: z.number() })
 type DiskStamp = z.infer<typeof stampSchema>
 
-const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), disks: z.array(stampSchema) })
+const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), flows: z.array(z.custom<PlainData>()), disks: z.array(stampSchema) })
 
 /** What a machine goes on with. */
 export interface Suspension {
   readonly snapshot: string
   /** By share. */
   readonly shares: readonly PlainData[]
+  /** By card. */
+  readonly flows: readonly PlainData[]
 }
 
 export class SuspensionFiles {
@@ -49,7 +52,7 @@ export class SuspensionFiles {
   async write(snapshots: MachineSnapshots): Promise<void> {
     try {
       await snapshots.save(this.#folder.snapshot)
-      await this.#describe(await snapshots.shares(), [])
+      await this.#describe({ shares: await snapshots.shares(), flows: await snapshots.flows(), disks: [] })
     } catch (error) {
       await this.remove()
       throw error
@@ -58,8 +61,7 @@ export class SuspensionFiles {
 
   /** The machine has ended, and its disks are closed: notes how they look, so that a change is noticed. */
   async stamp(graphs: readonly DiskGraph[]): Promise<void> {
-    const { shares } = await this.#read()
-    await this.#describe(shares, await Promise.all(graphs.flatMap(filesOf).map(stampOf)))
+    await this.#describe({ ...await this.#read(), disks: await Promise.all(graphs.flatMap(filesOf).map(stampOf)) })
   }
 
   /**
@@ -72,10 +74,10 @@ export class SuspensionFiles {
       await this.remove()
       return undefined
     }
-    const { shares, disks } = await this.#read()
+    const { shares, flows, disks } = await this.#read()
     for (const stamp of disks) await this.#checkUnchanged(stamp)
     await explained(this.#folder.suspension, () => rename(this.#folder.suspension, this.#taken), GUEST_FILES)
-    return { snapshot: this.#folder.snapshot, shares }
+    return { snapshot: this.#folder.snapshot, shares, flows }
   }
 
   async giveBack(): Promise<void> { await rename(this.#taken, this.#folder.suspension) }
@@ -88,11 +90,11 @@ export class SuspensionFiles {
 
   get #taken(): string { return `${this.#folder.suspension}.taken` }
 
-  async #describe(shares: readonly PlainData[], disks: readonly DiskStamp[]): Promise<void> {
+  async #describe({ shares, flows, disks }: Pick<Suspension, 'shares' | 'flows'> & { readonly disks: readonly DiskStamp[] }): Promise<void> {
     const { suspension } = this.#folder
     const aside = `${suspension}.part`
     await explained(suspension, async () => {
-      await writeFile(aside, encodePlain({ since: Date.now(), shares, disks: disks.map(stamp => ({ ...stamp })) }), { mode: 0o600, flush: true })
+      await writeFile(aside, encodePlain({ since: Date.now(), shares, flows, disks: disks.map(stamp => ({ ...stamp })) }), { mode: 0o600, flush: true })
       await rename(aside, suspension)
     }, GUEST_FILES)
   }

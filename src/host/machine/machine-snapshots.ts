@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import type { PlainData } from '../../machine/lifecycle.ts'
 import { hostError } from '../errors.ts'
+import type { AttachedCards } from '../network/attached-cards.ts'
 import type { ShareThread } from '../shares/share-thread.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
@@ -13,19 +14,25 @@ interface Waiting {
   reject(error: TenonError): void
 }
 
+/** Those who know of the guest what is not in its machine. */
+interface SavedServers {
+  readonly shares: ShareThread | undefined
+  readonly cards: AttachedCards | undefined
+}
+
 /** The main thread's side of MachineControl. */
 export class WorkerSnapshots implements MachineSnapshots {
   readonly #port: MessagePort
   readonly #channel: MachineChannel
   readonly #waiting = new Map<number, Waiting>()
   #last = 0
-  readonly #shares: ShareThread | undefined
+  readonly #servers: SavedServers
   #hasEnded = false
 
-  constructor(port: MessagePort, channel: MachineChannel, shares: ShareThread | undefined) {
+  constructor(port: MessagePort, channel: MachineChannel, servers: SavedServers) {
     this.#port = port
     this.#channel = channel
-    this.#shares = shares
+    this.#servers = servers
   }
 
   pause(): Promise<void> { return this.#ask({ kind: 'pause' }) }
@@ -34,7 +41,9 @@ export class WorkerSnapshots implements MachineSnapshots {
 
   save(path: string): Promise<void> { return this.#ask({ kind: 'save', path }) }
 
-  shares(): Promise<readonly PlainData[]> { return this.#shares?.save() ?? Promise.resolve([]) }
+  shares(): Promise<readonly PlainData[]> { return this.#servers.shares?.save() ?? Promise.resolve([]) }
+
+  flows(): Promise<readonly PlainData[]> { return this.#servers.cards?.flows() ?? Promise.resolve([]) }
 
   answered(number: number, problem: ControlProblem | undefined): void {
     const waiting = this.#waiting.get(number)

@@ -138,6 +138,11 @@ export interface MachineSnapshots {
    * paused. Rejects with SHARE_THREAD_FAILED.
    */
   shares(): Promise<readonly PlainData[]>
+  /**
+   * What the guest has open by its cards, in their order: `CardOrder.flows` of the machine that goes on, whose guest then hears that these
+   * connections are gone. The machine must be paused. Rejects with NETWORK_THREAD_FAILED.
+   */
+  flows(): Promise<readonly PlainData[]>
 }
 
 export interface MachineSession {

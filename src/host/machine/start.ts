@@ -44,7 +44,7 @@ async function launch(options: Options): Promise<MachineSession> {
   const compiler = translates(options.engine) && !lockstep ? startCompiler(modelFeatures(cpu)) : undefined
   const control = lockstep ? undefined : new MessageChannel()
   const worker = startWorker(options, channel, { compiler: compiler?.port, control: control?.port1 }, servers)
-  const snapshots = control && new WorkerSnapshots(control.port2, channel, servers.shares)
+  const snapshots = control && new WorkerSnapshots(control.port2, channel, servers)
   const session = new WorkerSession({ worker, compiler: compiler?.worker, servers }, channel, plan, options, snapshots)
   try {
     await session.started

@@ -1,3 +1,4 @@
+import type { PlainData } from '../../machine/lifecycle.ts'
 import type { AttachedCard, CardOrder, MachineCardOrder } from './network-order.ts'
 import type { NetworkThread } from './network-thread.ts'
 
@@ -25,6 +26,9 @@ export class AttachedCards {
     }
     return attached
   }
+
+  /** What the guest has open, by card: `CardOrder.flows`. It must stand still. */
+  flows(): Promise<readonly PlainData[]> { return Promise.all(this.#cards.map(({ id }) => this.#thread.flowsOf(id))) }
 
   /** For the machine's thread. */
   get forMachine(): readonly MachineCardOrder[] { return this.#cards }

@@ -1,4 +1,5 @@
 /** What the network thread is told and asked, in plain data. */
+import type { PlainData } from '../../machine/lifecycle.ts'
 import type { GatewayReport } from '../../network/gateway/gateway.ts'
 import type { PublishedPort } from '../../network/gateway/publisher.ts'
 import type { PortConfiguration } from '../../network/switch/configuration.ts'
@@ -48,6 +49,8 @@ export interface CardOrder {
   readonly rules?: PortConfiguration['rules']
   /** A file to which all its frames are written. */
   readonly pcap?: string
+  /** What `NetworkThread.flowsOf` gave: its guest goes on, and hears that these connections are gone. */
+  readonly flows?: PlainData
   /** Ports of the host that lead to it. */
   readonly publish?: readonly PublishOrder[]
 }

@@ -1,3 +1,4 @@
+import type { PlainData } from '../../machine/lifecycle.ts'
 import type { AttachedCard, CardOrder, NetworkOrder, NetworkReport } from './network-order.ts'
 
 /** Requests to the network thread, by kind, and what each is answered with. */
@@ -7,6 +8,8 @@ export interface NetworkRequests {
   /** `machine` is the memory of the machine's channel, for its bell. */
   attach: { readonly card: CardOrder, readonly machine: SharedArrayBuffer, readonly answer: AttachedCard }
   detach: { readonly card: number, readonly answer: null }
+  /** Of a card's guest. */
+  flows: { readonly card: number, readonly answer: PlainData }
   inspect: { readonly name: string, readonly answer: NetworkReport }
   close: { readonly answer: null }
 }

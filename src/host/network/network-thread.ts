@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
 import { hostError } from '../errors.ts'
 import { Doorbell } from './doorbell.ts'
 import type { AttachedCard, CardOrder, NetworkOrder, NetworkReport } from './network-order.ts'
@@ -53,6 +54,9 @@ export class NetworkThread {
   attach(card: CardOrder, machine: SharedArrayBuffer): Promise<AttachedCard> { return this.#ask('attach', { card, machine }) }
 
   async detach(card: number): Promise<void> { await this.#ask('detach', { card }) }
+
+  /** What the guest of a card has open, for `CardOrder.flows`. The guest must stand still. */
+  flowsOf(card: number): Promise<PlainData> { return this.#ask('flows', { card }) }
 
   /** Throws TenonError NETWORK_UNKNOWN. */
   inspect(name: string): Promise<NetworkReport> { return this.#ask('inspect', { name }) }

@@ -1,6 +1,7 @@
 /** One network of the network thread: a switch, the guests' cards, and the gateway that nat and host-only networks have. */
 import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../../machine/clock.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
 import { networkError } from '../../network/errors.ts'
 import { Gateway } from '../../network/gateway/gateway.ts'
 import type { Publication } from '../../network/gateway/publisher.ts'
@@ -89,11 +90,18 @@ export class Network {
       const capture = this.#capture(order, port)
       const station = new CardStation(port, channel, new MachineChannel(machine), this.#parts.wake)
       this.#cards.set(id, { order, port, station, publications, capture })
+      if (order.flows) this.#gateway?.resume(mac, order.flows)
       this.#parts.loop.stations.add(station)
     } catch (error) {
       undo.reverse().forEach(step => step())
       throw error
     }
+  }
+
+  /** What its guest has open. Null where there is no gateway. */
+  flowsOf(id: number): PlainData {
+    const card = this.#cards.get(id)
+    return card === undefined ? null : this.#gateway?.flowsOf(card.order.mac) ?? null
   }
 
   detach(id: number): void {
@@ -102,6 +110,7 @@ export class Network {
     this.#cards.delete(id)
     this.#parts.loop.stations.delete(card.station)
     card.publications.forEach(each => each.close())
+    this.#gateway?.leave(card.order.mac)
     this.#switch.unplug(card.port)
     this.#gateway?.unreserve(card.order.mac)
     card.capture?.close()

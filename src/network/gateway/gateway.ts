@@ -9,7 +9,7 @@ import type { PlainData } from '../../machine/lifecycle.ts'
 import { StateReader } from '../../machine/state-reader.ts'
 import type { HostStream, SocketBackend, StreamEvents } from '../sockets.ts'
 import type { IpPacket, Refusal, SegmentTransport, TransportFactory } from '../transport.ts'
-import { formatAddress } from '../packet/addresses.ts'
+import { formatAddress, parseMac } from '../packet/addresses.ts'
 import { equalBytes, getU32 } from '../packet/bytes.ts'
 import { addressLength } from '../packet/packet.ts'
 import { Ager } from './ager.ts'
@@ -127,6 +127,23 @@ export class Gateway {
 
   unreserve(mac: string): void { this.leases.unreserve(mac) }
 
+  /** The connections of a card's guest, for `resume` of the gateway that it is plugged into later. */
+  flowsOf(mac: string): PlainData { return this.transport.flowsOf(this.addressesOf(mac)) }
+
+  /** A card is unplugged: what its guest had open is closed. */
+  leave(mac: string): void {
+    const addresses = this.addressesOf(mac)
+    this.transport.endFlowsOf(addresses)
+    this.flows.closeOf(addresses)
+  }
+
+  /** A guest is plugged in that had these connections elsewhere: it hears that they are gone. Throws SNAPSHOT_INVALID. */
+  resume(mac: string, flows: PlainData): void {
+    // It is not asked who has the address: it may not run yet, and the answer would come too late.
+    const owner = parseMac(mac)!
+    this.transport.endSaved(flows, address => this.neighbours.learn(address, 0, address.length, owner, 0, true))
+  }
+
   report(): GatewayReport {
     return {
       leases: this.leases.list(this.clock.now()), neighbours: this.neighbours.list(), udpFlows: this.flows.list(),
@@ -184,6 +201,11 @@ export class Gateway {
     const { ipv4, ipv6, linkLocal } = this.settings
     const own = length === 4 ? [ipv4.address] : [linkLocal, ...ipv6 === null ? [] : [ipv6.address]]
     return own.some(address => equalBytes(bytes, at, address, 0, length))
+  }
+
+  private addressesOf(mac: string): ReadonlySet<string> {
+    const isOf = (each: { readonly mac: string }): boolean => each.mac.toLowerCase() === mac.toLowerCase()
+    return new Set([...this.neighbours.list(), ...this.leases.list(this.clock.now())].filter(isOf).map(({ address }) => address))
   }
 
   private random(): number {

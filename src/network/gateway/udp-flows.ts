@@ -159,6 +159,13 @@ export class UdpFlows implements Ageing {
     }
   }
 
+  /** A guest is gone that had these addresses. */
+  closeOf(addresses: ReadonlySet<string>): void {
+    for (const flow of this.flows) {
+      if (flow !== null && addresses.has(addressText(this.table.keys, flow.slot * FLOW_KEY))) this.close(flow)
+    }
+  }
+
   age(now: number): number {
     for (const flow of this.flows) {
       if (flow !== null && now - flow.lastUsed > this.patience(flow)) this.close(flow)
@@ -170,12 +177,8 @@ export class UdpFlows implements Ageing {
     return this.flows.filter(flow => flow !== null).map((flow) => {
       const at = flow.slot * FLOW_KEY
       const { keys } = this.table
-      const text = (from: number) => {
-        const length = keyAddressLength(keys, from)
-        return formatAddress(keys, from + KEY_LENGTH - length, length)
-      }
       return {
-        guest: text(at), peer: text(at + PEER), guestPort: getU16(keys, at + GUEST_PORT), peerPort: getU16(keys, at + PEER_PORT),
+        guest: addressText(keys, at), peer: addressText(keys, at + PEER), guestPort: getU16(keys, at + GUEST_PORT), peerPort: getU16(keys, at + PEER_PORT),
         published: flow.published,
       }
     })
@@ -269,4 +272,10 @@ export class Flow implements UdpEvents {
   message(bytes: Uint8Array): void { this.flows.deliver(this, bytes) }
 
   failed(failure: SocketFailure): void { this.flows.fail(this, failure) }
+}
+
+/** The address in a key. */
+function addressText(keys: Uint8Array, at: number): string {
+  const length = keyAddressLength(keys, at)
+  return formatAddress(keys, at + KEY_LENGTH - length, length)
 }

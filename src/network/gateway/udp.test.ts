@@ -34,6 +34,16 @@ describe('UDP to the outside', () => {
     ])
   })
 
+  it('closes what a guest had open whose cable is pulled, and no more', () => {
+    const bench = ready()
+    for (const to of ['192.0.2.9', '2001:db8::9']) bench.give(udp(5000, 7, DATA, { to }))
+    bench.gateway.leave('52:54:00:00:00:99')
+    expect(bench.gateway.report().udpFlows).toHaveLength(2)
+    bench.gateway.leave(GUEST_MAC.toUpperCase())
+    expect([bench.gateway.report().udpFlows, bench.transport.left.includes(GUEST)]).toEqual([[], true])
+    expect(bench.sockets.udp.every(({ closed }) => closed)).toBe(true)
+  })
+
   it('tells the guest why a peer cannot be reached, and closes the socket', () => {
     const bench = ready()
     const expected = { refused: [3, 3], 'unreachable-host': [3, 1], 'unreachable-net': [3, 0], denied: [3, 13] } as const

@@ -444,6 +444,19 @@ describe('a gateway that goes', () => {
     expect([guest.heard(), guest.stream.log, guest.bench.tcp.flows]).toEqual([['RST+ACK seq 1 ack 1'], ['abort'], 0])
   })
 
+  it('ends what a guest had open that is gone, and can tell it so elsewhere', () => {
+    const guest = new Guest(new Bench())
+    const other = new Guest(guest.bench, { sourcePort: 40001, from: Uint8Array.of(10, 0, 5, 3) })
+    const flows = structuredClone(guest.bench.tcp.flowsOf(new Set([GUEST.join('.')])))
+    guest.bench.tcp.endFlowsOf(new Set([GUEST.join('.')]))
+    expect([guest.stream.log.at(-1), other.stream.log.includes('abort'), guest.bench.tcp.flows]).toEqual(['abort', false, 1])
+    const elsewhere = new Bench()
+    const found: string[] = []
+    elsewhere.tcp.endSaved(flows, address => found.push(address.join('.')))
+    expect(elsewhere.take().map(sent => describeSegment(sent, guest.theirs, ISN))).toEqual(['RST+ACK seq 1 ack 1'])
+    expect(found).toEqual([GUEST.join('.')])
+  })
+
   it('leaves in a snapshot what is needed to reset a restored guest', () => {
     const guest = new Guest(new Bench())
     guest.send({ control: ACK, payload: 'abc' })

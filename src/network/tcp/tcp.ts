@@ -11,6 +11,7 @@
 import type { Timer } from '../../machine/clock.ts'
 import type { PlainData } from '../../machine/lifecycle.ts'
 import { StateReader } from '../../machine/state-reader.ts'
+import { formatAddress } from '../packet/addresses.ts'
 import type { HostStream, StreamEvents } from '../sockets.ts'
 import type { Endpoint, IpPacket, SegmentHeader, SegmentTransport, TransportContext, TransportFactory, Unreachable } from '../transport.ts'
 import { BufferPool } from './buffer-pool.ts'
@@ -141,6 +142,20 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
     this.blocked.unshift(...waiting.slice(served))
   }
 
+  flowsOf(addresses: ReadonlySet<string>): PlainData { return saveFlows(this.flowsTo(addresses)) }
+
+  endFlowsOf(addresses: ReadonlySet<string>): void {
+    this.begin()
+    for (const flow of this.flowsTo(addresses)) this.drop(flow)
+  }
+
+  endSaved(state: PlainData, found: (address: Uint8Array) => void): void {
+    for (const flow of readFlows(new StateReader('network-tcp', state), this.limits.flows)) {
+      found(flow.remoteAddress)
+      this.resets.end(flow)
+    }
+  }
+
   close(): void {
     this.begin()
     for (const flow of this.table.all()) this.drop(flow)
@@ -150,9 +165,7 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
   // ── Stateful ──
 
   /** What is needed to end the flows decently elsewhere: the host's sockets cannot move. */
-  save(): PlainData {
-    return { flows: this.table.all().filter(flow => flow.connection.isSynchronized).map(flow => saveFlow(flow.connection)) }
-  }
+  save(): PlainData { return saveFlows(this.table.all()) }
 
   restore(state: PlainData): void {
     this.restored = readFlows(new StateReader('network-tcp', state), this.limits.flows)
@@ -296,6 +309,11 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
     this.counts.remove(flow)
   }
 
+  private flowsTo(addresses: ReadonlySet<string>): Flow[] {
+    return this.table.all().filter(({ connection: { pair: { remoteAddress } } }) =>
+      addresses.has(formatAddress(remoteAddress, 0, remoteAddress.length)))
+  }
+
   private wake(): void {
     this.begin()
     while (this.heap.next <= this.now) {
@@ -323,6 +341,10 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
       remoteAddress: copyOf(bytes, source, size), remotePort: this.segment.sourcePort,
     }
   }
+}
+
+function saveFlows(flows: readonly Flow[]): PlainData {
+  return { flows: flows.filter(flow => flow.connection.isSynchronized).map(flow => saveFlow(flow.connection)) }
 }
 
 function pairOf(from: Endpoint, to: Endpoint): ConnectionPair {

@@ -38,6 +38,8 @@ export class FakeTransport implements SegmentTransport {
   onSegment: ((packet: IpPacket) => void) | null = null
   refuses = 0
   restored: PlainData = null
+  /** Addresses of guests that have gone. */
+  readonly left: string[] = []
   readied = 0
 
   constructor(context: TransportContext) { this.context = context }
@@ -57,6 +59,12 @@ export class FakeTransport implements SegmentTransport {
   }
 
   ready(): void { this.readied++ }
+  flowsOf(addresses: ReadonlySet<string>): PlainData { return [...addresses] }
+  endFlowsOf(addresses: ReadonlySet<string>): void { this.left.push(...addresses) }
+  endSaved(state: PlainData, found: (address: Uint8Array) => void): void {
+    this.restored = state
+    found(parseAddress(GUEST)!)
+  }
   close(): void {}
   reset(): void {}
   save(): PlainData { return { kept: 7 } }
