@@ -1,3 +1,4 @@
+import { AFTER_PACKAGES, BEFORE_PACKAGES } from './configure-shortcuts.ts'
 import { informationName } from './dpkg-database.ts'
 import type { ImageDefinition } from './definition.ts'
 import { shellWord } from './first-boot.ts'
@@ -13,7 +14,7 @@ import type { UnpackedPackage } from './unpack.ts'
 export const CONFIGURE_PATH = 'sbin/tenon-configure'
 
 export function configureScript(definition: ImageDefinition, packages: readonly UnpackedPackage[]): string {
-  return [HEAD, preinstSteps(packages), configureSteps(packages.length), LATER, userSteps(definition), serviceSteps(packages), TAIL].join('\n')
+  return [HEAD, preinstSteps(packages), configureSteps(packages.length), AFTER_PACKAGES, userSteps(definition), serviceSteps(packages), TAIL].join('\n')
 }
 
 const HEAD = `#!/bin/sh
@@ -51,13 +52,9 @@ if [ "$1" != again ]; then
   exec /run/tenon-configure again
 fi
 hostname -F /etc/hostname
-# dpkg-maintscript-helper mends what older versions of a package have left: in a new system it has nothing to do, a thousand times.
-# The keys that ssh-keygen makes must not be in an image. Python's modules are compiled at the end, all by one process, and certificates
-# are collected then, once.
 mkdir /run/tenon
-for name in dpkg-maintscript-helper ssh-keygen py3compile update-ca-certificates; do ln -s /bin/true "/run/tenon/$name"; done
 PATH=/run/tenon:$PATH
-tell begin
+${BEFORE_PACKAGES}tell begin
 `
 
 /**
@@ -91,15 +88,6 @@ audit=$(dpkg --audit) || fail 'dpkg --audit'
 [ -z "$audit" ] || fail "dpkg --audit: $audit"
 `
 }
-
-/** What packages wanted of programs that did nothing. A module that cannot be compiled is for another Python, or a template: no failure. */
-const LATER = `if [ -x /usr/bin/python3 ] && [ -d /usr/lib/python3/dist-packages ]; then
-  python3 -m compileall -q /usr/lib/python3/dist-packages
-fi
-if [ -x /usr/sbin/update-ca-certificates ]; then
-  /usr/sbin/update-ca-certificates || fail update-ca-certificates
-fi
-`
 
 function userSteps({ users, rootPassword, timezone }: ImageDefinition): string {
   const lines = users.flatMap(({ name, groups, shell, password, sshKeys }) => [

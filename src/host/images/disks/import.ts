@@ -47,7 +47,8 @@ export async function importDisk(name: string, path: string, options: ImportOpti
     await checkFree(store, name, force)
     const folder = store.folder(name, randomBytes(8).toString('hex'))
     const image = await store.make(folder, aside => fill(aside, name, path, source, options))
-    await withLock(join(cache, 'disks.lock'), { signal }, () => removeOthers(store, name, folder))
+    // Not otherwise: the lock is held for as long as an image is being built.
+    if ((await store.find(name)).length > 1) await withLock(join(cache, 'disks.lock'), { signal }, () => removeOthers(store, name, folder))
     return image
   } finally {
     await source.close()
