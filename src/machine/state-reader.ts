@@ -1,4 +1,5 @@
 import { TenonError } from '../base/errors.ts'
+import type { PlainData } from './lifecycle.ts'
 
 /**
  * Reads the plain data of one snapshot part field by field. A snapshot is hostile: each field is checked for its type and range,
@@ -75,6 +76,9 @@ export class StateReader {
   integers(name: string, length: number, minimum: number, maximum: number): number[] {
     return this.list(name, length).map((value, index) => this.checkInteger(`${name}[${index}]`, value, minimum, maximum))
   }
+
+  /** For another reader. */
+  plain(name: string): PlainData { return this.field(name) as PlainData ?? null }
 
   child(name: string): StateReader { return new StateReader(`${this.part}.${name}`, this.field(name)) }
 

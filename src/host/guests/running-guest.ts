@@ -177,7 +177,7 @@ export class RunningGuest {
     if (state === undefined) return this.#boot()
     const resume: StartMachine = ({ shares = [], network, ...options }) => resumeMachine({
       ...options, snapshot: state.snapshot, shares: shares.map((share, index) => ({ ...share, state: state.shares[index] })),
-      network: network && { ...network, cards: network.cards.map((card, index) => ({ ...card, flows: state.flows[index] })) },
+      network: network && { ...network, cards: network.cards.map((card, index) => ({ ...card, standing: state.cards[index] })) },
     })
     try {
       await this.#boot(resume)

@@ -2,8 +2,8 @@
  * What a suspended guest leaves: its machine as a snapshot, and beside it what the snapshot does not hold.
  *
  *     suspended.snapshot   the machine (src/vmm/snapshot/README.md)
- *     suspended.json       { since, shares, flows, disks }: what the guest knew of its shares, which connections it had by its cards, and
- *                          how its disks' files looked then
+ *     suspended.json       { since, shares, cards, disks }: what the guest knew of its shares, which address and connections it had by its
+ *                          cards, and how its disks' files looked then
  *
  * Both or nothing: without the second, the first is no more than what a process left that died. A state is good for one time, because the
  * guest that goes on changes its disks; it is taken away before that, so that whatever becomes of the guest, no later start can go back
@@ -26,7 +26,7 @@ import type { GuestFolder } from './home.ts'
 const stampSchema = z.strictObject({ path: z.string(), size: z.number(), changed: z.number() })
 type DiskStamp = z.infer<typeof stampSchema>
 
-const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), flows: z.array(z.custom<PlainData>()), disks: z.array(stampSchema) })
+const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), cards: z.array(z.custom<PlainData>()), disks: z.array(stampSchema) })
 
 /** What a machine goes on with. */
 export interface Suspension {
@@ -34,7 +34,7 @@ export interface Suspension {
   /** By share. */
   readonly shares: readonly PlainData[]
   /** By card. */
-  readonly flows: readonly PlainData[]
+  readonly cards: readonly PlainData[]
 }
 
 export class SuspensionFiles {
@@ -52,7 +52,7 @@ export class SuspensionFiles {
   async write(snapshots: MachineSnapshots): Promise<void> {
     try {
       await snapshots.save(this.#folder.snapshot)
-      await this.#describe({ shares: await snapshots.shares(), flows: await snapshots.flows(), disks: [] })
+      await this.#describe({ shares: await snapshots.shares(), cards: await snapshots.cards(), disks: [] })
     } catch (error) {
       await this.remove()
       throw error
@@ -74,10 +74,10 @@ export class SuspensionFiles {
       await this.remove()
       return undefined
     }
-    const { shares, flows, disks } = await this.#read()
+    const { shares, cards, disks } = await this.#read()
     for (const stamp of disks) await this.#checkUnchanged(stamp)
     await explained(this.#folder.suspension, () => rename(this.#folder.suspension, this.#taken), GUEST_FILES)
-    return { snapshot: this.#folder.snapshot, shares, flows }
+    return { snapshot: this.#folder.snapshot, shares, cards }
   }
 
   async giveBack(): Promise<void> { await rename(this.#taken, this.#folder.suspension) }
@@ -90,11 +90,11 @@ export class SuspensionFiles {
 
   get #taken(): string { return `${this.#folder.suspension}.taken` }
 
-  async #describe({ shares, flows, disks }: Pick<Suspension, 'shares' | 'flows'> & { readonly disks: readonly DiskStamp[] }): Promise<void> {
+  async #describe({ shares, cards, disks }: Pick<Suspension, 'shares' | 'cards'> & { readonly disks: readonly DiskStamp[] }): Promise<void> {
     const { suspension } = this.#folder
     const aside = `${suspension}.part`
     await explained(suspension, async () => {
-      await writeFile(aside, encodePlain({ since: Date.now(), shares, flows, disks: disks.map(stamp => ({ ...stamp })) }), { mode: 0o600, flush: true })
+      await writeFile(aside, encodePlain({ since: Date.now(), shares, cards, disks: disks.map(stamp => ({ ...stamp })) }), { mode: 0o600, flush: true })
       await rename(aside, suspension)
     }, GUEST_FILES)
   }

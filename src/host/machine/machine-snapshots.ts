@@ -43,7 +43,7 @@ export class WorkerSnapshots implements MachineSnapshots {
 
   shares(): Promise<readonly PlainData[]> { return this.#servers.shares?.save() ?? Promise.resolve([]) }
 
-  flows(): Promise<readonly PlainData[]> { return this.#servers.cards?.flows() ?? Promise.resolve([]) }
+  cards(): Promise<readonly PlainData[]> { return this.#servers.cards?.standings() ?? Promise.resolve([]) }
 
   answered(number: number, problem: ControlProblem | undefined): void {
     const waiting = this.#waiting.get(number)

@@ -139,10 +139,10 @@ export interface MachineSnapshots {
    */
   shares(): Promise<readonly PlainData[]>
   /**
-   * What the guest has open by its cards, in their order: `CardOrder.flows` of the machine that goes on, whose guest then hears that these
-   * connections are gone. The machine must be paused. Rejects with NETWORK_THREAD_FAILED.
+   * What the guest has by its cards, in their order: `CardOrder.standing` of the machine that goes on, whose guest keeps its addresses, and
+   * hears that its connections are gone. The machine must be paused. Rejects with NETWORK_THREAD_FAILED.
    */
-  flows(): Promise<readonly PlainData[]>
+  cards(): Promise<readonly PlainData[]>
 }
 
 export interface MachineSession {

@@ -27,8 +27,8 @@ export class AttachedCards {
     return attached
   }
 
-  /** What the guest has open, by card: `CardOrder.flows`. It must stand still. */
-  flows(): Promise<readonly PlainData[]> { return Promise.all(this.#cards.map(({ id }) => this.#thread.flowsOf(id))) }
+  /** What the guest has, by card: `CardOrder.standing`. It must stand still. */
+  standings(): Promise<readonly PlainData[]> { return Promise.all(this.#cards.map(({ id }) => this.#thread.standingOf(id))) }
 
   /** For the machine's thread. */
   get forMachine(): readonly MachineCardOrder[] { return this.#cards }

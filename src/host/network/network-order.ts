@@ -49,8 +49,8 @@ export interface CardOrder {
   readonly rules?: PortConfiguration['rules']
   /** A file to which all its frames are written. */
   readonly pcap?: string
-  /** What `NetworkThread.flowsOf` gave: its guest goes on, and hears that these connections are gone. */
-  readonly flows?: PlainData
+  /** What `NetworkThread.standingOf` gave: its guest goes on, keeps its lease, and hears that its connections are gone. */
+  readonly standing?: PlainData
   /** Ports of the host that lead to it. */
   readonly publish?: readonly PublishOrder[]
 }

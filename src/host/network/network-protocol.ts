@@ -9,7 +9,7 @@ export interface NetworkRequests {
   attach: { readonly card: CardOrder, readonly machine: SharedArrayBuffer, readonly answer: AttachedCard }
   detach: { readonly card: number, readonly answer: null }
   /** Of a card's guest. */
-  flows: { readonly card: number, readonly answer: PlainData }
+  standing: { readonly card: number, readonly answer: PlainData }
   inspect: { readonly name: string, readonly answer: NetworkReport }
   close: { readonly answer: null }
 }

@@ -55,8 +55,8 @@ export class NetworkThread {
 
   async detach(card: number): Promise<void> { await this.#ask('detach', { card }) }
 
-  /** What the guest of a card has open, for `CardOrder.flows`. The guest must stand still. */
-  flowsOf(card: number): Promise<PlainData> { return this.#ask('flows', { card }) }
+  /** What the guest of a card has, for `CardOrder.standing`. The guest must stand still. */
+  standingOf(card: number): Promise<PlainData> { return this.#ask('standing', { card }) }
 
   /** Throws TenonError NETWORK_UNKNOWN. */
   inspect(name: string): Promise<NetworkReport> { return this.#ask('inspect', { name }) }

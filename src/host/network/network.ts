@@ -90,7 +90,7 @@ export class Network {
       const capture = this.#capture(order, port)
       const station = new CardStation(port, channel, new MachineChannel(machine), this.#parts.wake)
       this.#cards.set(id, { order, port, station, publications, capture })
-      if (order.flows) this.#gateway?.resume(mac, order.flows)
+      if (order.standing) this.#gateway?.resume(mac, order.standing)
       this.#parts.loop.stations.add(station)
     } catch (error) {
       undo.reverse().forEach(step => step())
@@ -98,10 +98,10 @@ export class Network {
     }
   }
 
-  /** What its guest has open. Null where there is no gateway. */
-  flowsOf(id: number): PlainData {
+  /** What its guest has. Null where there is no gateway. */
+  standingOf(id: number): PlainData {
     const card = this.#cards.get(id)
-    return card === undefined ? null : this.#gateway?.flowsOf(card.order.mac) ?? null
+    return card === undefined ? null : this.#gateway?.standingOf(card.order.mac) ?? null
   }
 
   detach(id: number): void {

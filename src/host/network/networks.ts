@@ -28,7 +28,7 @@ export class Networks {
       case 'remove': return this.#remove(request)
       case 'attach': return this.#attach(request)
       case 'detach': return this.#detach(request)
-      case 'flows': return this.#networkOfCard.get(request.card)?.flowsOf(request.card) ?? null
+      case 'standing': return this.#networkOfCard.get(request.card)?.standingOf(request.card) ?? null
       case 'inspect': return this.#find(request.name).report()
       case 'close': return this.#close()
     }

@@ -165,6 +165,22 @@ describe('DHCP', () => {
     expect(String.fromCharCode(...options.get(12)!)).toBe('web')
   })
 
+  it('goes along with its guest to another gateway, unless the address is taken there', () => {
+    const bench = new Bench()
+    const { address: given } = lease(bench, GUEST_MAC, [name('web')])
+    lease(bench, '52:54:00:00:00:42')
+    bench.clock.advance(600e9)
+    const standing = structuredClone(bench.gateway.standingOf(GUEST_MAC))
+    const other = new Bench({}, 5)
+    other.gateway.resume(GUEST_MAC, standing)
+    expect(other.gateway.report().leases).toEqual([{ mac: GUEST_MAC, address: given, name: 'web', secondsLeft: 3000 }])
+    const third = new Bench({}, 5)
+    third.gateway.reserve({ mac: '52:54:00:00:00:99', address: given })
+    third.gateway.resume(GUEST_MAC, standing)
+    expect(third.gateway.report().leases).toEqual([])
+    expect(() => { third.gateway.resume(GUEST_MAC, {}) }).toThrow(/what the card 52:54:00:12:34:56 had/)
+  })
+
   it('survives a restore: the same leases for the time that was left', () => {
     const bench = new Bench()
     const { address: given } = lease(bench, GUEST_MAC, [name('web')])

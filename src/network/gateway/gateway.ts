@@ -127,8 +127,10 @@ export class Gateway {
 
   unreserve(mac: string): void { this.leases.unreserve(mac) }
 
-  /** The connections of a card's guest, for `resume` of the gateway that it is plugged into later. */
-  flowsOf(mac: string): PlainData { return this.transport.flowsOf(this.addressesOf(mac)) }
+  /** The lease and the connections of a card's guest, for `resume` of the gateway that it is plugged into later. */
+  standingOf(mac: string): PlainData {
+    return { leases: this.leases.saveOf(mac, this.clock.now()), transport: this.transport.flowsOf(this.addressesOf(mac)) }
+  }
 
   /** A card is unplugged: what its guest had open is closed. */
   leave(mac: string): void {
@@ -137,11 +139,13 @@ export class Gateway {
     this.flows.closeOf(addresses)
   }
 
-  /** A guest is plugged in that had these connections elsewhere: it hears that they are gone. Throws SNAPSHOT_INVALID. */
-  resume(mac: string, flows: PlainData): void {
+  /** A guest is plugged in that had this elsewhere: it keeps its lease, and hears that its connections are gone. Throws SNAPSHOT_INVALID. */
+  resume(mac: string, standing: PlainData): void {
+    const reader = new StateReader(`what the card ${mac} had`, standing)
+    this.leases.resume(reader, this.clock.now())
     // It is not asked who has the address: it may not run yet, and the answer would come too late.
     const owner = parseMac(mac)!
-    this.transport.endSaved(flows, address => this.neighbours.learn(address, 0, address.length, owner, 0, true))
+    this.transport.endSaved(reader.plain('transport'), address => this.neighbours.learn(address, 0, address.length, owner, 0, true))
   }
 
   report(): GatewayReport {

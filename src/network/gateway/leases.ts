@@ -142,20 +142,36 @@ export class Leases {
     }))
   }
 
-  save(now: number): PlainData {
-    return [...this.byMac.values()].map(({ mac, address, name, expires, bound }) => ({
+  save(now: number): PlainData { return this.saved([...this.byMac.values()], now) }
+
+  /** As `save`, of one card. */
+  saveOf(mac: string, now: number): PlainData {
+    const lease = this.byMac.get(mac.toLowerCase())
+    return this.saved(lease === undefined ? [] : [lease], now)
+  }
+
+  /** Gives a card back what `saveOf` gave. What is another's by now stays so: its guest will be told when it asks. */
+  resume(reader: StateReader, now: number): void { this.read(reader, now, () => undefined) }
+
+  private saved(leases: readonly Lease[], now: number): PlainData {
+    return leases.map(({ mac, address, name, expires, bound }) => ({
       mac: mac.slice(), address, name: name ?? '', left: Math.max(0, expires - now), bound,
     }))
   }
 
   restore(reader: StateReader, now: number): void {
+    this.read(reader, now, each => { throw each.invalid('address', 'is not in the pool, or is given twice') })
+  }
+
+  private read(reader: StateReader, now: number, taken: (each: StateReader) => void): void {
     for (const each of reader.childrenAtMost('leases', 0x10000)) {
       const address = each.u32('address')
       const mac = each.bytes('mac', 6)
       const name = each.text('name', 63)
       if (name !== '' && !isHostName(name)) throw each.invalid('name', 'is no host name')
-      if (!this.mayHave(mac, address, now)) throw each.invalid('address', 'is not in the pool, or is given twice')
-      this.put({ mac, address, name: name === '' ? null : name, expires: now + each.time('left'), bound: each.boolean('bound') })
+      const lease = { mac, address, name: name === '' ? null : name, expires: now + each.time('left'), bound: each.boolean('bound') }
+      if (this.mayHave(mac, address, now)) this.put(lease)
+      else taken(each)
     }
   }
 

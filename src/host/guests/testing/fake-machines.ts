@@ -21,7 +21,7 @@ export class FakeMachine implements MachineSession {
       writeFileSync(path, 'SNAPSHOT')
     },
     shares: async () => [{ mounted: true, seen: 5n }],
-    flows: async () => [],
+    cards: async () => [],
   }
   /** What programs in the guest do with what comes by a port. */
   onPort: (bytes: Uint8Array) => void = () => {}
