@@ -142,7 +142,7 @@ export class Gateway {
   /** A guest is plugged in that had this elsewhere: it keeps its lease, and hears that its connections are gone. Throws SNAPSHOT_INVALID. */
   resume(mac: string, standing: PlainData): void {
     const reader = new StateReader(`what the card ${mac} had`, standing)
-    this.leases.resume(reader, this.clock.now())
+    this.leases.resume(reader, mac, this.clock.now())
     // It is not asked who has the address: it may not run yet, and the answer would come too late.
     const owner = parseMac(mac)!
     this.transport.endSaved(reader.plain('transport'), address => this.neighbours.learn(address, 0, address.length, owner, 0, true))
