@@ -122,7 +122,7 @@ function openTun(libc: Libc): number {
   if (file >= 0) return file
   const number = libc.errno()
   if (number === Errno.EACCES || number === Errno.EPERM) {
-    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it')
+    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it: chmod 666 /dev/net/tun')
   }
   if (number === Errno.ENOENT || number === Errno.ENODEV || number === Errno.ENXIO) {
     throw unavailable('this kernel has no TAPs', 'load its module with modprobe tun; in a container, give it the device /dev/net/tun')
