@@ -141,7 +141,8 @@ export class Network {
       throw networkError('NETWORK_CONFIGURATION_INVALID', `${problem}write ${tap.mtu}, or raise that of the bridge`)
     }
     const port = this.#switch.plug({ name: UPLINK_PORT, trunk: { native: 1 }, trusted: true, mtu: tap.mtu, stormRate: GATEWAY_STORM_RATE })
-    const station = new TapStation(port, tap, wake)
+    const station = new TapStation(port, tap, wake, () => this.#parts.notice(`the network '${this.order.name}' is cut off: its TAP `
+      + `${tap.name} was deleted; have it made again if need be, stop the network's guests, and start them anew`))
     loop.stations.add(station)
     return { tap, station }
   }
