@@ -1,5 +1,6 @@
 /** The gateway against a real guest's network: Linux's TCP/IP in a namespace, with BusyBox's DHCP client, dig, ping, curl and tcpdump. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -187,7 +188,23 @@ echo "dns $dns domain $domain lease $lease"\n`)
     expect(packets.filter(packet => /\(incorrect|\bbad \w|\bwrong |\[\||invalid/.test(packet))).toEqual([])
     expect(gateway.report().drops).toMatchObject({ malformed: 0, checksum: 0 })
   }, 60_000)
+
+  it('has sent nothing that Wireshark finds malformed or badly summed', async ({ skip }) => {
+    if (spawnSync('tshark', ['--version']).status !== 0) skip('needs the program tshark')
+    const capture = join(folder, 'capture.pcap')
+    const checks = ['ip', 'tcp', 'udp'].flatMap(name => ['-o', `${name}.check_checksum:TRUE`])
+    const bad = ['ip', 'tcp', 'udp', 'icmp', 'icmpv6'].map(name => `${name}.checksum.status == "Bad"`)
+    const from = (filter: string) =>
+      guest.run('tshark', '-n', '-r', capture, ...checks, '-Y', `eth.src == 02:00:00:00:00:01 && (${filter})`)
+    expect(lines(await from(`_ws.malformed || _ws.unreassembled || ${bad.join(' || ')}`))).toEqual([])
+    // It warns of nothing else either, but of connections that were refused.
+    expect(lines(await from('_ws.expert.severity >= 0x600000 && !icmp && !icmpv6 && !tcp.flags.reset == 1'))).toEqual([])
+    expect(lines(await from('tcp || udp || dhcp || dns || icmpv6')).length).toBeGreaterThan(100)
+  }, 60_000)
 })
+
+/** The lines that tshark prints, without what it says of itself. */
+function lines(output: string): string[] { return output.split('\n').filter(line => line !== '' && !line.startsWith('Running as')) }
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
