@@ -89,14 +89,14 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   beforeAll(async () => {
     await guest.start()
     nameServer = await startNameServer()
+    ownServer.listen(0, '127.0.0.1')
+    await once(ownServer, 'listening')
     for (const server of [echoServer, echoServer6]) {
       server.on('message', (bytes, peer) => { server.send(bytes, peer.port, peer.address) })
     }
     echoServer.bind(0, outside)
     if (outside6 !== undefined) echoServer6.bind(0, outside6)
     webServer.listen(0, outside)
-    ownServer.listen(0, '127.0.0.1')
-    await once(ownServer, 'listening')
     await Promise.all([once(echoServer, 'listening'), once(webServer, 'listening')])
     const sockets = new HostSockets(ping)
     sockets.resolvers = () => [`127.0.0.1:${nameServer.address().port}`]
