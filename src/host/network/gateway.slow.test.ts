@@ -80,6 +80,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   const echoServer = createSocket('udp4')
   const echoServer6 = createSocket('udp6')
   const webServer = createServer((request, response) => { response.end('x'.repeat(Number(request.url!.slice(1)))) })
+  /** What only the host itself can reach, but for the guests that may. */
+  const ownServer = createServer((_request, response) => { response.end('the host\'s own') })
   let nameServer: Awaited<ReturnType<typeof startNameServer>>
   let gateway: Gateway
   let address = ''
@@ -87,6 +89,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   beforeAll(async () => {
     await guest.start()
     nameServer = await startNameServer()
+    ownServer.listen(0, '127.0.0.1')
+    await once(ownServer, 'listening')
     for (const server of [echoServer, echoServer6]) {
       server.on('message', (bytes, peer) => { server.send(bytes, peer.port, peer.address) })
     }
@@ -97,7 +101,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
     const sockets = new HostSockets(ping)
     sockets.resolvers = () => [`127.0.0.1:${nameServer.address().port}`]
     gateway = new Gateway({
-      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.5.1/24', ipv6: 'fd00:77:5::1/64' },
+      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.5.1/24', ipv6: 'fd00:77:5::1/64',
+        hostPorts: [String((ownServer.address() as AddressInfo).port)] },
       clock: new RealClock(), entropy: { fill: (bytes) => { bytes.set(randomBytes(bytes.length)) } }, sockets,
       transport: tcpFactory({ random: () => randomBytes(4).readUInt32LE() }),
     })
@@ -112,6 +117,7 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
     echoServer.close()
     echoServer6.close()
     webServer.close()
+    ownServer.close()
     rmSync(folder, { recursive: true })
   })
 
@@ -171,6 +177,8 @@ echo "dns $dns domain $domain lease $lease"\n`)
     expect(fetched).toBe('200 3000000')
     expect(await guest.run('curl', '-sS', '-m', '10', `http://${outside}:1/`)).toContain('Couldn\'t connect')
     expect(await guest.run('curl', '-sS', '-m', '10', 'http://10.77.5.1/')).toContain('Couldn\'t connect')
+    const own = `http://10.77.5.1:${(ownServer.address() as AddressInfo).port}/`
+    expect(await guest.run('curl', '-sS', '-m', '10', own)).toBe('the host\'s own')
     writeFileSync(join(folder, 'page'), 'the guest\'s page')
     guest.launch('busybox', 'httpd', '-f', '-p', '80', '-h', folder)
     const port = await freePort()

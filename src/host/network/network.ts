@@ -148,7 +148,7 @@ export class Network {
   }
 
   #makeGateway(): Gateway | undefined {
-    const { kind, ipv4, ipv6, allow, mtu } = this.order
+    const { kind, ipv4, ipv6, allow, hostPorts, mtu } = this.order
     if (!hasGateway(kind)) return undefined
     if (ipv4 === undefined) {
       const problem = `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`
@@ -156,7 +156,7 @@ export class Network {
     }
     const { clock, sockets } = this.#parts
     return new Gateway({
-      configuration: { kind, mac: GATEWAY_MAC, ipv4, ipv6, mtu, allow }, clock, sockets,
+      configuration: { kind, mac: GATEWAY_MAC, ipv4, ipv6, mtu, allow, hostPorts }, clock, sockets,
       entropy: { fill: bytes => void randomFillSync(bytes) }, transport: tcpFactory({ random: randomWord }),
     })
   }
