@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
 import { hostError } from '../errors.ts'
+import { isRunning } from '../processes.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { readGuestFile } from './guest-file.ts'
 import type { GuestEnd } from './guest-end.ts'
@@ -133,14 +134,4 @@ function isTaken(error: unknown): boolean {
 function emptyIfMissing(error: NodeJS.ErrnoException): string[] {
   if (error.code === 'ENOENT') return []
   throw error
-}
-
-/** Whether there is a process of this number, whoever's. */
-export function isRunning(process_: number): boolean {
-  try {
-    process.kill(process_, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
