@@ -59,7 +59,6 @@ export function describeClaim(path: string, claim: Claim | null, file: string): 
 }
 
 function describeSuspended(path: string, guest: string, file: string): string {
-  return `${path} is not to be written: the guest ${guest} is suspended, and what it has in memory goes on with this disk as it is; have it go on with `
-    + `tenon start ${guest} and stop it, or do it with --force where that is offered: then ${guest} can only be started with --fresh, as after a power `
-    + `failure (if there is no such guest any more, delete ${file})`
+  return `${path} is kept as it is for the guest ${guest}, which is suspended: start ${guest} and stop it first, or have it forget what it has in memory, `
+    + `with --force where that is offered or tenon start --fresh ${guest} (if there is no such guest any more, delete ${file})`
 }

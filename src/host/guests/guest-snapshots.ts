@@ -58,11 +58,12 @@ async function afterFailure(error: Error & { readonly code?: string }, taken: Ta
 }
 
 /** All disks at one moment: none is written while another has its snapshot taken. */
-async function standingStill({ snapshots, diskSnapshots }: SnapshotGuest['machine'], name: string): Promise<SnapshotReport> {
-  if (snapshots === undefined || diskSnapshots === undefined) throw hostError('GUEST_NOT_RUNNING', 'its machine has no disks, or cannot stand still')
+async function standingStill(machine: SnapshotGuest['machine'], name: string): Promise<SnapshotReport> {
+  const { snapshots } = machine
+  if (snapshots === undefined || machine.diskSnapshots === undefined) throw hostError('GUEST_NOT_RUNNING', 'its machine has no disks, or cannot stand still')
   await snapshots.pause()
   try {
-    return await diskSnapshots({ action: 'create', name, seconds: Math.floor(Date.now() / MILLISECONDS_PER_SECOND) })
+    return await machine.diskSnapshots({ action: 'create', name, seconds: Math.floor(Date.now() / MILLISECONDS_PER_SECOND) })
   } finally {
     // A machine that has ended meanwhile does not go on.
     await snapshots.resume().catch(() => {})

@@ -1,7 +1,12 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { createSnapshot, listSnapshots, resizeDisk } from '../disk-files/change.ts'
+import { checkDisk } from '../disk-files/check.ts'
+import { compactDisk } from '../disk-files/compact.ts'
+import { openDiskFile } from '../disks/disk-file.ts'
 import { hostError } from '../errors.ts'
 import type { RunningGuest } from './running-guest.ts'
+import { snapshotStoppedGuest } from './stopped-snapshots.ts'
 import { GuestHome } from './testing/guest-home.ts'
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error
@@ -69,6 +74,35 @@ test('a disk that was changed meanwhile is noticed; afresh, the guest boots', as
   await expect(home.host.start('web')).rejects.toEqual(withCode('GUEST_DISK_CHANGED'))
   const guest: RunningGuest = await home.host.start('web', true)
   expect([guest.wasResumed, existsSync(home.store.folder('web').snapshot)]).toEqual([false, false])
+})
+
+test('others do not write its disks while it is suspended, unless they insist', async () => {
+  const home = new GuestHome()
+  await home.makeWithDisk('web')
+  const { disk, suspension } = home.store.folder('web')
+  await suspended(home, 'web')
+  const change = (disturbSuspended: boolean): Promise<unknown> => resizeDisk(disk, { by: 512 }, { disturbSuspended })
+  await expect(change(false)).rejects.toThrow('for the guest web, which is suspended')
+  await expect(createSnapshot(disk, 'x')).rejects.toEqual(withCode('DISK_IN_USE'))
+  await expect(compactDisk(disk)).rejects.toEqual(withCode('DISK_IN_USE'))
+  await expect(checkDisk(disk, 'all')).rejects.toEqual(withCode('DISK_IN_USE'))
+  await expect(snapshotStoppedGuest(home.store, 'web', { action: 'create', name: 'x', seconds: 0 })).rejects.toEqual(withCode('DISK_IN_USE'))
+  expect([await checkDisk(disk, 'none'), await listSnapshots(disk)]).toMatchObject([{ errorCount: 0 }, []])
+  // A start that fails, whoever looked at the disk meanwhile, leaves it as it was.
+  home.machines.failure = hostError('MACHINE_FAILED', 'not today')
+  home.machines.onStart = async () => openDiskFile(disk).then(file => file.close())
+  await expect(home.host.start('web')).rejects.toEqual(withCode('MACHINE_FAILED'))
+  await expect(change(false)).rejects.toEqual(withCode('DISK_IN_USE'))
+  home.machines.failure = undefined
+  expect((await home.host.start('web')).wasResumed).toBe(true)
+  await change(false)
+  await (await home.host.running('web')).suspend()
+  await change(true)
+  await expect(home.host.start('web')).rejects.toEqual(withCode('GUEST_DISK_CHANGED'))
+  await home.host.start('web', true)
+  expect(existsSync(suspension)).toBe(false)
+  await change(false)
+  expect(readdirSync(home.store.folder('web').path).filter(name => name.startsWith('.tenon-lock'))).toEqual([])
 })
 
 test('a damaged description is refused, and a snapshot without one is no state', async () => {
