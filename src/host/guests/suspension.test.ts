@@ -5,6 +5,8 @@ import { checkDisk } from '../disk-files/check.ts'
 import { compactDisk } from '../disk-files/compact.ts'
 import { openDiskFile } from '../disks/disk-file.ts'
 import { hostError } from '../errors.ts'
+import type { NetworkOrder } from '../network/network-order.ts'
+import type { NetworkThread } from '../network/network-thread.ts'
 import type { RunningGuest } from './running-guest.ts'
 import { snapshotStoppedGuest } from './stopped-snapshots.ts'
 import { GuestHome } from './testing/guest-home.ts'
@@ -34,6 +36,23 @@ test('a guest is saved, ends, and goes on with its shares as they were', async (
   second.end('power-off')
   await guest.ended
   expect((await home.host.start('web')).wasResumed).toBe(false)
+})
+
+test('what a guest has by its cards goes along, each card its own, and for one time', async () => {
+  const made: string[] = []
+  const home = new GuestHome({ create: async ({ name }: NetworkOrder) => void made.push(name) } as unknown as NetworkThread)
+  await home.make('web', 'networks: [ default, default ]\npublish: [ "8080:80" ]')
+  await suspended(home, 'web')
+  await home.host.start('web')
+  const cards = home.machines.started.map(({ options }) => options.network!.cards)
+  const standings = [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2 }]
+  expect(cards.map(each => each.map(({ standing }) => standing))).toEqual([[undefined, undefined], standings])
+  // The cards are the same but for that: who has a lease keeps it by its address.
+  expect(cards[1]).toEqual(cards[0].map((card, index) => ({ ...card, standing: standings[index] })))
+  expect(made).toEqual(['default'])
+  home.machines.started[1].end('reset')
+  const third = await home.machines.at(2)
+  expect(third.options.network!.cards.map(({ standing }) => standing)).toEqual([undefined, undefined])
 })
 
 test('a guest that cannot be saved goes on, and leaves nothing', async () => {
