@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asideOf, sweepAside } from '../cache/aside.ts'
 import { explained } from '../cache/file-errors.ts'
 import { hostError } from '../errors.ts'
 import { isRunning } from '../processes.ts'
@@ -70,8 +71,9 @@ export class GuestStore {
 
   async setState(name: string, state: GuestState): Promise<void> {
     const { state: path } = this.folder(name)
-    const aside = `${path}.${randomUUID()}.tmp`
+    const aside = asideOf(path)
     await explained(path, async () => {
+      await sweepAside(this.folder(name).path)
       await writeFile(aside, `${JSON.stringify(state)}\n`)
       await rename(aside, path)
     }, GUEST_FILES).catch(async (error: unknown) => {

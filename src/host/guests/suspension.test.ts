@@ -137,6 +137,7 @@ test('a damaged description is refused, and a snapshot without one is no state',
   ;(await home.machines.at(1)).end('power-off')
   await expect.poll(() => home.host.guests.length).toBe(0)
   writeFileSync(snapshot, 'of a process that died')
+  writeFileSync(`${snapshot}.part`, 'and was not done')
   expect((await home.host.start('web')).wasResumed).toBe(false)
-  expect(existsSync(snapshot)).toBe(false)
+  expect([existsSync(snapshot), existsSync(`${snapshot}.part`)]).toEqual([false, false])
 })

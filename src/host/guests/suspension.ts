@@ -94,8 +94,8 @@ export class SuspensionFiles {
 
   async remove(): Promise<void> {
     const { suspension, snapshot } = this.#folder
-    // First what makes the rest a state.
-    for (const path of [suspension, this.#taken, snapshot]) await rm(path, { force: true })
+    // First what makes the rest a state; last what a process left that was killed while it saved.
+    for (const path of [suspension, this.#taken, snapshot, `${suspension}.part`, `${snapshot}.part`]) await rm(path, { force: true })
   }
 
   get #taken(): string { return `${this.#folder.suspension}.taken` }
