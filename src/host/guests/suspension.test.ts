@@ -45,7 +45,7 @@ test('what a guest has by its cards goes along, each card its own, and for one t
   await suspended(home, 'web')
   await home.host.start('web')
   const cards = home.machines.started.map(({ options }) => options.network!.cards)
-  const standings = [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2 }]
+  const standings = [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2, left: 6n }]
   expect(cards.map(each => each.map(({ standing }) => standing))).toEqual([[undefined, undefined], standings])
   // The cards are the same but for that: who has a lease keeps it by its address.
   expect(cards[1]).toEqual(cards[0].map((card, index) => ({ ...card, standing: standings[index] })))

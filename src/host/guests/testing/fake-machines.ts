@@ -22,7 +22,7 @@ export class FakeMachine implements MachineSession {
       writeFileSync(path, 'SNAPSHOT')
     },
     shares: async () => [{ mounted: true, seen: 5n }],
-    cards: async () => [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2 }],
+    cards: async () => [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2, left: 6n }],
   }
   /** Held back until it resolves, or failed. */
   onSnapshot: () => Promise<void> = async () => {}
