@@ -10,8 +10,12 @@ import { ExitStatus } from './errors.ts'
 import { guestStore, hostOf, untilQuit } from './named-guests.ts'
 import type { Surroundings } from './surroundings.ts'
 
+/** Anything but a list. */
+type ChangeRequest = SnapshotRequest & { readonly action: 'create' | 'apply' | 'delete' }
+
 const PREFIX = 'guest:'
 const MILLISECONDS_PER_SECOND = 1000
+const DONE = { create: 'as it is now is its snapshot', apply: 'has the disks of its snapshot', delete: 'has no snapshot' } as const
 
 /** The guest that is meant by `guest:NAME`; undefined for a file. Throws TenonError GUEST_NAME_INVALID. */
 export function guestOf(disk: string): string | undefined {
@@ -23,9 +27,10 @@ export function guestOf(disk: string): string | undefined {
 
 export async function guestSnapshot(guest: string, request: SnapshotRequest, surroundings: Surroundings): Promise<number> {
   const host = await runningHost(guest, surroundings)
-  if (request.action === 'list') return list(guest, host, request, surroundings)
-  const report = host === undefined ? await change(guest, request, surroundings) : await changeRunning(guest, host, request, surroundings)
-  sayLeftOut(report, surroundings)
+  const { action } = request
+  if (action === 'list') return list(guest, host, request, surroundings)
+  const changed = host === undefined ? change(guest, { ...request, action }, surroundings) : changeRunning(guest, host, request, surroundings)
+  sayLeftOut(await changed, surroundings)
   return ExitStatus.OK
 }
 
@@ -36,17 +41,22 @@ async function runningHost(guest: string, surroundings: Surroundings): Promise<H
   return guests.some(({ name }) => name === guest) ? host : undefined
 }
 
-async function list(guest: string, host: HostClient | undefined, { json }: SnapshotRequest, surroundings: Surroundings): Promise<number> {
+async function list(
+  guest: string, host: HostClient | undefined, { json }: SnapshotRequest, surroundings: Surroundings,
+): Promise<number> {
   const { snapshots } = await (host?.snapshots(guest) ?? snapshotStoppedGuest(guestStore(surroundings), guest, { action: 'list' }))
   const lines = guestSnapshotLines(snapshots).map(line => `${line}\n`).join('')
   surroundings.stdout.write(json ? `${JSON.stringify(snapshots, null, 2)}\n` : lines)
   return ExitStatus.OK
 }
 
-async function changeRunning(guest: string, host: HostClient, { action, name }: SnapshotRequest, surroundings: Surroundings): Promise<SnapshotReport> {
+async function changeRunning(
+  guest: string, host: HostClient, { action, name }: SnapshotRequest, surroundings: Surroundings,
+): Promise<SnapshotReport> {
   const { stderr } = surroundings
   if (action === 'apply') {
-    throw hostError('GUEST_RUNNING', `the guest ${guest} runs, and what it has in memory would not fit its disks: stop it first, with tenon stop ${guest}`)
+    const why = 'runs, and what it has in memory would not fit its disks'
+    throw hostError('GUEST_RUNNING', `the guest ${guest} ${why}: stop it first, with tenon stop ${guest}`)
   }
   if (action === 'delete') {
     const report = await untilQuit(surroundings, host.deleteSnapshot(guest, name))
@@ -62,15 +72,12 @@ async function changeRunning(guest: string, host: HostClient, { action, name }: 
   return taken
 }
 
-async function change(guest: string, { action, name, force }: SnapshotRequest, surroundings: Surroundings): Promise<SnapshotReport> {
+/** Of a guest that does not run. */
+async function change(guest: string, { action, name, force }: ChangeRequest, surroundings: Surroundings): Promise<SnapshotReport> {
   const store = guestStore(surroundings)
   const seconds = Math.floor(Date.now() / MILLISECONDS_PER_SECOND)
-  const report = await snapshotStoppedGuest(store, guest, action === 'create' ? { action, name, seconds } : { action: action as 'apply' | 'delete', name }, force)
-  surroundings.stderr.write({
-    create: `tenon: ${guest} as it is now is its snapshot ${printable(name)}\n`,
-    apply: `tenon: ${guest} has the disks of its snapshot ${printable(name)}\n`,
-    delete: `tenon: ${guest} has no snapshot ${printable(name)} any more\n`,
-  }[action as 'create'])
+  const report = await snapshotStoppedGuest(store, guest, action === 'create' ? { action, name, seconds } : { action, name }, force)
+  surroundings.stderr.write(`tenon: ${guest} ${DONE[action]} ${printable(name)}${action === 'delete' ? ' any more' : ''}\n`)
   return report
 }
 

@@ -36,8 +36,8 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** Milliseconds since 1970: of a file, or of the last of what is in a folder. */
 async function lastWritten(path: string): Promise<number> {
   const names = await readdir(path).catch((): string[] => [])
-  const times = await Promise.all([path, ...names.map(name => join(path, name))].map(each => stat(each).then(({ mtimeMs }) => mtimeMs, () => 0)))
-  return Math.max(...times)
+  const all = [path, ...names.map(name => join(path, name))]
+  return Math.max(...await Promise.all(all.map(each => stat(each).then(({ mtimeMs }) => mtimeMs, () => 0))))
 }
 
 function ownPlace(): string {

@@ -37,7 +37,8 @@ export function parseClaim(text: string): Claim | null {
     const claim = JSON.parse(text) as Claim
     if (!Number.isInteger(claim.process) || typeof claim.host !== 'string') return null
     const { guest, suspended } = claim
-    return { ...claim, guest: typeof guest === 'string' && GUEST.test(guest) ? guest : undefined, suspended: typeof suspended === 'string' ? suspended : undefined }
+    const isName = typeof guest === 'string' && GUEST.test(guest)
+    return { ...claim, guest: isName ? guest : undefined, suspended: typeof suspended === 'string' ? suspended : undefined }
   } catch {
     return null
   }
@@ -53,12 +54,15 @@ export function describeClaim(path: string, claim: Claim | null, file: string): 
   if (claim?.suspended !== undefined) return describeSuspended(path, claim.guest ?? 'NAME', file)
   const number = claim === null ? 'another process' : `process ${claim.process}${claim.host === hostname() ? '' : ` on ${claim.host}`}`
   const how = claim?.mode === 'shared' ? 'reads it' : 'has it open for writing'
-  if (claim?.guest === undefined) return `${path} is in use: ${number} ${how}; close it there first (if there is no such process, delete ${file})`
-  return `${path} is in use: the guest ${claim.guest} (${number}) ${how}; stop it first, with tenon stop ${claim.guest}, or name the disk guest:${claim.guest} `
-    + `to take a snapshot while it runs (if there is no such process, delete ${file})`
+  const remedy = `(if there is no such process, delete ${file})`
+  if (claim?.guest === undefined) return `${path} is in use: ${number} ${how}; close it there first ${remedy}`
+  const { guest } = claim
+  return `${path} is in use: the guest ${guest} (${number}) ${how}; stop it first, with tenon stop ${guest}, or name the disk `
+    + `guest:${guest} to take a snapshot while it runs ${remedy}`
 }
 
 function describeSuspended(path: string, guest: string, file: string): string {
-  return `${path} is kept as it is for the guest ${guest}, which is suspended: start ${guest} and stop it first, or have it forget what it has in memory, `
-    + `with --force where that is offered or tenon start --fresh ${guest} (if there is no such guest any more, delete ${file})`
+  return `${path} is kept as it is for the guest ${guest}, which is suspended: start ${guest} and stop it first, or have it forget what it `
+    + `has in memory, with --force where that is offered or tenon start --fresh ${guest} (if there is no such guest any more, delete `
+    + `${file})`
 }

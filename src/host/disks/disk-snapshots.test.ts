@@ -24,7 +24,14 @@ async function qcow2(folder: ToolFolder, name: string): Promise<Qcow2Node> {
   return node
 }
 
-async function disks(folder: ToolFolder): Promise<{ readonly nodes: readonly Qcow2Node[], readonly named: readonly NamedDisk[], close(): Promise<void> }> {
+interface Disks {
+  readonly nodes: readonly Qcow2Node[]
+  readonly named: readonly NamedDisk[]
+  close(): Promise<void>
+}
+
+/** Two that can have snapshots, one of them throttled, and one that cannot. */
+async function disks(folder: ToolFolder): Promise<Disks> {
   const nodes = [await qcow2(folder, 'a.qcow2'), await qcow2(folder, 'b.qcow2')]
   const raw = await RawNode.create(await openDiskFile(folder.at('c.raw'), { create: true }), SIZE)
   const throttled = new ThrottleNode(nodes[1], new ThrottleGroup({ requestsPerSecond: 1000 }, hostTimer).member(100))
@@ -36,10 +43,12 @@ test('all disks that can have snapshots have them together, and QEMU finds them'
   const folder = new ToolFolder()
   const { nodes, named, close } = await disks(folder)
   const made = await snapshotDisks(named, { action: 'create', name: 'first', seconds: 1_800_000_000 })
-  expect(made).toMatchObject({ snapshots: [{ disk: 'a', id: '1', name: 'first', taken: '2027-01-15T08:00:00.000Z', size: SIZE }, { disk: 'b', name: 'first' }], leftOut: ['c'] })
+  const first = { disk: 'a', id: '1', name: 'first', taken: '2027-01-15T08:00:00.000Z', size: SIZE }
+  expect(made).toMatchObject({ snapshots: [first, { disk: 'b', name: 'first' }], leftOut: ['c'] })
   for (const node of nodes) await node.write(0, bytes(2))
   await snapshotDisks(named, { action: 'create', name: 'second', seconds: 1_800_000_001 })
-  expect((await snapshotDisks(named, { action: 'list' })).snapshots.map(({ disk, name }) => disk + name)).toEqual(['afirst', 'asecond', 'bfirst', 'bsecond'])
+  const { snapshots } = await snapshotDisks(named, { action: 'list' })
+  expect(snapshots.map(({ disk, name }) => disk + name)).toEqual(['afirst', 'asecond', 'bfirst', 'bsecond'])
   await expect(snapshotDisks(named, { action: 'create', name: 'first', seconds: 0 })).rejects.toEqual(code('DISK_EXISTS'))
   await snapshotDisks(named, { action: 'apply', name: 'first' })
   for (const node of nodes) {
@@ -81,5 +90,6 @@ test('what only some disks have is theirs alone; where there is one disk, an ID 
 })
 
 test('disks are called by their files', () => {
-  expect([diskName('/a', 0), diskName({ kind: 'file', path: '/b' }, 1), diskName({ kind: 'mirror', nodes: [] }, 2)]).toEqual(['/a', '/b', 'disk 2 (mirror)'])
+  const names = [diskName('/a', 0), diskName({ kind: 'file', path: '/b' }, 1), diskName({ kind: 'mirror', nodes: [] }, 2)]
+  expect(names).toEqual(['/a', '/b', 'disk 2 (mirror)'])
 })

@@ -7,6 +7,7 @@
 import type { BlockNode } from '../../storage/block-node.ts'
 import { storageError } from '../../storage/errors.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
+import type { NewSnapshot } from '../../storage/qcow2/snapshot-table.ts'
 import { ThrottleNode } from '../../storage/nodes/throttle.ts'
 import type { DiskGraph } from './disk-order.ts'
 
@@ -57,9 +58,14 @@ export async function snapshotDisks(disks: readonly NamedDisk[], request: Snapsh
   const keepers = found.filter((each): each is Keeper => each.node !== undefined)
   const leftOut = found.filter(({ node }) => node === undefined).map(({ disk }) => disk)
   if (request.action === 'list') return { snapshots: (await Promise.all(keepers.map(listOf))).flat(), leftOut }
-  if (keepers.length === 0) throw storageError('DISK_UNSUPPORTED', `there is no disk that can have snapshots${leftOut.length === 0 ? '' : `: ${leftOut.join(', ')} can not`}: convert one to qcow2`)
+  if (keepers.length === 0) throw unsupported(leftOut)
   const snapshots = request.action === 'create' ? await create(keepers, request) : await change(keepers, request.action, request.name)
   return { snapshots, leftOut }
+}
+
+function unsupported(leftOut: readonly string[]): Error {
+  const which = leftOut.length === 0 ? 'none can be written' : `these are not: ${leftOut.join(', ')}`
+  return storageError('DISK_UNSUPPORTED', `only disks that are a qcow2 can have snapshots, and ${which}; convert one to qcow2`)
 }
 
 export async function snapshotsOf(node: Qcow2Node): Promise<SnapshotInfo[]> {
@@ -83,9 +89,10 @@ async function listOf({ disk, node }: Keeper): Promise<DiskSnapshot[]> {
 }
 
 /** Of all or of none: those that were made before one failed are deleted. */
-async function create(keepers: readonly Keeper[], { name, seconds }: { readonly name: string, readonly seconds: number }): Promise<DiskSnapshot[]> {
+async function create(keepers: readonly Keeper[], { name, seconds }: Pick<NewSnapshot, 'name' | 'seconds'>): Promise<DiskSnapshot[]> {
   for (const { disk, node } of keepers) {
-    if ((await node.snapshots()).some(each => each.name === name)) throw storageError('DISK_EXISTS', `${disk} has a snapshot ${name} already: choose another name`)
+    const isTaken = (await node.snapshots()).some(each => each.name === name)
+    if (isTaken) throw storageError('DISK_EXISTS', `${disk} has a snapshot ${name} already: choose another name`)
   }
   const made: (Keeper & { readonly id: string })[] = []
   try {
@@ -99,13 +106,16 @@ async function create(keepers: readonly Keeper[], { name, seconds }: { readonly 
 
 /** Of those that have it. */
 async function change(keepers: readonly Keeper[], action: 'apply' | 'delete', name: string): Promise<DiskSnapshot[]> {
-  const found = (await Promise.all(keepers.map(async keeper => {
+  const found: (Keeper & { readonly snapshot: DiskSnapshot })[] = []
+  for (const keeper of keepers) {
     const snapshots = await listOf(keeper)
-    // As for a single file, an ID will do.
-    const snapshot = snapshots.find(each => each.name === name) ?? (keepers.length === 1 ? snapshots.find(each => each.id === name) : undefined)
-    return snapshot === undefined ? [] : [{ ...keeper, snapshot }]
-  }))).flat()
-  if (found.length === 0) throw storageError('DISK_NOT_FOUND', `no disk has a snapshot ${name}: ${keepers.map(({ disk }) => disk).join(', ')}`)
+    // Of a single disk an ID will do; those of several have nothing to do with each other.
+    const byId = keepers.length === 1 ? snapshots.find(({ id }) => id === name) : undefined
+    const snapshot = snapshots.find(each => each.name === name) ?? byId
+    if (snapshot !== undefined) found.push({ ...keeper, snapshot })
+  }
+  const all = keepers.map(({ disk }) => disk).join(', ')
+  if (found.length === 0) throw storageError('DISK_NOT_FOUND', `there is no snapshot ${name} of ${all}`)
   for (const { node, snapshot: { id } } of found) await (action === 'apply' ? node.applySnapshot(id) : node.deleteSnapshot(id))
   return found.map(({ snapshot }) => snapshot)
 }

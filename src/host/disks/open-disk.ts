@@ -10,7 +10,9 @@ export interface OpenDisk {
 }
 
 /** Opens disks, all or none. `notice` is told of what a user should know, then and later. @throws TenonError (StorageErrorCode). */
-export async function openDisks(orders: readonly DiskOrder[], options: Pick<HostEnvironmentOptions, 'guest' | 'notice'> = {}): Promise<OpenDisk[]> {
+export async function openDisks(
+  orders: readonly DiskOrder[], options: Pick<HostEnvironmentOptions, 'guest' | 'notice'> = {},
+): Promise<OpenDisk[]> {
   const environment = hostEnvironment(options)
   const opened: OpenDisk[] = []
   try {

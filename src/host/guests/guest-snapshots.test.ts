@@ -52,7 +52,8 @@ test('file systems are frozen, the machine stands still, and both go on', async 
 
 test('without an agent, or one that cannot freeze, the disks are as after a power failure, and why is said', async () => {
   const none = guest({ noAgent: true })
-  expect(await none.take()).toMatchObject({ frozen: 0, reason: expect.stringContaining('there is no guest agent') as string, snapshots: [{ disk: 'a' }] })
+  const reason = expect.stringContaining('there is no guest agent') as string
+  expect(await none.take()).toMatchObject({ frozen: 0, reason, snapshots: [{ disk: 'a' }] })
   expect(none.done).toEqual(['pause', 'create', 'resume'])
   const unable = guest({ answer: execute => (execute === 'guest-fsfreeze-freeze' ? { error: { desc: 'not supported' } } : undefined) })
   expect(await unable.take()).toMatchObject({ frozen: 0, reason: expect.stringContaining('not supported') as string })

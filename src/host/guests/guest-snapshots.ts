@@ -1,12 +1,12 @@
 /**
  * A snapshot of the disks of a guest that runs, as they are at one moment:
  *
- *     agent: file systems frozen ──▶ machine stands still, disks flushed ──▶ snapshots ──▶ machine goes on ──▶ agent: thawed
+ *     agent: file systems frozen ─▶ machine stands still, disks flushed ─▶ snapshots ─▶ machine goes on ─▶ agent: thawed
  *
  * With its file systems frozen, the disks are as after an orderly unmount. Without an agent that freezes them, they are as after a power
- * failure at that moment, which file systems with a journal survive. Whatever happens, the machine goes on, and its file systems are thawed.
+ * failure at that moment, which file systems with a journal survive. Whatever happens, the machine goes on, and its file systems are
+ * thawed.
  */
-import { TenonError } from '../../base/errors.ts'
 import type { AgentCaller } from '../agent/commands.ts'
 import { freeze } from '../agent/guest-life.ts'
 import type { SnapshotReport } from '../disks/disk-snapshots.ts'
@@ -30,15 +30,16 @@ const PING_MS = 10_000
 const MILLISECONDS_PER_SECOND = 1000
 
 /**
- * @throws TenonError MACHINE_DISKS_BUSY, MACHINE_ENDED, GUEST_STILL_FROZEN, and as `snapshotDisks` (disks/disk-snapshots.ts). No snapshot is
- * left then, but for GUEST_STILL_FROZEN, whose message says so.
+ * @throws TenonError MACHINE_DISKS_BUSY, MACHINE_ENDED, GUEST_STILL_FROZEN, and as `snapshotDisks` (disks/disk-snapshots.ts). No snapshot
+ * is left then, but for GUEST_STILL_FROZEN, whose message says so.
  */
 export async function takeSnapshot({ agent, machine }: SnapshotGuest, name: string): Promise<TakenSnapshot> {
   let taken: TakenSnapshot | undefined
   try {
     await agent.call('guest-ping', {}, { timeoutMs: PING_MS })
     await freeze(agent, async frozen => {
-      taken = { ...await standingStill(machine, name), frozen, ...frozen === 0 ? { reason: 'its agent found no file system to freeze' } : {} }
+      const reason = frozen === 0 ? { reason: 'its agent found no file system to freeze' } : {}
+      taken = { ...await standingStill(machine, name), frozen, ...reason }
     })
     return taken!
   } catch (error) {
@@ -47,9 +48,11 @@ export async function takeSnapshot({ agent, machine }: SnapshotGuest, name: stri
 }
 
 /** What the agent could not do is no reason not to take a snapshot, unless something of the guest may still be frozen. */
-async function afterFailure(error: Error & { readonly code?: string }, taken: TakenSnapshot | undefined, take: () => Promise<SnapshotReport>): Promise<TakenSnapshot> {
-  if (error.code === 'GUEST_STILL_FROZEN') {
-    throw taken === undefined ? error : new TenonError('GUEST_STILL_FROZEN', `the snapshot was taken, but ${error.message}`, { cause: error })
+async function afterFailure(
+  error: Error & { readonly code?: string }, taken: TakenSnapshot | undefined, take: () => Promise<SnapshotReport>,
+): Promise<TakenSnapshot> {
+  if (error.code === 'GUEST_STILL_FROZEN' && taken !== undefined) {
+    throw hostError('GUEST_STILL_FROZEN', `the snapshot was taken, but ${error.message}`, error)
   }
   // Taken, and the agent went away as it was to thaw: the guest has ended, or reboots.
   if (taken !== undefined) return taken
@@ -60,7 +63,7 @@ async function afterFailure(error: Error & { readonly code?: string }, taken: Ta
 /** All disks at one moment: none is written while another has its snapshot taken. */
 async function standingStill(machine: SnapshotGuest['machine'], name: string): Promise<SnapshotReport> {
   const { snapshots } = machine
-  if (snapshots === undefined || machine.diskSnapshots === undefined) throw hostError('GUEST_NOT_RUNNING', 'its machine has no disks, or cannot stand still')
+  if (snapshots === undefined || machine.diskSnapshots === undefined) throw hostError('GUEST_NOT_RUNNING', 'the guest has no disks')
   await snapshots.pause()
   try {
     return await machine.diskSnapshots({ action: 'create', name, seconds: Math.floor(Date.now() / MILLISECONDS_PER_SECOND) })

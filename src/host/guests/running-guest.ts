@@ -155,7 +155,9 @@ export class RunningGuest {
   /** One at a time: of two that freeze the guest, the first to be done would thaw it for both. */
   async #changingSnapshots<T>(work: (machine: MachineSession) => Promise<T>): Promise<T> {
     const machine = this.#machine
-    if (this.#state !== 'running' || machine === undefined) throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} is ${this.#state}: try again in a moment`)
+    if (this.#state !== 'running' || machine === undefined) {
+      throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} is ${this.#state}: try again in a moment`)
+    }
     this.#mustNotChangeSnapshots()
     this.#isChangingSnapshots = true
     try {
@@ -166,7 +168,8 @@ export class RunningGuest {
   }
 
   #mustNotChangeSnapshots(): void {
-    if (this.#isChangingSnapshots) throw hostError('GUEST_BUSY', `snapshots of the disks of ${this.name} are being taken or deleted: try again in a moment`)
+    if (!this.#isChangingSnapshots) return
+    throw hostError('GUEST_BUSY', `snapshots of the disks of ${this.name} are being taken or deleted: try again in a moment`)
   }
 
   /**

@@ -12,7 +12,9 @@ import type { GuestStore } from './guest-store.ts'
  * @throws TenonError GUEST_UNKNOWN, GUEST_DEFINITION_INVALID, DISK_IN_USE if it runs or is suspended; as opening its disks and
  * `snapshotDisks`.
  */
-export async function snapshotStoppedGuest(store: GuestStore, name: string, request: SnapshotRequest, disturbSuspended = false): Promise<SnapshotReport> {
+export async function snapshotStoppedGuest(
+  store: GuestStore, name: string, request: SnapshotRequest, disturbSuspended = false,
+): Promise<SnapshotReport> {
   const graphs = diskGraphs(store.folder(name), await store.definition(name))
   const environment = hostEnvironment({ disturbSuspended })
   const disks: NamedDisk[] = []

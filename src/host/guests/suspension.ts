@@ -63,7 +63,7 @@ export class SuspensionFiles {
     }
   }
 
-  /** The machine has ended, and its disks are closed: notes how they look, so that a change is noticed, and keeps others from writing them. */
+  /** The machine has ended, its disks are closed: notes how they look, so that a change is noticed, and keeps others from writing them. */
   async stamp(graphs: readonly DiskGraph[]): Promise<void> {
     const disks = await Promise.all(graphs.flatMap(filesOf).map(stampOf))
     await this.#describe({ ...await this.#read(), disks })

@@ -42,6 +42,7 @@ test('what guests have by their cards comes in the order of the cards, and goes 
 
 test('where one card cannot be plugged in, none stays', async () => {
   const { done, thread } = fakeThread()
-  await expect(AttachedCards.attach({ thread, cards: [card('a'), card('bad')] }, new MachineChannel().memory)).rejects.toEqual(withCode('NETWORK_FULL'))
+  const attached = AttachedCards.attach({ thread, cards: [card('a'), card('bad')] }, new MachineChannel().memory)
+  await expect(attached).rejects.toEqual(withCode('NETWORK_FULL'))
   expect(done).toEqual(['detach 9'])
 })
