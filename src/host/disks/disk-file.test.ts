@@ -212,7 +212,7 @@ describe('locks', () => {
     writeFileSync(state, '')
     await claimForSuspended(path, { guest: 'web', suspended: state })
     await expect(openDiskFile(path)).rejects.toEqual(code('DISK_IN_USE'))
-    await expect(openDiskFile(path)).rejects.toThrow('the guest web is suspended')
+    await expect(openDiskFile(path)).rejects.toThrow('for the guest web, which is suspended')
     await openDiskFile(path, { readOnly: true }).then(file => file.close())
     await openDiskFile(path, { disturbSuspended: true }).then(file => file.close())
     expect(claims()).toHaveLength(1)
