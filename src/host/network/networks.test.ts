@@ -175,7 +175,7 @@ test('what a guest had by its card goes along: its lease, and the word that its 
   await first.machine.until(() => tcpAnswers(frames, Control.SYN | Control.ACK).length > 0)
   first.machine.send(segment({ sequence: 1001, acknowledgment: new DataView(tcpAnswers(frames, Control.SYN | Control.ACK)[0].buffer).getUint32(38) + 1, control: Control.ACK }))
   const standingOf = async (): Promise<PlainData> => structuredClone(await ask('standing', { card: first.card.id })) as PlainData
-  await expect.poll(standingOf).toMatchObject({ leases: [{ bound: true }], transport: { flows: [expect.anything()] } })
+  await expect.poll(standingOf).toMatchObject({ gateway: { leases: [{ bound: true }], transport: { flows: [expect.anything()] } } })
   const standing = await standingOf()
   await ask('detach', { card: first.card.id })
   await ask('remove', { name: 'net' })
@@ -185,13 +185,26 @@ test('what a guest had by its card goes along: its lease, and the word that its 
   const [reset] = tcpAnswers(machine.received, Control.RST)
   expect([formatMac(reset.subarray(0, 6)), formatAddress(reset, 30, 4), reset[36] << 8 | reset[37]]).toEqual([fromMac, own, 4000])
   expect((await ask('inspect', { name: 'net' }) as NetworkReport).gateway!.leases).toMatchObject([{ mac: fromMac, address: own }])
-  // Where there is no gateway, there is nothing to go along.
+  // Where there is no gateway, only what its rules allowed can go along.
   await create({ name: 'alone' })
   const alone = await plug(2, { network: 'alone' })
-  expect([await ask('standing', { card: alone.card.id }), await ask('standing', { card: 999 })]).toEqual([null, null])
+  expect([await ask('standing', { card: alone.card.id }), await ask('standing', { card: 999 })]).toMatchObject([{ gateway: null }, null])
   await ask('detach', { card: card.id })
-  await expect(plug(1, { standing: { leases: 'many' } })).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  await expect(plug(1, { standing: { gateway: { leases: 'many' } } })).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
   server.close()
+})
+
+test('what a port let pass goes along to one with the same rules, and to no other', async () => {
+  await create()
+  const rules = [{ direction: 'out' }] as const
+  const { card } = await plug(1, { rules })
+  const standing = await ask('standing', { card: card.id }) as { readonly port: { readonly filter: PlainData } }
+  expect(standing.port.filter).not.toBeNull()
+  const damaged = { ...standing, port: { filter: { flows: 'many' } } }
+  await ask('detach', { card: card.id })
+  await expect(plug(1, { rules, standing: damaged })).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  await plug(1, { rules: [{ direction: 'out', protocol: 'tcp' }], standing: damaged })
+  await plug(2, { rules, standing: standing as PlainData })
 })
 
 /** Of DHCP and TCP over IPv4 without options. */
