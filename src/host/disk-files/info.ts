@@ -7,18 +7,10 @@ import { readHeader } from '../../storage/qcow2/header.ts'
 import type { Qcow2Info } from '../../storage/qcow2/info.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
 import { openDiskFile } from '../disks/disk-file.ts'
+import { type SnapshotInfo, snapshotsOf } from '../disks/disk-snapshots.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { isNbdUri } from '../disks/nbd-uri.ts'
 import { type FormatName, graphOf } from './formats.ts'
-
-export interface SnapshotInfo {
-  readonly id: string
-  readonly name: string
-  /** ISO 8601. */
-  readonly taken: string
-  /** Bytes of the disk as it was. */
-  readonly size: number
-}
 
 export interface DiskInfoReport {
   readonly path: string
@@ -94,11 +86,6 @@ async function openAlone(file: Awaited<ReturnType<typeof openDiskFile>>): Promis
     await file.close()
     throw error
   }
-}
-
-export async function snapshotsOf(node: Qcow2Node): Promise<SnapshotInfo[]> {
-  const snapshots = await node.snapshots()
-  return snapshots.map(({ id, name, seconds, size }) => ({ id, name, taken: new Date(seconds * 1000).toISOString(), size }))
 }
 
 async function describeBacking(from: string, reference: string, format: string | null, chain: readonly string[]): Promise<BackingReport> {

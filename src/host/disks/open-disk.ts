@@ -2,6 +2,7 @@ import type { BlockNode } from '../../storage/block-node.ts'
 import { openDisk } from '../../storage/open.ts'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
 import { hostEnvironment } from './environment.ts'
+import type { HostEnvironmentOptions } from './environment.ts'
 
 export interface OpenDisk {
   readonly node: BlockNode
@@ -9,8 +10,10 @@ export interface OpenDisk {
 }
 
 /** Opens disks, all or none. `notice` is told of what a user should know, then and later. @throws TenonError (StorageErrorCode). */
-export async function openDisks(orders: readonly DiskOrder[], notice?: (message: string) => void): Promise<OpenDisk[]> {
-  const environment = hostEnvironment({ notice })
+export async function openDisks(
+  orders: readonly DiskOrder[], options: Pick<HostEnvironmentOptions, 'guest' | 'notice'> = {},
+): Promise<OpenDisk[]> {
+  const environment = hostEnvironment(options)
   const opened: OpenDisk[] = []
   try {
     for (const [number, order] of orders.entries()) {

@@ -50,9 +50,12 @@ function commandLineOf({ kernel, append }: GuestDefinition): string {
   return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
-function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
-  const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
-  return [...own, ...disks.map(graph => ({ graph: inFolder(folder, graph) }))]
+function disksOf(folder: GuestFolder, definition: GuestDefinition): DiskOrder[] { return diskGraphs(folder, definition).map(graph => ({ graph })) }
+
+/** A guest's own disk, if it has one, and those that its definition names, in the order in which it sees them. */
+export function diskGraphs(folder: GuestFolder, { kernel, disks }: Pick<GuestDefinition, 'kernel' | 'disks'>): DiskGraph[] {
+  const own: DiskGraph[] = kernel === undefined ? [{ kind: 'file', path: folder.disk, format: 'qcow2' }] : []
+  return [...own, ...disks.map(graph => inFolder(folder, graph))]
 }
 
 /** The last disk. Its time is the definition's, so that nothing changes with the day. */
