@@ -1,5 +1,6 @@
 import type { BlockNode } from '../../storage/block-node.ts'
 import { openDisk } from '../../storage/open.ts'
+import { checkDiskOrders, serialOf } from './check-orders.ts'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
 import { hostEnvironment } from './environment.ts'
 
@@ -10,6 +11,7 @@ export interface OpenDisk {
 
 /** Opens disks, all or none. `notice` is told of what a user should know, then and later. @throws TenonError (StorageErrorCode). */
 export async function openDisks(orders: readonly DiskOrder[], notice?: (message: string) => void): Promise<OpenDisk[]> {
+  checkDiskOrders(orders)
   const environment = hostEnvironment({ notice })
   const opened: OpenDisk[] = []
   try {
@@ -27,5 +29,5 @@ function describe(node: BlockNode, order: DiskOrder, number: number): OpenDisk {
   const blockSize = order.blockSize ?? 512
   // The guest does not see what is left after the last whole block.
   const size = node.size - node.size % blockSize
-  return { node, info: { size, blockSize, readOnly: node.readOnly, serial: order.serial ?? `tenon-disk-${number}` } }
+  return { node, info: { size, blockSize, readOnly: node.readOnly, serial: serialOf(order, number), bus: order.bus ?? 'nvme' } }
 }

@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
-import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
+import { inFolder, orderOf } from '../disks/disk-entry.ts'
+import type { DiskOrder } from '../disks/disk-order.ts'
 import { ROOT_COMMAND_LINE } from '../images/disks/names.ts'
 import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
@@ -52,7 +53,7 @@ function commandLineOf({ kernel, append }: GuestDefinition): string {
 
 function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
   const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
-  return [...own, ...disks.map(graph => ({ graph: inFolder(folder, graph) }))]
+  return [...own, ...disks.map(entry => inFolder(orderOf(entry), folder.path))]
 }
 
 /** The last disk. Its time is the definition's, so that nothing changes with the day. */
@@ -64,8 +65,3 @@ async function seedOf(folder: GuestFolder, { hostname, sshKeys, userData }: Gues
 }
 
 function sharesOf({ path }: GuestFolder, { shares }: GuestDefinition): GuestShare[] { return shares.map(text => parseShare(text, path)) }
-
-function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {
-  if (typeof graph === 'string') return resolve(path, graph)
-  return graph.kind === 'file' && typeof graph.path === 'string' ? { ...graph, path: resolve(path, graph.path) } : graph
-}

@@ -12,6 +12,7 @@
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { TenonError } from '../../base/errors.ts'
+import { writtenPaths } from '../../storage/graph-paths.ts'
 import { explained } from '../cache/file-errors.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
 import { hostError } from '../errors.ts'
@@ -63,7 +64,7 @@ export class SuspensionFiles {
 
   /** The machine has ended, and its disks are closed: notes how they look, so that a change is noticed. */
   async stamp(graphs: readonly DiskGraph[]): Promise<void> {
-    await this.#describe({ ...await this.#read(), disks: await Promise.all(graphs.flatMap(filesOf).map(stampOf)) })
+    await this.#describe({ ...await this.#read(), disks: await Promise.all(graphs.flatMap(writtenPaths).map(stampOf)) })
   }
 
   /**
@@ -121,16 +122,4 @@ export class SuspensionFiles {
 async function stampOf(path: string): Promise<DiskStamp> {
   const { size, mtimeMs } = await stat(path)
   return { path, size, changed: mtimeMs }
-}
-
-/** Files of the host that the guest writes to. */
-function filesOf(graph: DiskGraph): string[] {
-  if (typeof graph === 'string') return [graph]
-  if (graph.readOnly === true) return []
-  const own = graph.kind === 'file' && typeof graph.path === 'string' ? [graph.path] : []
-  return [...own, ...Object.values(graph).flat().flatMap(value => (isGraph(value) ? filesOf(value) : []))]
-}
-
-function isGraph(value: unknown): value is DiskGraph {
-  return typeof value === 'object' && value !== null && typeof (value as { kind?: unknown }).kind === 'string'
 }

@@ -87,7 +87,7 @@ export interface MachineOptions {
   readonly ports?: readonly PortOrder[]
   /** The owner of the virtio console hvc0; not with `lockstep`. The guest's kernel uses it where told so: `console=hvc0`. */
   readonly console?: SerialOwner
-  /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
+  /** Its disks, in order on each bus. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
   /** In place of `disks`: those that stay open for the next machine. */
   readonly keptDisks?: KeptDisks
