@@ -99,7 +99,7 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       modprobe -a virtio_pci virtio_blk virtio_scsi sd_mod
       cat /sys/block/vda/serial; echo; cat /sys/block/sda/ro /sys/block/sdb/ro /sys/block/vda/ro
       grep -c . /sys/class/scsi_host/host*/proc_name
-      for unit in sda sdb; do readlink /sys/block/$unit/device | sed 's/.*\///'; dd if=/sys/block/$unit/device/vpd_pg80 bs=1 skip=4 status=none; echo; done
+      for unit in sda sdb; do basename $(readlink /sys/block/$unit/device); dd if=/sys/block/$unit/device/vpd_pg80 bs=1 skip=4 status=none; echo; done
       dd if=/dev/nvme0n1 of=/dev/vda bs=64k status=none; dd if=/dev/vda of=/dev/sdb bs=96k oflag=direct status=none; sync
       sha256sum </dev/sdb; sha256sum </dev/sda
       ! dd if=/dev/zero of=/dev/sda bs=4k count=1 oflag=direct 2>/dev/null`

@@ -1,6 +1,7 @@
 import type { BlockNode } from '../../storage/block-node.ts'
 import { openDisk } from '../../storage/open.ts'
 import { checkDiskOrders, serialOf } from './check-orders.ts'
+import { readDescriptions } from './disk-description.ts'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
 import { hostEnvironment } from './environment.ts'
 
@@ -16,7 +17,7 @@ export async function openDisks(orders: readonly DiskOrder[], notice?: (message:
   const opened: OpenDisk[] = []
   try {
     for (const [number, order] of orders.entries()) {
-      opened.push(describe(await openDisk(order.graph, environment, { place: `disk ${number}` }), order, number))
+      opened.push(describe(await openDisk(await readDescriptions(order.graph), environment, { place: `disk ${number}` }), order, number))
     }
     return opened
   } catch (error) {

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
+import { readDescriptions } from '../disks/disk-description.ts'
 import { inFolder, orderOf } from '../disks/disk-entry.ts'
 import type { DiskOrder } from '../disks/disk-order.ts'
 import { ROOT_COMMAND_LINE } from '../images/disks/names.ts'
@@ -25,7 +26,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...disksOf(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...await disksOf(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -51,9 +52,11 @@ function commandLineOf({ kernel, append }: GuestDefinition): string {
   return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
-function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): DiskOrder[] {
+async function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): Promise<DiskOrder[]> {
   const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
-  return [...own, ...disks.map(entry => inFolder(orderOf(entry), folder.path))]
+  const more = disks.map(entry => inFolder(orderOf(entry), folder.path))
+  // Here already, so that it is known which files a suspended guest depends on.
+  return [...own, ...await Promise.all(more.map(async order => ({ ...order, graph: await readDescriptions(order.graph) })))]
 }
 
 /** The last disk. Its time is the definition's, so that nothing changes with the day. */

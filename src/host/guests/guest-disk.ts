@@ -3,21 +3,17 @@ import { z } from 'zod'
 import { isDiskSerial } from '../disks/check-orders.ts'
 import type { DiskEntry } from '../disks/disk-entry.ts'
 import { DISK_BUSES } from '../disks/disk-order.ts'
-
-const path = z.string().regex(/^[^\0]+$/, 'is no path')
-
-/** The rest of a graph is checked when it is opened: its kinds belong to the room of disks. */
-const graph = z.union([path, z.looseObject({ kind: z.string() })], 'is neither a path nor a graph of block nodes with its kind')
+import { graphSchema } from '../disks/graph-schema.ts'
 
 const order = z.strictObject({
-  graph,
+  graph: graphSchema,
   bus: z.enum(DISK_BUSES, `is none of ${DISK_BUSES.join(', ')}`).optional(),
   serial: z.string().refine(isDiskSerial, 'is no serial number: 1 to 20 printable ASCII characters, without blanks').optional(),
   blockSize: z.union([z.literal(512), z.literal(4096)], 'is neither 512 nor 4096').optional(),
 }, { error: issue => (issue.code === 'unrecognized_keys' ? undefined : 'is no mapping') })
 
 export const guestDiskSchema = z.unknown().superRefine((value, context) => {
-  const schema = typeof value === 'object' && value !== null && 'graph' in value && !('kind' in value) ? order : graph
+  const schema = typeof value === 'object' && value !== null && 'graph' in value && !('kind' in value) ? order : graphSchema
   for (const issue of schema.safeParse(value).error?.issues ?? []) {
     const [unknown] = issue.code === 'unrecognized_keys' ? issue.keys : []
     context.addIssue(unknown === undefined

@@ -44,6 +44,7 @@ test.each([
   ['image: x\ndisks:\n  - graph: /a\n    buss: scsi', 'guest.yaml:4: disks[0].buss: there is no such field; there are graph, bus, serial, blockSize'],
   ['image: x\ndisks:\n  - graph: [a]', 'guest.yaml:3: disks[0].graph: is neither a path nor a graph'],
   ['image: x\ndisks:\n  - graph: /a\n    serial: "a b"', 'guest.yaml:4: disks[0].serial: is no serial number'],
+  ['image: x\ndisks:\n  - kind: stripe\n    nodes:\n      - /a\n      - kind: memory\n        siz: 5', 'guest.yaml:6: disks[0].nodes[1].size: is missing'],
   ['image: x\nsshKeys:\n  - ssh-rsa', 'guest.yaml:3: sshKeys[0]: is no public SSH key, one line as in id_ed25519.pub'],
   ['image: x\nhostname: a_b', 'guest.yaml:2: hostname: is no host name'],
   ['image: x\nimage: y', 'guest.yaml:2: '],
