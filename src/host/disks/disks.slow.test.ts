@@ -97,12 +97,13 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       dd if=/dev/nvme0n4 bs=1M count=4 status=none | sha256sum
       grep -c nvme0q /proc/interrupts
       modprobe -a virtio_pci virtio_blk virtio_scsi sd_mod
-      cat /sys/block/vda/serial; echo; cat /sys/block/sda/ro /sys/block/sdb/ro /sys/block/vda/ro
+      zero=$(ls /sys/bus/scsi/devices/0:0:0:0/block) one=$(ls /sys/bus/scsi/devices/0:0:0:1/block)
+      cat /sys/block/vda/serial; echo; cat /sys/block/$zero/ro /sys/block/$one/ro /sys/block/vda/ro
       grep -c . /sys/class/scsi_host/host*/proc_name
-      for unit in sda sdb; do basename $(readlink /sys/block/$unit/device); dd if=/sys/block/$unit/device/vpd_pg80 bs=1 skip=4 status=none; echo; done
-      dd if=/dev/nvme0n1 of=/dev/vda bs=64k status=none; dd if=/dev/vda of=/dev/sdb bs=96k oflag=direct status=none; sync
-      sha256sum </dev/sdb; sha256sum </dev/sda
-      ! dd if=/dev/zero of=/dev/sda bs=4k count=1 oflag=direct 2>/dev/null`
+      for unit in $zero $one; do dd if=/sys/block/$unit/device/vpd_pg80 bs=1 skip=4 status=none; echo; done
+      dd if=/dev/nvme0n1 of=/dev/vda bs=64k status=none; dd if=/dev/vda of=/dev/$one bs=96k oflag=direct status=none; sync
+      sha256sum </dev/$one; sha256sum </dev/$zero
+      ! dd if=/dev/zero of=/dev/$zero bs=4k count=1 oflag=direct 2>/dev/null`
     const { status, stdout, stderr, exit } = await runGuest(script, [
       { graph: { kind: 'file', path: first, readOnly: true } }, { graph: { kind: 'file', path: second }, blockSize: 4096 },
       { graph: { kind: 'file', path: third } }, { graph: { kind: 'memory', size: 8 << 20 } },
@@ -114,7 +115,7 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       stdout: [
         ' 259 0 24576 nvme0n1', ' 259 1 16384 nvme0n2', ' 259 2 32768 nvme0n3', ' 259 3 8192 nvme0n4', '1', '4096', 'write back',
         `${sha256(content)}  -`, `${sha256(discarded)}  -`, '2',
-        'virtio-one', '1', '0', '0', '1', '0:0:0:0', 'tenon-disk-4', '0:0:0:1', 'scsi-two', `${sha256(content)}  -`, `${sha256(content.subarray(0, 4 << 20))}  -`, '',
+        'virtio-one', '1', '0', '0', '1', 'tenon-disk-4', 'scsi-two', `${sha256(content)}  -`, `${sha256(content.subarray(0, 4 << 20))}  -`, '',
       ].join('\n'),
       stderr: '',
     })
