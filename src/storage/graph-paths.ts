@@ -68,7 +68,9 @@ function changed(value: unknown, visitor: Visitor, readOnly: boolean, depth: num
   const onlyReads = readOnly || fields.readOnly === true
   const other = kind === 'file' ? replaced(fields, visitor) : undefined
   return other ?? Object.fromEntries(Object.entries(fields).map(([name, field]) => {
-    if (FILES[kind]?.includes(name) && typeof field === 'string') return [name, visitor.path(field, { readOnly: onlyReads, isDisk: kind === 'file' })]
+    if (FILES[kind]?.includes(name) && typeof field === 'string') {
+      return [name, visitor.path(field, { readOnly: onlyReads, isDisk: kind === 'file' })]
+    }
     if (!NODES[kind]?.includes(name)) return [name, field]
     return [name, changed(field, visitor, onlyReads || ONLY_READ[kind]?.includes(name) === true, depth + 1)]
   }))

@@ -147,7 +147,9 @@ function readLimits(description: Description): ThrottleLimits {
   }
 }
 
-function groupFor(description: Description, name: string | undefined, limits: ThrottleLimits, environment: StorageEnvironment): ThrottleGroup {
+function groupFor(
+  description: Description, name: string | undefined, limits: ThrottleLimits, environment: StorageEnvironment,
+): ThrottleGroup {
   const { timer } = environment
   if (timer === undefined) throw storageError('DISK_UNSUPPORTED', `${description.place}: there is no timer here to keep disks to a rate`)
   if (name === undefined) return new ThrottleGroup(limits, timer)

@@ -59,7 +59,9 @@ export async function convertGraph(source: DiskGraph, target: string, options: C
 /** A disk over the network, or one that is described: every byte is written, since nobody knows what is there. */
 async function overwrite(source: BlockNode, target: string, options: ConvertOptions): Promise<void> {
   if (options.format !== 'raw') throw storageError('DISK_UNSUPPORTED', `${target} is a disk of raw bytes, not of ${options.format}: leave the format out`)
-  if (isDescription(target) && options.force !== true) throw storageError('DISK_EXISTS', `${target} describes a disk that is there already: overwrite it with --force`)
+  if (isDescription(target) && options.force !== true) {
+    throw storageError('DISK_EXISTS', `${target} describes a disk that is there already: overwrite it with --force`)
+  }
   const node = await openDisk(await describedGraphOf(target), hostEnvironment(), { place: 'the target' })
   try {
     await copyNode(source, node, { progress: reporter(options, target), signal: options.signal })

@@ -19,7 +19,9 @@ export interface CreateDescribedOptions {
 export async function createDescribed(path: string, { size }: CreateDescribedOptions = {}): Promise<number> {
   const graph = await describedGraphOf(path)
   const own = [...new Set(pathsOf(graph).filter(({ isDisk }) => !isDisk).map(each => each.path))]
-  if (own.length === 0) throw storageError('DISK_UNSUPPORTED', `${path}: there is nothing to be made for such a disk, which has no files of its own: use it`)
+  if (own.length === 0) {
+    throw storageError('DISK_UNSUPPORTED', `${path}: such a disk has no files of its own that could be made: use it as it is`)
+  }
   const made: string[] = []
   try {
     for (const file of own) {

@@ -34,7 +34,9 @@ export function qemuName(format: string): string { return format === 'vhd' ? 'vp
  * DISK_UNSUPPORTED for a disk that is only described.
  */
 export function graphOf(name: string, format?: FormatName): DiskGraph {
-  if (isDescription(name)) throw storageError('DISK_UNSUPPORTED', `${name} describes a disk of several parts, with which this cannot be done: name one of its parts`)
+  if (isDescription(name)) {
+    throw storageError('DISK_UNSUPPORTED', `${name} describes a disk of several parts, with which this cannot be done: name one of its parts`)
+  }
   if (!isNbdUri(name)) return { kind: 'file', path: name, ...format === undefined ? {} : { format } }
   if (format !== undefined && format !== 'raw') throw storageError('DISK_UNSUPPORTED', `${name} is served as raw bytes, not as ${format}: leave the format out`)
   return { kind: 'nbd', uri: name }
@@ -43,6 +45,6 @@ export function graphOf(name: string, format?: FormatName): DiskGraph {
 /** As `graphOf`, also for a disk that a file describes. Rejects as `readDescriptions`. */
 export async function describedGraphOf(name: string, format?: FormatName): Promise<DiskGraph> {
   if (!isDescription(name)) return graphOf(name, format)
-  if (format !== undefined) throw storageError('DISK_UNSUPPORTED', `${name} describes a disk, whose parts have formats: leave the format out`)
+  if (format !== undefined) throw storageError('DISK_UNSUPPORTED', `${name} describes a disk, which has no format: leave it out`)
   return readDescriptions({ kind: 'file', path: name })
 }

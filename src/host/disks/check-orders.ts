@@ -16,9 +16,11 @@ export function checkDiskOrders(orders: readonly DiskOrder[]): void {
   orders.forEach(checkOrder)
   for (const bus of DISK_BUSES) checkRoom(bus, orders.filter(order => (order.bus ?? 'nvme') === bus).length)
   const serials = orders.map(serialOf)
+  // A guest would take them for two ways to one disk.
   const second = serials.findIndex((serial, number) => serials.indexOf(serial) < number)
-  // Two ways to one disk is what a guest would take them for.
-  if (second >= 0) throw invalid(`disk ${second} has the serial number ${serials[second]} of disk ${serials.indexOf(serials[second])}: choose another one`)
+  if (second < 0) return
+  const first = serials.indexOf(serials[second])
+  throw invalid(`disk ${second} has the serial number ${serials[second]} of disk ${first}: choose another one`)
 }
 
 function checkOrder({ bus = 'nvme', serial, blockSize = 512 }: DiskOrder, number: number): void {

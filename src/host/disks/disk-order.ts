@@ -8,8 +8,8 @@ export type DiskFailureListener = (error: TenonError) => void
 export type DiskGraph = string | { readonly kind: string, readonly [field: string]: unknown }
 
 /**
- * What a disk hangs on in the guest: a namespace of its NVMe controller (/dev/nvme0n1 in Linux), a virtio block device of its own (/dev/vda),
- * or a logical unit of its SCSI controller (/dev/sda). Each numbers its disks in the order of the orders.
+ * What a disk hangs on in the guest: a namespace of its NVMe controller (/dev/nvme0n1 in Linux), a virtio block device of its own
+ * (/dev/vda), or a logical unit of its SCSI controller (/dev/sda). Each numbers its disks in the order of the orders.
  */
 export const DISK_BUSES = ['nvme', 'virtio', 'scsi'] as const
 export type DiskBus = (typeof DISK_BUSES)[number]

@@ -37,8 +37,11 @@ interface Options extends Pick<DiskOrder, 'bus' | 'serial'>, Limits { readonly r
 const WORDS: Readonly<Record<string, { readonly shape: string, read(value: string | undefined): Options | undefined }>> = {
   readonly: { shape: 'readonly, without a value', read: value => (value === undefined ? { readOnly: true } : undefined) },
   bus: { shape: `bus= and one of ${DISK_BUSES.join(', ')}`, read: value => optional('bus', DISK_BUSES.find(bus => bus === value)) },
-  serial: { shape: 'serial= and 1 to 20 printable ASCII characters', read: (value = '') => optional('serial', isDiskSerial(value) ? value : undefined) },
-  iops: { shape: 'iops= and a number of requests a second, such as 500', read: value => optional('requestsPerSecond', readNumber(value, '')) },
+  serial: {
+    shape: 'serial= and 1 to 20 printable ASCII characters',
+    read: (value = '') => optional('serial', isDiskSerial(value) ? value : undefined),
+  },
+  iops: { shape: 'iops= and a number a second, such as 500', read: value => optional('requestsPerSecond', readNumber(value, '')) },
   bps: { shape: 'bps= and a number of bytes a second, such as 50M', read: value => optional('bytesPerSecond', readNumber(value, 'KMG')) },
   group: { shape: 'group= and a name', read: value => optional('group', value === '' ? undefined : value) },
   priority: { shape: `priority= and 1 to ${LARGEST_WEIGHT}`, read: value => optional('weight', readNumber(value, '', LARGEST_WEIGHT)) },
@@ -75,7 +78,7 @@ function readWord(text: string, word: string, before: Options): Options {
 
 function throttled(text: string, node: DiskGraph, limits: Limits): DiskGraph {
   const { requestsPerSecond, bytesPerSecond, group, weight } = limits
-  if (weight !== undefined && group === undefined) throw unfit(text, '"priority" is among disks that share a limit: name theirs with group=')
+  if (weight !== undefined && group === undefined) throw unfit(text, '"priority" is among disks that share a limit: add group=')
   const isLimited = requestsPerSecond !== undefined || bytesPerSecond !== undefined
   if (group !== undefined && !isLimited) throw unfit(text, '"group" shares a limit, and there is none: add iops= or bps=')
   return isLimited ? { kind: 'throttle', ...limits, node } : node
@@ -92,4 +95,6 @@ function readNumber(text: string | undefined, units: string, largest = Number.MA
   return number >= 1 && number <= largest ? number : undefined
 }
 
-function unfit(text: string, why: string): TenonError { return storageError('DISK_DESCRIPTION_INVALID', `${JSON.stringify(text)} is no disk: ${why}`) }
+function unfit(text: string, why: string): TenonError {
+  return storageError('DISK_DESCRIPTION_INVALID', `${JSON.stringify(text)} is no disk: ${why}`)
+}

@@ -7,8 +7,10 @@ import { hostEnvironment } from './environment.ts'
 
 const path = z.string().regex(/^[^\0]+$/, 'is no path')
 
-/** A node with its kind. */
-export const describedDiskSchema = z.looseObject({ kind: z.string('names no kind of node') }, 'is no disk with its kind').superRefine((value, context) => {
+const node = z.looseObject({ kind: z.string('names no kind of node') }, 'is no disk with its kind')
+
+/** A node with its kind: checked to its last field. */
+export const describedDiskSchema = node.superRefine((value, context) => {
   try {
     checkDescription(value, hostEnvironment())
   } catch (error) {

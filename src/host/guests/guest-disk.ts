@@ -12,12 +12,14 @@ const order = z.strictObject({
   blockSize: z.union([z.literal(512), z.literal(4096)], 'is neither 512 nor 4096').optional(),
 }, { error: issue => (issue.code === 'unrecognized_keys' ? undefined : 'is no mapping') })
 
+const FIELDS = Object.keys(order.shape).join(', ')
+
 export const guestDiskSchema = z.unknown().superRefine((value, context) => {
   const schema = typeof value === 'object' && value !== null && 'graph' in value && !('kind' in value) ? order : graphSchema
   for (const issue of schema.safeParse(value).error?.issues ?? []) {
     const [unknown] = issue.code === 'unrecognized_keys' ? issue.keys : []
     context.addIssue(unknown === undefined
       ? { code: 'custom', path: issue.path, message: issue.message }
-      : { code: 'custom', path: [...issue.path, unknown], message: `there is no such field; there are ${Object.keys(order.shape).join(', ')}` })
+      : { code: 'custom', path: [...issue.path, unknown], message: `there is no such field; there are ${FIELDS}` })
   }
 }) as unknown as z.ZodType<DiskEntry>
