@@ -1,5 +1,6 @@
 import type { DiskCheckReport } from '../host/disk-files/check.ts'
-import type { BackingReport, DiskInfoReport, SnapshotInfo } from '../host/disk-files/info.ts'
+import type { BackingReport, DiskInfoReport } from '../host/disk-files/info.ts'
+import type { DiskSnapshot, SnapshotInfo } from '../host/disks/disk-snapshots.ts'
 import { table } from './table.ts'
 import { formatSize } from './values.ts'
 
@@ -36,6 +37,12 @@ export function snapshotLines(snapshots: readonly SnapshotInfo[]): string[] {
   return table(['ID', 'NAME', 'TAKEN', 'SIZE'], snapshots.map(({ id, name, taken, size }) => [printable(id), printable(name), taken, formatSize(size)]))
 }
 
+/** Those of a guest, by disk. */
+export function guestSnapshotLines(snapshots: readonly DiskSnapshot[]): string[] {
+  if (snapshots.length === 0) return []
+  return table(['NAME', 'TAKEN', 'SIZE', 'DISK'], snapshots.map(({ name, taken, size, disk }) => [printable(name), taken, formatSize(size), printable(disk)]))
+}
+
 /** What `tenon disk check` says. */
 export function checkLines({ path, format, errors, errorCount, leaks, repaired, size, data, compressed }: DiskCheckReport): string[] {
   const share = size === 0 ? 0 : Math.round(data / size * 100)
@@ -50,6 +57,6 @@ export function checkLines({ path, format, errors, errorCount, leaks, repaired, 
 }
 
 /** Names come from files of others: what would move a terminal's cursor is shown as what it is. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}]/gu, character => `\\u{${character.codePointAt(0)!.toString(16)}}`)
 }

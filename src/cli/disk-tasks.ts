@@ -16,6 +16,7 @@ import { isNbdUri, NBD_PORT } from '../host/disks/nbd-uri.ts'
 import type { NbdAddress } from '../host/disks/nbd-uri.ts'
 import { checkLines, infoLines, snapshotLines } from './disk-report.ts'
 import { cliError, ExitStatus } from './errors.ts'
+import { guestOf, guestSnapshot } from './guest-snapshots.ts'
 import { withProgress } from './progress-display.ts'
 import type { Surroundings } from './surroundings.ts'
 import { formatSize } from './values.ts'
@@ -48,12 +49,14 @@ export interface ConvertRequest {
 
 export interface CheckRequest extends DiskRequest {
   readonly repair?: RepairKind
+  readonly force?: boolean
   readonly json?: boolean
 }
 
 export interface ResizeRequest extends DiskRequest {
   readonly size: SizeChange
   readonly shrink?: boolean
+  readonly force?: boolean
 }
 
 export interface SnapshotRequest {
@@ -61,9 +64,10 @@ export interface SnapshotRequest {
   readonly file: string
   readonly name: string
   readonly json?: boolean
+  readonly force?: boolean
 }
 
-export type CompactRequest = DiskRequest
+export interface CompactRequest extends DiskRequest { readonly force?: boolean }
 
 export interface ServeRequest extends DiskRequest {
   readonly port?: number
@@ -114,38 +118,44 @@ export async function convert(request: ConvertRequest, { stderr, quit }: Surroun
   return ExitStatus.OK
 }
 
-export async function check({ file, format, repair = 'none', json }: CheckRequest, { stdout, stderr, quit }: Surroundings): Promise<number> {
-  const report = await withProgress(stderr, progress => checkDisk(file, repair, formatNamed(format), { progress, signal: quit.signal }))
+export async function check({ file, format, repair = 'none', json, force }: CheckRequest, { stdout, stderr, quit }: Surroundings): Promise<number> {
+  const report = await withProgress(stderr, progress => checkDisk(file, repair, formatNamed(format), {
+    progress, signal: quit.signal, disturbSuspended: force,
+  }))
   stdout.write(json ? jsonText(report) : checkLines(report).map(line => `${line}\n`).join(''))
   if (report.errorCount > 0) return CHECK_STATUS.ERRORS
   return report.leaks > 0 ? CHECK_STATUS.LEAKS : ExitStatus.OK
 }
 
-export async function resize({ file, size, shrink, format }: ResizeRequest, { stderr }: Surroundings): Promise<number> {
-  const { before, after } = await resizeDisk(file, size, { shrink, format: formatNamed(format) })
+export async function resize({ file, size, shrink, format, force }: ResizeRequest, { stderr }: Surroundings): Promise<number> {
+  const { before, after } = await resizeDisk(file, size, { shrink, format: formatNamed(format), disturbSuspended: force })
   stderr.write(`tenon: ${file} has ${formatSize(after)} now, ${formatSize(before)} before\n`)
   return ExitStatus.OK
 }
 
-export async function snapshot({ action, file, name, json }: SnapshotRequest, { stdout, stderr }: Surroundings): Promise<number> {
+export async function snapshot(request: SnapshotRequest, surroundings: Surroundings): Promise<number> {
+  const { action, file, name, json, force } = request
+  const { stdout, stderr } = surroundings
+  const guest = guestOf(file)
+  if (guest !== undefined) return guestSnapshot(guest, request, surroundings)
   if (action === 'list') {
     const snapshots = await listSnapshots(file)
     stdout.write(json ? jsonText(snapshots) : snapshotLines(snapshots).map(line => `${line}\n`).join(''))
   } else if (action === 'create') {
-    const { id } = await createSnapshot(file, name)
+    const { id } = await createSnapshot(file, name, force)
     stderr.write(`tenon: ${file} as it is now is its snapshot ${name}, with the ID ${id}\n`)
   } else if (action === 'apply') {
-    await applySnapshot(file, name)
+    await applySnapshot(file, name, force)
     stderr.write(`tenon: ${file} is what it was at its snapshot ${name}\n`)
   } else {
-    await deleteSnapshot(file, name)
+    await deleteSnapshot(file, name, force)
     stderr.write(`tenon: ${file} has no snapshot ${name} any more\n`)
   }
   return ExitStatus.OK
 }
 
-export async function compact({ file, format }: CompactRequest, { stderr, quit }: Surroundings): Promise<number> {
-  const { before, after } = await withProgress(stderr, progress => compactDisk(file, { progress, signal: quit.signal }, formatNamed(format)))
+export async function compact({ file, format, force }: CompactRequest, { stderr, quit }: Surroundings): Promise<number> {
+  const { before, after } = await withProgress(stderr, progress => compactDisk(file, { progress, signal: quit.signal, disturbSuspended: force }, formatNamed(format)))
   stderr.write(`tenon: ${file} takes ${formatSize(after)} now, ${formatSize(before)} before\n`)
   return ExitStatus.OK
 }

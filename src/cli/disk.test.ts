@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createGuest } from '../host/guests/create-guest.ts'
+import { parseGuestFile } from '../host/guests/guest-file.ts'
+import { GuestStore } from '../host/guests/guest-store.ts'
 import { checkLines, infoLines } from './disk-report.ts'
 import { Quit } from './errors.ts'
 import { parseCommandLine } from './program.ts'
@@ -16,9 +19,9 @@ afterEach(() => rmSync(folder, { recursive: true }))
 
 const request = (...argv: string[]): unknown => parseCommandLine(['disk', ...argv], '0').request
 
-async function tenon(argv: readonly string[], quit = new AbortController()): Promise<{ status: number, stdout: string, stderr: string }> {
+async function tenon(argv: readonly string[], quit = new AbortController(), environment = {}): Promise<{ status: number, stdout: string, stderr: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const surroundings = { stdout, stderr, environment: {}, quit } as unknown as Surroundings
+  const surroundings = { stdout, stderr, environment, quit } as unknown as Surroundings
   const status = await parseCommandLine(['disk', ...argv], '0').perform(surroundings)
   return { status, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
 }
@@ -33,6 +36,7 @@ test('command lines say what is to be done', () => {
   expect(request('resize', 'a', '--size', '-512K', '--shrink')).toEqual({ file: 'a', size: { by: -524_288 }, shrink: true })
   expect(request('resize', 'a', '-s', '1024')).toEqual({ file: 'a', size: { to: 1024 } })
   expect(request('snapshot', 'apply', 'a', 'b')).toEqual({ action: 'apply', file: 'a', name: 'b' })
+  expect(request('snapshot', 'create', 'guest:web', 'b', '--force')).toEqual({ action: 'create', file: 'guest:web', name: 'b', force: true })
   expect(request('snapshot', 'list', 'a', '--json')).toEqual({ action: 'list', file: 'a', name: '', json: true })
   expect(request('serve', 'a', '-p', '0', '-r', '--name', 'x')).toEqual({ file: 'a', port: 0, readonly: true, name: 'x' })
 })
@@ -70,6 +74,24 @@ test('a disk goes through its life', async () => {
   await expect(tenon(['create', file, '--size', '1M'])).rejects.toMatchObject({ code: 'DISK_EXISTS' })
   await expect(tenon(['create', join(folder, 'c'), '--size', '1M', '-f', 'vdi'])).rejects.toMatchObject({ code: 'DISK_UNSUPPORTED' })
   expect(readdirSync(folder).sort()).toEqual(['a.qcow2', 'b.vmdk'])
+})
+
+test('guest:NAME stands for all disks of a named guest', async () => {
+  const home = join(folder, 'home')
+  const data = join(folder, 'data.qcow2')
+  await tenon(['create', data, '--size', '1M'])
+  const store = new GuestStore(home)
+  const definition = `kernel: /nowhere\ndisks: [ ${data}, { kind: file, path: ${data}, readOnly: true } ]\n`
+  await createGuest(store, 'web', await parseGuestFile(definition, 'guest.yaml'))
+  const guest = (...argv: string[]): ReturnType<typeof tenon> => tenon(['snapshot', ...argv], new AbortController(), { TENON_HOME: home })
+  expect((await guest('create', 'guest:web', 'first')).stderr).toBe('tenon: web as it is now is its snapshot first\n')
+  expect((await guest('list', 'guest:web')).stdout).toMatch(/^NAME {3}TAKEN {21}SIZE {3}DISK\nfirst {2}\S+ {2}1 MiB {2}\S+data.qcow2\n$/)
+  expect(JSON.parse((await guest('list', 'guest:web', '--json')).stdout)).toMatchObject([{ disk: data, id: '1', name: 'first' }])
+  expect((await guest('apply', 'guest:web', 'first')).stderr).toContain('has the disks of its snapshot first')
+  await guest('delete', 'guest:web', 'first')
+  await expect(guest('delete', 'guest:web', 'first')).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' })
+  await expect(guest('create', 'guest:none', 'x')).rejects.toMatchObject({ code: 'GUEST_UNKNOWN' })
+  await expect(guest('create', 'guest:../x', 'x')).rejects.toMatchObject({ code: 'GUEST_NAME_INVALID' })
 })
 
 test('a disk is served until the end is wished', async () => {

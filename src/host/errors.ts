@@ -25,7 +25,7 @@ export type HostErrorCode =
   | 'FILE_UNWRITABLE'
   | 'GUEST_BOOT_TIMEOUT'
   | 'GUEST_STILL_FROZEN' // its file systems could not be thawed
-  | 'GUEST_BUSY' // it runs a command already
+  | 'GUEST_BUSY' // it runs a command already, or has snapshots taken
   | 'GUEST_DISK_CHANGED' // while the guest was suspended
   | 'GUEST_EXISTS' // a name is taken
   | 'GUEST_DEFINITION_INVALID' // guest.yaml, and where it is wrong

@@ -3,9 +3,11 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { TenonError } from '../../base/errors.ts'
 import type { AgentArguments, AgentCaller, AgentCommandName, AgentReply, CallOptions } from '../../host/agent/commands.ts'
+import type { SnapshotReport } from '../../host/disks/disk-snapshots.ts'
 import { hostError } from '../../host/errors.ts'
+import type { TakenSnapshot } from '../../host/guests/guest-snapshots.ts'
 import type { NetworkReport } from '../../host/network/network-order.ts'
-import type { AgentRequest, ErrorBody, GuestView, HostView, StartRequest, StopRequest, StopView } from './schema.ts'
+import type { AgentRequest, ErrorBody, GuestView, HostView, NewSnapshotRequest, StartRequest, StopRequest, StopView } from './schema.ts'
 
 /** What connecting says where nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTSOCK'])
@@ -50,6 +52,17 @@ export class HostClient {
   stop(name: string, request: StopRequest = {}): Promise<StopView> { return this.#call('POST', `/v1/guests/${name}/stop`, request) }
 
   async remove(name: string): Promise<void> { await this.#call('DELETE', `/v1/guests/${name}`) }
+
+  /** Snapshots of a guest's disks. */
+  snapshots(name: string): Promise<SnapshotReport> { return this.#call('GET', `/v1/guests/${name}/snapshots`) }
+
+  takeSnapshot(name: string, snapshot: string): Promise<TakenSnapshot> {
+    return this.#call('POST', `/v1/guests/${name}/snapshots`, { name: snapshot } satisfies NewSnapshotRequest)
+  }
+
+  deleteSnapshot(name: string, snapshot: string): Promise<SnapshotReport> {
+    return this.#call('DELETE', `/v1/guests/${name}/snapshots/${encodeURIComponent(snapshot)}`)
+  }
 
   /** The agent in a guest. With `waitMs` a call waits so long for one to start. */
   agent(name: string): RemoteAgent {

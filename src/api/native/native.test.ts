@@ -112,6 +112,30 @@ test('the agent in a guest is asked, over its reboots', async () => {
   await expect.poll(() => agent.call('guest-ping', {}).catch((error: { code: string }) => error.code)).toBe('GUEST_NOT_RUNNING')
 })
 
+test('snapshots of a guest\'s disks are taken, listed and deleted, whether or not the client waits', async () => {
+  const served = await Served.open()
+  await served.home.makeWithDisk('web')
+  const client = await served.client()
+  await expect(client.takeSnapshot('web', 'x')).rejects.toEqual(withCode('GUEST_NOT_RUNNING'))
+  await client.start('web')
+  const [machine] = served.home.machines.started
+  expect(await client.takeSnapshot('web', 'before/ü')).toMatchObject({ frozen: 0, reason: expect.stringContaining('agent') as string, snapshots: [{ name: 'before/ü' }] })
+  expect((await client.snapshots('web')).snapshots).toHaveLength(1)
+  await client.deleteSnapshot('web', 'before/ü')
+  await expect(client.takeSnapshot('web', '')).rejects.toEqual(withCode('HOST_PROCESS_REQUEST'))
+  let go = (): void => {}
+  machine.onSnapshot = () => new Promise(resolve => { go = resolve })
+  const body = '{"name":"left"}'
+  const stream = connect(served.socket)
+  stream.write(`POST /v1/guests/web/snapshots HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  await expect.poll(() => machine.asked.at(-1)).toBe('create left')
+  await expect(client.takeSnapshot('web', 'second')).rejects.toEqual(withCode('GUEST_BUSY'))
+  stream.destroy()
+  go()
+  await expect.poll(() => machine.asked.at(-1)).toBe('resume')
+  expect((await client.snapshots('web')).snapshots).toMatchObject([{ name: 'left' }])
+})
+
 interface Screen { text: string, skipped: number }
 
 async function attached(client: HostClient, name: string): Promise<{ readonly console: AttachedConsole, readonly screen: Screen }> {

@@ -10,6 +10,9 @@
  *     POST   /v1/guests/NAME/stop  StopRequest  StopView, when it has ended
  *     DELETE /v1/guests/NAME                    {}: its files are gone
  *     POST   /v1/guests/NAME/agent AgentRequest { return }: the answer of the agent in the guest (host/agent/commands.ts)
+ *     GET    /v1/guests/NAME/snapshots          SnapshotReport: of its disks (host/disks/disk-snapshots.ts)
+ *     POST   /v1/guests/NAME/snapshots NewSnapshotRequest  TakenSnapshot: of all its disks at one moment (host/guests/guest-snapshots.ts)
+ *     DELETE /v1/guests/NAME/snapshots/SNAPSHOT SnapshotReport: those that are gone
  *     GET    /v1/networks                       { networks: NetworkReport[] }: those that guests of this process were plugged into
  *     GET    /v1/guests/NAME/console            upgrades; ?backlog=start or line. Binary messages are the console's bytes both ways, texts
  *                                               are ConsoleEvents
@@ -39,6 +42,9 @@ export const stopRequestSchema = z.strictObject({
 })
 export type StopRequest = z.input<typeof stopRequestSchema>
 
+/** Of 65535 bytes that a qcow2 has room for. */
+const LONGEST_SNAPSHOT_NAME = 1024
+
 const LONGEST_AGENT_MS = 60 * 60_000
 const agentTime = z.number().min(0).max(LONGEST_AGENT_MS)
 
@@ -51,6 +57,9 @@ export const agentRequestSchema = z.strictObject({
   waitMs: agentTime.default(0),
 })
 export type AgentRequest = z.input<typeof agentRequestSchema>
+
+export const snapshotRequestSchema = z.strictObject({ name: z.string().min(1).max(LONGEST_SNAPSHOT_NAME) })
+export type NewSnapshotRequest = z.input<typeof snapshotRequestSchema>
 
 export interface HostView {
   readonly api: number

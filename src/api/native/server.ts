@@ -20,7 +20,7 @@ const LARGEST_MESSAGE = 1024 ** 2
 const TOO_LARGE = hostError('HOST_PROCESS_REQUEST', `the request is larger than ${LARGEST_BODY} bytes`)
 
 const STATUSES: Readonly<Record<string, ContentfulStatusCode>> = {
-  GUEST_UNKNOWN: 404, GUEST_RUNNING: 409, GUEST_NOT_RUNNING: 409, HOST_PROCESS_ENDING: 503, INTERNAL: 500,
+  GUEST_UNKNOWN: 404, GUEST_RUNNING: 409, GUEST_NOT_RUNNING: 409, GUEST_BUSY: 409, HOST_PROCESS_ENDING: 503, INTERNAL: 500,
 }
 
 /** The API as a server that does not listen yet. `log` is told of faults of ours. */

@@ -16,6 +16,7 @@ Examples:
   tenon disk convert disk.vmdk disk.qcow2
   tenon disk convert disk.qcow2 small.qcow2 --compress
   tenon disk snapshot create disk.qcow2 before-upgrade
+  tenon disk snapshot create guest:web before-upgrade
   tenon disk serve disk.qcow2 --readonly
   tenon disk create data.disk.yaml             a mirror, a stripe, …: what the file describes (src/host/README.md)
 
@@ -43,6 +44,7 @@ function later<Request>(request: Request, perform: (tasks: Tasks) => (request: R
 }
 
 const formatOption = (what = 'its format'): Option => new Option('-f, --format <name>', `${what}: ${FORMATS}`)
+const suspendedOption = (): Option => new Option('--force', 'also if a suspended guest has it, which can only be started with --fresh then')
 const forceOption = (): Option => new Option('--force', 'replace a file that is there')
 
 function addCreate(disk: Command, line: CommandLine): void {
@@ -97,6 +99,7 @@ function addCheck(disk: Command, line: CommandLine): void {
     .argument('<file>', 'the disk')
     .addOption(formatOption())
     .addOption(new Option('-r, --repair [what]', 'of a qcow2: leaks gives back lost room, all makes all counts right').choices(['leaks', 'all']).preset('all'))
+    .addOption(suspendedOption())
     .option('--json', 'for programs')
     .action((file: string, options: Omit<CheckRequest, 'file'>) => line.take(later<CheckRequest>({ ...options, file }, each => each.check)))
 }
@@ -109,20 +112,26 @@ function addResize(disk: Command, line: CommandLine): void {
     .addOption(new Option('-s, --size <size>', 'all of it (20G), or the difference (+5G, -5G)').argParser(parseSizeChange).makeOptionMandatory())
     .option('--shrink', 'allow that the end is cut off')
     .addOption(formatOption())
+    .addOption(suspendedOption())
     .action((file: string, options: Omit<ResizeRequest, 'file'>) => line.take(later<ResizeRequest>({ ...options, file }, each => each.resize)))
 }
 
 function addSnapshots(disk: Command, line: CommandLine): void {
   const snapshot = disk.command('snapshot').summary('keep states of a qcow2, and go back to them')
-    .description('Internal snapshots of a qcow2 that no guest uses at the time.')
+    .description('Internal snapshots of a qcow2 that no guest uses at the time; or of all disks of a named guest at one moment, also while it runs: '
+      + 'guest:NAME stands for them. The guest agent, if there is one, has the file systems of a running guest frozen meanwhile.')
+  const which = 'its file, or guest:NAME'
   const add = (action: SnapshotRequest['action'], summary: string): void => {
-    snapshot.command(action).summary(summary).argument('<file>', 'the disk').argument('<name>', action === 'create' ? 'what to call it' : 'its name, or its ID')
-      .action((file: string, name: string) => line.take(later<SnapshotRequest>({ action, file, name }, each => each.snapshot)))
+    snapshot.command(action).summary(summary).argument('<disk>', which).argument('<name>', action === 'create' ? 'what to call it' : 'its name; of a file also its ID')
+      .addOption(suspendedOption())
+      .action((file: string, name: string, options: Pick<SnapshotRequest, 'force'>) => {
+        line.take(later<SnapshotRequest>({ action, file, name, ...options }, each => each.snapshot))
+      })
   }
   add('create', 'keep the disk as it is')
-  add('apply', 'have the disk be what it was: what it is now is lost')
+  add('apply', 'have the disk be what it was: what it is now is lost; not of a guest that runs')
   add('delete', 'forget a state')
-  snapshot.command('list').summary('the states that are kept').argument('<file>', 'the disk').option('--json', 'for programs')
+  snapshot.command('list').summary('the states that are kept').argument('<disk>', which).option('--json', 'for programs')
     .action((file: string, options: { readonly json?: boolean }) => {
       line.take(later<SnapshotRequest>({ action: 'list', file, name: '', ...options }, each => each.snapshot))
     })
@@ -134,6 +143,7 @@ function addCompact(disk: Command, line: CommandLine): void {
     .description('Writes a disk anew, without what it does not use, and puts it in its place. Needs the room for both.')
     .argument('<file>', 'the disk')
     .addOption(formatOption())
+    .addOption(suspendedOption())
     .action((file: string, options: Omit<CompactRequest, 'file'>) => line.take(later<CompactRequest>({ ...options, file }, each => each.compact)))
 }
 

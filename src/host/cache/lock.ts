@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { hostError } from '../errors.ts'
+import { isRunning } from '../processes.ts'
 import { CACHE_FILES, explained } from './file-errors.ts'
 import type { FileOwner } from './file-errors.ts'
 
@@ -75,15 +76,6 @@ async function isAbandoned(path: string, staleMs: number): Promise<boolean> {
   } catch {
     // Gone, or not yet written: look again.
     return false
-  }
-}
-
-function isRunning(holder: number): boolean {
-  try {
-    process.kill(holder, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

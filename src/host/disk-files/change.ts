@@ -3,14 +3,15 @@ import type { BlockNode } from '../../storage/block-node.ts'
 import { storageError } from '../../storage/errors.ts'
 import { openDisk } from '../../storage/open.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
+import { type SnapshotInfo, snapshotsOf } from '../disks/disk-snapshots.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { type FormatName, graphOf } from './formats.ts'
-import { type SnapshotInfo, snapshotsOf } from './info.ts'
+import type { DiskWork } from './work.ts'
 
 /** A new size in bytes: all of it, or more or less than it is now. */
 export type SizeChange = { readonly to: number } | { readonly by: number }
 
-export interface ResizeOptions {
+export interface ResizeOptions extends Pick<DiskWork, 'disturbSuspended'> {
   readonly format?: FormatName
   /** Allows that the end is cut off, with what is there. */
   readonly shrink?: boolean
@@ -22,8 +23,8 @@ export interface Resized {
 }
 
 /** Rejects with DISK_OUT_OF_RANGE, DISK_UNSUPPORTED for formats whose size is fixed, DISK_IN_USE and so on. */
-export function resizeDisk(path: string, change: SizeChange, { format, shrink = false }: ResizeOptions = {}): Promise<Resized> {
-  return withDisk(path, format, false, async (node) => {
+export function resizeDisk(path: string, change: SizeChange, { format, shrink = false, disturbSuspended }: ResizeOptions = {}): Promise<Resized> {
+  return withDisk(path, format, { disturbSuspended }, async (node) => {
     const before = node.size
     const after = 'to' in change ? change.to : before + change.by
     if (after < 0) throw storageError('DISK_OUT_OF_RANGE', `${path} has ${before} bytes and cannot be made ${-(after - before)} bytes smaller`)
@@ -37,10 +38,11 @@ export function resizeDisk(path: string, change: SizeChange, { format, shrink = 
 }
 
 /** The internal snapshots of a qcow2, in the order in which they were taken. */
-export function listSnapshots(path: string): Promise<SnapshotInfo[]> { return withQcow2(path, true, snapshotsOf) }
+export function listSnapshots(path: string): Promise<SnapshotInfo[]> { return withQcow2(path, { readOnly: true }, snapshotsOf) }
 
-export function createSnapshot(path: string, name: string): Promise<SnapshotInfo> {
-  return withQcow2(path, false, async (node) => {
+/** `disturbSuspended`: as in DiskWork. */
+export function createSnapshot(path: string, name: string, disturbSuspended?: boolean): Promise<SnapshotInfo> {
+  return withQcow2(path, { disturbSuspended }, async (node) => {
     if ((await node.snapshots()).some(each => each.name === name)) throw storageError('DISK_EXISTS', `${path} has a snapshot ${name} already: choose another name`)
     const { id } = await node.createSnapshot({ name, seconds: Math.floor(Date.now() / 1000) })
     return (await snapshotsOf(node)).find(each => each.id === id)!
@@ -48,21 +50,30 @@ export function createSnapshot(path: string, name: string): Promise<SnapshotInfo
 }
 
 /** `name`: or its ID. What the disk is now is lost. */
-export function applySnapshot(path: string, name: string): Promise<void> { return withQcow2(path, false, node => node.applySnapshot(name)) }
+export function applySnapshot(path: string, name: string, disturbSuspended?: boolean): Promise<void> {
+  return withQcow2(path, { disturbSuspended }, node => node.applySnapshot(name))
+}
 
-export function deleteSnapshot(path: string, name: string): Promise<void> { return withQcow2(path, false, node => node.deleteSnapshot(name)) }
+export function deleteSnapshot(path: string, name: string, disturbSuspended?: boolean): Promise<void> {
+  return withQcow2(path, { disturbSuspended }, node => node.deleteSnapshot(name))
+}
 
-function withQcow2<Result>(path: string, readOnly: boolean, work: (node: Qcow2Node) => Promise<Result>): Promise<Result> {
-  return withDisk(path, undefined, readOnly, (node) => {
+interface Access {
+  readonly readOnly?: boolean
+  readonly disturbSuspended?: boolean
+}
+
+function withQcow2<Result>(path: string, access: Access, work: (node: Qcow2Node) => Promise<Result>): Promise<Result> {
+  return withDisk(path, undefined, access, (node) => {
     if (node instanceof Qcow2Node) return work(node)
     throw storageError('DISK_UNSUPPORTED', `${path} is a ${node.kind}, which has no snapshots: convert it to qcow2`)
   })
 }
 
 async function withDisk<Result>(
-  path: string, format: FormatName | undefined, readOnly: boolean, work: (node: BlockNode) => Promise<Result>,
+  path: string, format: FormatName | undefined, { readOnly = false, disturbSuspended }: Access, work: (node: BlockNode) => Promise<Result>,
 ): Promise<Result> {
-  const node = await openDisk(graphOf(path, format), hostEnvironment(), { readOnly })
+  const node = await openDisk(graphOf(path, format), hostEnvironment({ disturbSuspended }), { readOnly })
   try {
     return await work(node)
   } finally {

@@ -41,7 +41,7 @@ export interface DiskCheckReport {
 export async function checkDisk(path: string, repair: RepairKind, format?: FormatName, work: DiskWork = {}): Promise<DiskCheckReport> {
   if (isNbdUri(path)) throw storageError('DISK_UNSUPPORTED', `${path} is checked where it lies, not over the network`)
   if (isDescription(path)) return checkDescribed(path, repair, format, work)
-  const file = await openDiskFile(path, { readOnly: repair === 'none' })
+  const file = await openDiskFile(path, { readOnly: repair === 'none', disturbSuspended: work.disturbSuspended })
   try {
     const known = format ?? (await probeFormat(file)).name
     if (known === 'qcow2') return await checkQcow2(file, repair)

@@ -24,7 +24,7 @@ export interface Compacted {
  */
 export async function compactDisk(path: string, work: DiskWork = {}, format?: FormatName): Promise<Compacted> {
   const files: string[] = []
-  const environment = hostEnvironment()
+  const environment = hostEnvironment({ disturbSuspended: work.disturbSuspended })
   const before = (await stat(path).catch(() => ({ blocks: 0 }))).blocks * 512
   const node = await openDisk(graphOf(path, format), {
     ...environment,

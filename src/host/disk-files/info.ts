@@ -9,18 +9,10 @@ import { Qcow2Node } from '../../storage/qcow2/node.ts'
 import { isDescription, partsOf } from '../disks/disk-description.ts'
 import { openDiskFile } from '../disks/disk-file.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
+import { type SnapshotInfo, snapshotsOf } from '../disks/disk-snapshots.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { isNbdUri } from '../disks/nbd-uri.ts'
 import { describedGraphOf, type FormatName, graphOf } from './formats.ts'
-
-export interface SnapshotInfo {
-  readonly id: string
-  readonly name: string
-  /** ISO 8601. */
-  readonly taken: string
-  /** Bytes of the disk as it was. */
-  readonly size: number
-}
 
 export interface DiskInfoReport {
   readonly path: string
@@ -104,11 +96,6 @@ async function openAlone(file: Awaited<ReturnType<typeof openDiskFile>>): Promis
     await file.close()
     throw error
   }
-}
-
-export async function snapshotsOf(node: Qcow2Node): Promise<SnapshotInfo[]> {
-  const snapshots = await node.snapshots()
-  return snapshots.map(({ id, name, seconds, size }) => ({ id, name, taken: new Date(seconds * 1000).toISOString(), size }))
 }
 
 async function describeBacking(from: string, reference: string, format: string | null, chain: readonly string[]): Promise<BackingReport> {

@@ -5,6 +5,8 @@ export interface DiskWork {
   readonly progress?: ProgressListener
   /** Ends the work; what it was making is then removed. */
   readonly signal?: AbortSignal
+  /** Also writes what a suspended guest will go on with: it can only be started afresh then. */
+  readonly disturbSuspended?: boolean
 }
 
 /** Reports `done` of `total` bytes under a file's name. */

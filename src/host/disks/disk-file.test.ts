@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RawNode } from '../../storage/nodes/raw.ts'
 import { blockNodeContract } from '../../storage/testing/contract.ts'
 import { openDiskFile, sizeOfDevice, type DiskFileOptions } from './disk-file.ts'
+import { claimForSuspended } from './disk-lock.ts'
 import { checkQemuLocks } from './qemu-locks.ts'
 
 let folder: string
@@ -191,6 +192,35 @@ describe('locks', () => {
     holder.kill('SIGKILL')
     await ended
     expect(claims()).toHaveLength(1)
+    await openDiskFile(path).then(file => file.close())
+    expect(claims()).toEqual([])
+  })
+
+  test('a named guest that has the disk is named', async () => {
+    writeFileSync(path, new Uint8Array(512))
+    const file = await openDiskFile(path, { guest: 'web' })
+    await expect(openDiskFile(path)).rejects.toThrow(`the guest web (process ${process.pid}) has it open for writing; stop it first, with tenon stop web`)
+    await file.close()
+    const claim = join(folder, `.tenon-lock-${statSync(path).ino}-ff`)
+    writeFileSync(claim, JSON.stringify({ mode: 'exclusive', process: 1, host: 'far', guest: '\u001b[2J', suspended: 5 }))
+    await expect(openDiskFile(path)).rejects.toThrow('process 1 on far has it open for writing; close it there first')
+  })
+
+  test('what a suspended guest goes on with is read, and not written, for as long as its state is there', async () => {
+    writeFileSync(path, new Uint8Array(512))
+    const state = join(folder, 'suspended.json')
+    writeFileSync(state, '')
+    await claimForSuspended(path, { guest: 'web', suspended: state })
+    await expect(openDiskFile(path)).rejects.toEqual(code('DISK_IN_USE'))
+    await expect(openDiskFile(path)).rejects.toThrow('for the guest web, which is suspended')
+    await openDiskFile(path, { readOnly: true }).then(file => file.close())
+    await openDiskFile(path, { disturbSuspended: true }).then(file => file.close())
+    expect(claims()).toHaveLength(1)
+    // Disturbing one is not disturbing a writer.
+    const writer = await openDiskFile(path, { disturbSuspended: true })
+    await expect(openDiskFile(path, { disturbSuspended: true })).rejects.toThrow(`process ${process.pid} has it open`)
+    await writer.close()
+    rmSync(state)
     await openDiskFile(path).then(file => file.close())
     expect(claims()).toEqual([])
   })

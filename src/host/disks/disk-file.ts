@@ -29,6 +29,10 @@ export interface DiskFileOptions {
   readonly create?: boolean
   /** Locks it against other processes, and respects their locks; default true. Only to look at a disk that is in use: false. */
   readonly lock?: boolean
+  /** The named guest that uses it, for those who find it locked. */
+  readonly guest?: string
+  /** Also writes what a suspended guest will go on with. */
+  readonly disturbSuspended?: boolean
 }
 
 /** Opens a disk on the host. Rejects with DISK_NOT_FOUND, DISK_EXISTS, DISK_READ_ONLY, DISK_IN_USE, DISK_UNSUPPORTED, DISK_READ_FAILED. */
@@ -39,7 +43,7 @@ export async function openDiskFile(path: string, options: DiskFileOptions = {}):
     const stats = fstatSync(descriptor, { bigint: true })
     if (options.create === true) await flushFolder(path)
     if (options.lock !== false) checkQemuLocks(path, stats, !readOnly)
-    const lock = options.lock === false ? null : await lockDisk(path, stats, readOnly ? 'shared' : 'exclusive')
+    const lock = options.lock === false ? null : await lockDisk(path, stats, readOnly ? 'shared' : 'exclusive', options)
     const size = stats.isFile() ? Number(fstatSync(descriptor).size) : sizeOfDevice(descriptor)
     return new DiskFile({ path, descriptor, readOnly, lock, size, isDevice: !stats.isFile() })
   } catch (error) {

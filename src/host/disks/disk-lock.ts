@@ -7,37 +7,26 @@
  *
  * A claim of a process that has died is removed by the next one: names are random, so what was dead stays dead, and removing it cannot hit
  * anybody else. A process is known by its number, its start and the host's boot; of what cannot be judged from here (another host,
- * another container) the claim stands until somebody deletes the file that the message names.
+ * another container) the claim stands until somebody deletes the file that the message names. A suspended guest's claim has no process:
+ * it stands while the guest's saved state is there, against writers alone (disk-claim.ts).
  *
  * Where the folder cannot be written (a block device, a read-only share) claims lie in the temporary folder, and everybody looks in both.
  * A disk that is renamed while it is open stays locked. Left out: hard links in different folders.
  */
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readlinkSync, rmSync, statSync, type BigIntStats } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { rmSync, statSync, type BigIntStats } from 'node:fs'
+import { chmod, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { storageError } from '../../storage/errors.ts'
+import { claimText, describeClaim, isDeadClaim, parseClaim, type Claim, type ClaimOwner, type LockMode } from './disk-claim.ts'
 import { diskError } from './disk-errors.ts'
-
-export type LockMode = 'shared' | 'exclusive'
 
 /** A held lock. */
 export interface DiskLock {
   /** The claim's file, for messages and tests. */
   readonly path: string
   release(): Promise<void>
-}
-
-interface Claim {
-  readonly mode: LockMode
-  readonly process: number
-  /** When the process was started, in the host's own count; null where the host does not tell. */
-  readonly started: string | null
-  /** Which boot of which host, and which numbering of its processes. */
-  readonly boot: string | null
-  readonly processes: string | null
-  readonly host: string
 }
 
 const ATTEMPTS = 12
@@ -48,12 +37,21 @@ const EMPTY_MS = 10_000
 const held = new Set<string>()
 process.on('exit', () => { for (const path of held) rmSync(path, { force: true }) })
 
+export interface LockOptions {
+  /** The named guest that it is for. */
+  readonly guest?: string
+  /** Passes over the claims of suspended guests. */
+  readonly disturbSuspended?: boolean
+}
+
 /** Rejects with DISK_IN_USE if another holds the disk, in this process or another. `stats` are those of the open file. */
-export async function lockDisk(path: string, stats: BigIntStats, mode: LockMode): Promise<DiskLock> {
+export async function lockDisk(
+  path: string, stats: BigIntStats, mode: LockMode, { guest, disturbSuspended = false }: LockOptions = {},
+): Promise<DiskLock> {
   const places = await placesOf(path, stats)
   for (let attempt = 1; ; attempt++) {
-    const claim = await makeClaim(places, path, mode)
-    const other = await findConflict(places, claim, mode).catch(async (error: unknown) => {
+    const claim = await makeClaim(places, path, mode, { guest })
+    const other = await findConflict(places, claim, mode, disturbSuspended).catch(async (error: unknown) => {
       await remove(claim)
       throw diskError(error, path, 'open')
     })
@@ -65,13 +63,18 @@ export async function lockDisk(path: string, stats: BigIntStats, mode: LockMode)
 }
 
 /** Held, not only asked for: an older claim was not made at the same moment as ours. */
-function isLasting({ file }: Conflict): boolean { return ageOf(file) > 250 }
+function isLasting({ file, claim }: Conflict): boolean { return claim?.suspended !== undefined || ageOf(file) > 250 }
 
-function inUse(path: string, other: Conflict): Error {
-  const { claim, file } = other
-  const who = claim === null ? 'another process' : `process ${claim.process}${claim.host === hostname() ? '' : ` on ${claim.host}`}`
-  const how = claim?.mode === 'shared' ? 'reads it' : 'has it open for writing'
-  return storageError('DISK_IN_USE', `${path} is in use: ${who} ${how}; close it there first (if there is no such process, delete ${file})`)
+function inUse(path: string, { claim, file }: Conflict): Error { return storageError('DISK_IN_USE', describeClaim(path, claim, file)) }
+
+/**
+ * Keeps others from writing a disk that a suspended guest will go on with, for as long as its state `suspended` is there. Others may read
+ * it. No process holds such a claim: it is removed by the first who finds it dead.
+ * @throws TenonError DISK_NOT_FOUND and so on; DISK_IN_USE if no claim can be written.
+ */
+export async function claimForSuspended(path: string, owner: Required<ClaimOwner>): Promise<void> {
+  const stats = await stat(path, { bigint: true }).catch((error: unknown) => { throw diskError(error, path, 'open') })
+  await makeClaim(await placesOf(path, stats), path, 'shared', owner)
 }
 
 /** A place for claims: `prefix` has folder and first part of the name. */
@@ -90,13 +93,13 @@ async function placesOf(path: string, stats: BigIntStats): Promise<readonly Plac
   return [{ folder, prefix: `.tenon-lock-${stats.ino}-` }, { folder: shared, prefix: `file-${stats.dev}-${stats.ino}-` }]
 }
 
-async function makeClaim(places: readonly Place[], path: string, mode: LockMode): Promise<string> {
+async function makeClaim(places: readonly Place[], path: string, mode: LockMode, owner: ClaimOwner): Promise<string> {
   let reason: unknown
   for (const { folder, prefix } of places) {
     const claim = join(folder, prefix + randomBytes(8).toString('hex'))
     try {
-      held.add(claim)
-      await writeFile(claim, JSON.stringify(ownClaim(mode)), { flag: 'wx', mode: 0o644 })
+      if (owner.suspended === undefined) held.add(claim)
+      await writeFile(claim, claimText(mode, owner), { flag: 'wx', mode: 0o644 })
       return claim
     } catch (error) {
       reason = error
@@ -118,12 +121,12 @@ interface Conflict {
   readonly claim: Claim | null
 }
 
-async function findConflict(places: readonly Place[], own: string, mode: LockMode): Promise<Conflict | null> {
+async function findConflict(places: readonly Place[], own: string, mode: LockMode, disturbSuspended: boolean): Promise<Conflict | null> {
   for (const { folder, prefix } of places) {
     for (const entry of await entriesOf(folder)) {
       const file = join(folder, entry)
       const conflict = entry.startsWith(prefix) && file !== own ? await judge(file, mode) : null
-      if (conflict !== null) return conflict
+      if (conflict !== null && !(disturbSuspended && conflict.claim?.suspended !== undefined)) return conflict
     }
   }
   return null
@@ -142,7 +145,7 @@ async function judge(file: string, mode: LockMode): Promise<Conflict | null> {
   if (text === null) return null
   const claim = parseClaim(text)
   if (text === '' && ageOf(file) > EMPTY_MS) return removed(file)
-  if (claim !== null && isDead(claim)) return removed(file)
+  if (claim !== null && isDeadClaim(claim)) return removed(file)
   return mode === 'shared' && claim?.mode === 'shared' ? null : { file, claim }
 }
 
@@ -154,59 +157,4 @@ async function removed(file: string): Promise<null> {
 function ageOf(file: string): number {
   const stats = statSync(file, { throwIfNoEntry: false })
   return stats === undefined ? 0 : Date.now() - stats.mtimeMs
-}
-
-function parseClaim(text: string): Claim | null {
-  try {
-    const claim = JSON.parse(text) as Claim
-    return Number.isInteger(claim.process) && typeof claim.host === 'string' ? claim : null
-  } catch {
-    return null
-  }
-}
-
-function ownClaim(mode: LockMode): Claim {
-  return { mode, process: process.pid, started: startOf(process.pid), boot: bootId(), processes: processNumbering(), host: hostname() }
-}
-
-/** Certainly dead: a process of this host and numbering that is gone, or one of this host before it was booted. */
-function isDead(claim: Claim): boolean {
-  if (claim.host !== hostname()) return false
-  if (claim.boot !== bootId()) return true
-  if (claim.processes !== processNumbering()) return false
-  if (!isRunning(claim.process)) return true
-  return claim.started !== null && startOf(claim.process) !== claim.started
-}
-
-function isRunning(number: number): boolean {
-  try {
-    process.kill(number, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
-  }
-}
-
-/** Field 22 of /proc/PID/stat, behind the name in parentheses, which may hold anything (proc(5)). */
-function startOf(number: number): string | null {
-  const line = readLine(`/proc/${number}/stat`)
-  return line?.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? null
-}
-
-function bootId(): string | null { return readLine('/proc/sys/kernel/random/boot_id') }
-
-function processNumbering(): string | null {
-  try {
-    return readlinkSync('/proc/self/ns/pid')
-  } catch {
-    return null
-  }
-}
-
-function readLine(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch {
-    return null
-  }
 }

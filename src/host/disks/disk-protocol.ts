@@ -1,9 +1,12 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
+import type { SnapshotReport, SnapshotRequest } from './disk-snapshots.ts'
 
 /** What a disk thread is started with. */
 export interface DiskThreadOrder {
   readonly disks: readonly DiskOrder[]
+  /** The named guest whose disks they are: others that want them are told. */
+  readonly guest?: string
 }
 
 export interface AttachCommand {
@@ -18,6 +21,8 @@ export interface AttachCommand {
 /** What a disk thread is told: machines are attached one after another, each after the one before was detached. */
 export type DiskThreadCommand =
   | AttachCommand
+  /** Done one after the other, and answered by number. */
+  | { readonly kind: 'snapshots', readonly number: number, readonly request: SnapshotRequest }
   /** The machine has ended: what it asked for is carried out, then `detached` is said. */
   | { readonly kind: 'detach' }
   /** As `detach`; then all disks are closed, and the thread ends. */
@@ -38,5 +43,8 @@ export type DiskThreadMessage =
   /** What a user should know, such as a mirror that goes on with one part less. */
   | { readonly kind: 'notice', readonly message: string }
   | { readonly kind: 'detached' }
+  | { readonly kind: 'snapshots', readonly number: number, readonly report: SnapshotReport }
+  /** What was asked for cannot be: a TenonError's code and message. */
+  | { readonly kind: 'problem', readonly number: number, readonly code: string, readonly message: string }
   /** All is answered, flushed and closed; or, by disk, why not. Its last message. */
   | { readonly kind: 'closed', readonly problems: readonly string[] }

@@ -6,12 +6,18 @@ import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
 import type { DiskFailureListener, DiskInfo, DiskOrder } from './disk-order.ts'
+import type { SnapshotReport, SnapshotRequest } from './disk-snapshots.ts'
 import type { DiskThreadCommand, DiskThreadMessage, DiskThreadOrder, MachineDisks } from './disk-protocol.ts'
 
 /** The machine that is served. */
 interface AttachedMachine {
   readonly machine: MachineChannel
   readonly channel: DiskChannel
+}
+
+interface Waiting {
+  resolve(report: SnapshotReport): void
+  reject(error: TenonError): void
 }
 
 /** A disk that does not answer for so long at the machine's end is given up. */
@@ -34,11 +40,13 @@ export class DiskThread {
   #machine: AttachedMachine | undefined
   #detached: (() => void) | undefined
   #closing: Promise<void> | undefined
+  readonly #waiting = new Map<number, Waiting>()
+  #last = 0
   /** It has said its last word, or all that there was to say about it was said. */
   #isDone = false
 
-  private constructor(disks: readonly DiskOrder[], onFailure: DiskFailureListener) {
-    const order: DiskThreadOrder = { disks }
+  private constructor(disks: readonly DiskOrder[], onFailure: DiskFailureListener, guest?: string) {
+    const order: DiskThreadOrder = { disks, guest }
     this.#worker = new Worker(new URL('./disk-worker.js', import.meta.url), { name: 'tenon-disks', workerData: order, execArgv: [] })
     this.#onFailure = onFailure
     this.#opened = new Promise((resolve, reject) => { this.#settle = { resolve, reject } })
@@ -46,11 +54,11 @@ export class DiskThread {
   }
 
   /**
-   * Opens the disks on a thread of their own.
+   * Opens the disks on a thread of their own. `guest`: the named guest whose disks they are.
    * @throws TenonError (StorageErrorCode) if one of them cannot be opened; DISK_THREAD_FAILED.
    */
-  static async start(disks: readonly DiskOrder[], onFailure: DiskFailureListener): Promise<DiskThread> {
-    const thread = new DiskThread(disks, onFailure)
+  static async start(disks: readonly DiskOrder[], onFailure: DiskFailureListener, guest?: string): Promise<DiskThread> {
+    const thread = new DiskThread(disks, onFailure, guest)
     thread.#infos = await thread.#opened
     return thread
   }
@@ -71,6 +79,19 @@ export class DiskThread {
     this.#say({ kind: 'detach' })
     await this.#inTime(Promise.race([detached, this.#ended]))
     this.#machine = undefined
+  }
+
+  /**
+   * Internal snapshots of the disks that can be written. The machine goes on meanwhile, if it is not paused.
+   * @throws TenonError as `snapshotDisks`; DISK_THREAD_FAILED if the disks are being closed, or their thread is gone.
+   */
+  snapshots(request: SnapshotRequest): Promise<SnapshotReport> {
+    if (this.#isDone || this.#closing !== undefined) return Promise.reject(hostError('DISK_THREAD_FAILED', 'the disks are closed already'))
+    const number = ++this.#last
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(number, { resolve, reject })
+      this.#say({ kind: 'snapshots', number, request })
+    })
   }
 
   /** Waits for what is under way, flushes, closes. The machine's thread must have ended. Resolves when the thread is gone. */
@@ -96,6 +117,8 @@ export class DiskThread {
     return new Promise(resolve => {
       this.#worker.on('exit', () => {
         this.#broke(reason)
+        for (const { reject } of this.#waiting.values()) reject(hostError('DISK_THREAD_FAILED', 'the disks were closed before it was done'))
+        this.#waiting.clear()
         resolve()
       })
     })
@@ -109,10 +132,18 @@ export class DiskThread {
         return this.#settle.reject(new TenonError(message.code, message.message))
       case 'notice': return this.#onFailure(hostError('DISK_NOTICE', message.message))
       case 'detached': return this.#detached?.()
+      case 'snapshots': return this.#take(message.number)?.resolve(message.report)
+      case 'problem': return this.#take(message.number)?.reject(new TenonError(message.code, message.message))
       case 'closed':
         this.#isDone = true
         for (const problem of message.problems) this.#fail(`a disk could not be closed, and may lack what was written last: ${problem}`)
     }
+  }
+
+  #take(number: number): Waiting | undefined {
+    const waiting = this.#waiting.get(number)
+    this.#waiting.delete(number)
+    return waiting
   }
 
   #giveUp(): void {

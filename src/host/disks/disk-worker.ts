@@ -5,6 +5,8 @@ import { Bell, MachineChannel } from '../machine/channel.ts'
 import { DiskChannel } from './disk-channel.ts'
 import type { AttachCommand, DiskThreadCommand, DiskThreadMessage, DiskThreadOrder } from './disk-protocol.ts'
 import { DiskServer } from './disk-server.ts'
+import { diskName, snapshotDisks } from './disk-snapshots.ts'
+import type { SnapshotRequest } from './disk-snapshots.ts'
 import { openDisks } from './open-disk.ts'
 import type { OpenDisk } from './open-disk.ts'
 
@@ -14,10 +16,9 @@ const say = (message: DiskThreadMessage): void => main.postMessage(message, [])
 
 let disks: OpenDisk[] | undefined
 try {
-  disks = await openDisks(order.disks, message => say({ kind: 'notice', message }))
+  disks = await openDisks(order.disks, { guest: order.guest, notice: message => say({ kind: 'notice', message }) })
 } catch (error) {
-  const { code, message } = error instanceof TenonError ? error : { code: 'DISK_THREAD_FAILED', message: String(error) }
-  say({ kind: 'refused', code, message })
+  say({ kind: 'refused', ...problemOf(error) })
 }
 if (disks !== undefined) serve(disks)
 
@@ -27,6 +28,8 @@ function serve(opened: readonly OpenDisk[]): void {
     await attached?.end()
     attached = undefined
   }
+  /** To its end; never rejects. */
+  let keeping = Promise.resolve()
   const obey = async (command: DiskThreadCommand): Promise<void> => {
     switch (command.kind) {
       case 'attach':
@@ -35,15 +38,32 @@ function serve(opened: readonly OpenDisk[]): void {
       case 'detach':
         await detach()
         return say({ kind: 'detached' })
+      case 'snapshots':
+        keeping = keeping.then(() => keep(opened, command.number, command.request))
+        return keeping
       case 'close':
         main.off('message', hear)
-        await detach()
+        await Promise.all([keeping, detach()])
         return say({ kind: 'closed', problems: await close(opened) })
     }
   }
   const hear = (command: DiskThreadCommand): void => void obey(command)
   main.on('message', hear)
   say({ kind: 'opened', infos: opened.map(({ info }) => info) })
+}
+
+/** The guest's requests wait meanwhile where they must: see Qcow2Node. */
+async function keep(opened: readonly OpenDisk[], number: number, request: SnapshotRequest): Promise<void> {
+  const named = opened.map(({ node }, index) => ({ name: diskName(order.disks[index].graph, index), node }))
+  try {
+    say({ kind: 'snapshots', number, report: await snapshotDisks(named.filter(({ node }) => !node.readOnly), request) })
+  } catch (error) {
+    say({ kind: 'problem', number, ...problemOf(error) })
+  }
+}
+
+function problemOf(error: unknown): { readonly code: string, readonly message: string } {
+  return error instanceof TenonError ? { code: error.code, message: error.message } : { code: 'DISK_THREAD_FAILED', message: String(error) }
 }
 
 /** The machine whose requests are served. */

@@ -11,6 +11,7 @@ import { Readable, Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TenonError } from '../../base/errors.ts'
 import type { BlockStatus } from '../../machine/block.ts'
+import { createQcow2 } from '../../storage/qcow2/create.ts'
 import { startImageSession } from '../guest/image-session.ts'
 import { openImage } from '../images/open-image.ts'
 import { Bell, MachineChannel } from '../machine/channel.ts'
@@ -18,6 +19,7 @@ import type { MachineExit } from '../machine/machine-exit.ts'
 import type { MachineSession, StartMachine } from '../machine/session.ts'
 import { imageUnavailable } from '../../../test/images.ts'
 import { DiskChannel } from './disk-channel.ts'
+import { openDiskFile } from './disk-file.ts'
 import type { DiskOrder } from './disk-order.ts'
 import { DiskQueue } from './disk-queue.ts'
 import type { DiskThread } from './disk-thread.ts'
@@ -178,6 +180,34 @@ test('a disk thread reads and writes where the machine says, and closes in order
   await thread.close()
   queue.settle()
   expect([statuses.length, failures, readFileSync(path).filter(byte => byte === 7).length]).toEqual([102, [], 4096 * 100 + 512])
+})
+
+test('a disk thread takes snapshots between requests, and the one that is under way at its end', async () => {
+  const path = join(folder, 'snapshots.qcow2')
+  const file = await openDiskFile(path, { create: true })
+  await createQcow2(file, { size: 1 << 20 }).finally(() => file.close())
+  const { thread, queue, memory, failures } = await fakeMachine([{ graph: { kind: 'file', path } }, { graph: { kind: 'memory', size: 4096 } }])
+  const statuses: BlockStatus[] = []
+  const write = (value: number): void => {
+    const segment = memory.subarray(4096 * value, 4096 * value + 4096).fill(value)
+    queue.disks[0].submit({ operation: 'write', offset: 0, length: 4096, segments: [segment], done: status => statuses.push(status) })
+  }
+  const take = (name: string): ReturnType<DiskThread['snapshots']> => thread.snapshots({ action: 'create', name, seconds: 1 })
+  write(1)
+  const [one, two] = [take('one'), take('two')]
+  for (let value = 2; value < 100; value++) write(value)
+  expect(await one).toMatchObject({ snapshots: [{ disk: path, id: '1', name: 'one' }], leftOut: ['disk 1 (memory)'] })
+  expect(await two).toMatchObject({ snapshots: [{ id: '2' }] })
+  await expect(take('one')).rejects.toEqual(withCode('DISK_EXISTS'))
+  await expect(openDiskFile(path)).rejects.toEqual(withCode('DISK_IN_USE'))
+  const last = take('last')
+  await thread.close()
+  queue.settle()
+  expect([(await last).snapshots.length, statuses.filter(status => status === 'ok').length, failures]).toEqual([1, 99, []])
+  await expect(take('late')).rejects.toEqual(withCode('DISK_THREAD_FAILED'))
+  if (spawnSync('qemu-img', ['--version']).status !== 0) return void process.stderr.write('skipped: qemu-img is not there to check the snapshots\n')
+  expect(spawnSync('qemu-img', ['check', path]).status).toBe(0)
+  expect(spawnSync('qemu-img', ['snapshot', '-l', path], { encoding: 'utf8' }).stdout).toMatch(/one[^]*two[^]*last/)
 })
 
 test('disks that are kept serve one machine after another, with all that was written', async () => {

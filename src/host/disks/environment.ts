@@ -14,6 +14,10 @@ import { openNbdKind } from './nbd.ts'
 export interface HostEnvironmentOptions {
   /** Opens files without locking them and whatever locks they have: only to look at disks that are in use. */
   readonly ignoreLocks?: boolean
+  /** The named guest that uses what is opened: others that want it are told. */
+  readonly guest?: string
+  /** Also opens for writing what a suspended guest will go on with. */
+  readonly disturbSuspended?: boolean
   /** Where relative paths of a description begin; default the current folder. */
   readonly folder?: string
   readonly notice?: (message: string) => void
@@ -22,7 +26,9 @@ export interface HostEnvironmentOptions {
 /** What disks need of this host: files, hashes, decompressors, time. */
 export function hostEnvironment(options: HostEnvironmentOptions = {}): StorageEnvironment {
   return {
-    openFile: (path, { readOnly }) => openDiskFile(path, { readOnly, lock: options.ignoreLocks !== true }),
+    openFile: (path, { readOnly }) => openDiskFile(path, {
+      readOnly, lock: options.ignoreLocks !== true, guest: options.guest, disturbSuspended: options.disturbSuspended,
+    }),
     resolvePath: (from, reference) => resolvePath(from === null ? options.folder ?? process.cwd() : dirname(from), reference),
     sha256: bytes => createHash('sha256').update(bytes).digest(),
     decompress: {

@@ -4,6 +4,7 @@ import { checkDiskOrders, serialOf } from './check-orders.ts'
 import { readDescriptions } from './disk-description.ts'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
 import { hostEnvironment } from './environment.ts'
+import type { HostEnvironmentOptions } from './environment.ts'
 
 export interface OpenDisk {
   readonly node: BlockNode
@@ -11,9 +12,11 @@ export interface OpenDisk {
 }
 
 /** Opens disks, all or none. `notice` is told of what a user should know, then and later. @throws TenonError (StorageErrorCode). */
-export async function openDisks(orders: readonly DiskOrder[], notice?: (message: string) => void): Promise<OpenDisk[]> {
+export async function openDisks(
+  orders: readonly DiskOrder[], options: Pick<HostEnvironmentOptions, 'guest' | 'notice'> = {},
+): Promise<OpenDisk[]> {
   checkDiskOrders(orders)
-  const environment = hostEnvironment({ notice })
+  const environment = hostEnvironment(options)
   const opened: OpenDisk[] = []
   try {
     for (const [number, order] of orders.entries()) {

@@ -26,7 +26,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...await disksOf(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...await diskOrders(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -52,7 +52,8 @@ function commandLineOf({ kernel, append }: GuestDefinition): string {
   return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
-async function disksOf(folder: GuestFolder, { kernel, disks }: GuestDefinition): Promise<DiskOrder[]> {
+/** A guest's own disk, if it has one, and those that its definition names, in the order of the definition. Throws as `readDescriptions`. */
+export async function diskOrders(folder: GuestFolder, { kernel, disks }: Pick<GuestDefinition, 'kernel' | 'disks'>): Promise<DiskOrder[]> {
   const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
   const more = disks.map(entry => inFolder(orderOf(entry), folder.path))
   // Here already, so that it is known which files a suspended guest depends on.

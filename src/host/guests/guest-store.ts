@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asideOf, sweepAside } from '../cache/aside.ts'
 import { explained } from '../cache/file-errors.ts'
 import { hostError } from '../errors.ts'
+import { isRunning } from '../processes.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { readGuestFile } from './guest-file.ts'
 import type { GuestEnd } from './guest-end.ts'
@@ -69,8 +71,9 @@ export class GuestStore {
 
   async setState(name: string, state: GuestState): Promise<void> {
     const { state: path } = this.folder(name)
-    const aside = `${path}.${randomUUID()}.tmp`
+    const aside = asideOf(path)
     await explained(path, async () => {
+      await sweepAside(this.folder(name).path)
       await writeFile(aside, `${JSON.stringify(state)}\n`)
       await rename(aside, path)
     }, GUEST_FILES).catch(async (error: unknown) => {
@@ -133,14 +136,4 @@ function isTaken(error: unknown): boolean {
 function emptyIfMissing(error: NodeJS.ErrnoException): string[] {
   if (error.code === 'ENOENT') return []
   throw error
-}
-
-/** Whether there is a process of this number, whoever's. */
-export function isRunning(process_: number): boolean {
-  try {
-    process.kill(process_, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

@@ -1,6 +1,7 @@
 import { AGENT_PORT, AgentClient } from '../agent/client.ts'
 import { setTime, shutDown } from '../agent/guest-life.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
+import type { SnapshotReport } from '../disks/disk-snapshots.ts'
 import { ConsoleLog } from '../guest/console-log.ts'
 import type { MachineExit } from '../machine/machine-exit.ts'
 import type { MachineSession, ResumeMachine, StartMachine } from '../machine/session.ts'
@@ -9,6 +10,8 @@ import { describeEnd, guestEnd } from './guest-end.ts'
 import type { GuestEnd } from './guest-end.ts'
 import type { GuestBoot } from './guest-boot.ts'
 import type { GuestConsole } from './guest-console.ts'
+import { takeSnapshot } from './guest-snapshots.ts'
+import type { TakenSnapshot } from './guest-snapshots.ts'
 import type { SuspensionFiles } from './suspension.ts'
 
 export type RunningState = 'starting' | 'running' | 'restarting' | 'suspending' | 'stopping' | 'ended'
@@ -70,6 +73,7 @@ export class RunningGuest {
   #wasKilled = false
   #isSaved = false
   #wasResumed = false
+  #isChangingSnapshots = false
 
   constructor(parts: RunningGuestParts) {
     this.#parts = parts
@@ -130,11 +134,52 @@ export class RunningGuest {
     return this.#stopped()
   }
 
+  /** Snapshots of its disks. Throws TenonError GUEST_NOT_RUNNING, GUEST_BUSY, and those of disks (StorageErrorCode). */
+  snapshots(): Promise<SnapshotReport> {
+    return this.#changingSnapshots(async machine => await machine.diskSnapshots?.({ action: 'list' }) ?? { snapshots: [], leftOut: [] })
+  }
+
+  /** Takes a snapshot of all its disks, as `takeSnapshot`. Throws as that, and TenonError GUEST_NOT_RUNNING, GUEST_BUSY. */
+  takeSnapshot(name: string): Promise<TakenSnapshot> {
+    return this.#changingSnapshots(machine => takeSnapshot({ agent: this.agent, machine }, name))
+  }
+
+  /** Deletes a snapshot of its disks. Throws as `snapshots`, and TenonError DISK_NOT_FOUND. */
+  deleteSnapshot(name: string): Promise<SnapshotReport> {
+    return this.#changingSnapshots(machine => {
+      if (machine.diskSnapshots === undefined) throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} has no disks`)
+      return machine.diskSnapshots({ action: 'delete', name })
+    })
+  }
+
+  /** One at a time: of two that freeze the guest, the first to be done would thaw it for both. */
+  async #changingSnapshots<T>(work: (machine: MachineSession) => Promise<T>): Promise<T> {
+    const machine = this.#machine
+    if (this.#state !== 'running' || machine === undefined) {
+      throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} is ${this.#state}: try again in a moment`)
+    }
+    this.#mustNotChangeSnapshots()
+    this.#isChangingSnapshots = true
+    try {
+      return await work(machine)
+    } finally {
+      this.#isChangingSnapshots = false
+    }
+  }
+
+  #mustNotChangeSnapshots(): void {
+    if (!this.#isChangingSnapshots) return
+    throw hostError('GUEST_BUSY', `snapshots of the disks of ${this.name} are being taken or deleted: try again in a moment`)
+  }
+
   /**
-   * Saves its machine and ends it. Throws TenonError GUEST_NOT_RUNNING, MACHINE_DISKS_BUSY, and what saving throws; the guest goes on then.
+   * Saves its machine and ends it. Throws TenonError GUEST_NOT_RUNNING, GUEST_BUSY, MACHINE_DISKS_BUSY, and what saving throws; the guest
+   * goes on then.
    */
   async suspend(): Promise<void> {
     const snapshots = this.#machine?.snapshots
+    // A guest that is saved with its file systems frozen would never thaw them.
+    this.#mustNotChangeSnapshots()
     if (this.#state !== 'running' || snapshots === undefined) throw hostError('GUEST_NOT_RUNNING', `the guest ${this.name} cannot be suspended now: it is ${this.#state}; try again in a moment`)
     this.#state = 'suspending'
     try {
@@ -212,7 +257,7 @@ export class RunningGuest {
       return true
     }
     const machine = await start({
-      ...boot, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal,
+      ...boot, guest: this.name, serial: [{ receive }], ports: [{ name: AGENT_PORT, owner: this.agent }], signal: this.#abort.signal,
       onDiskFailure: error => log(`${this.name}: ${error.message} (${error.code})`),
     })
     this.#machine = machine

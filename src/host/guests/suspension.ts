@@ -7,13 +7,15 @@
  *
  * Both or nothing: without the second, the first is no more than what a process left that died. A state is good for one time, because the
  * guest that goes on changes its disks; it is taken away before that, so that whatever becomes of the guest, no later start can go back
- * to memory that does not fit its disks any more.
+ * to memory that does not fit its disks any more. As long as it is there, Tenon writes none of its disks for anybody else (disk-claim.ts).
  */
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { z } from 'zod'
 import { TenonError } from '../../base/errors.ts'
 import { writtenPaths } from '../../storage/graph-paths.ts'
 import { explained } from '../cache/file-errors.ts'
+import { claimForSuspended } from '../disks/disk-lock.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
 import { hostError } from '../errors.ts'
 import { decodePlain, encodePlain } from '../../vmm/snapshot/plain-json.ts'
@@ -62,9 +64,11 @@ export class SuspensionFiles {
     }
   }
 
-  /** The machine has ended, and its disks are closed: notes how they look, so that a change is noticed. */
+  /** The machine has ended, its disks are closed: notes how they look, so that a change is noticed, and keeps others from writing them. */
   async stamp(graphs: readonly DiskGraph[]): Promise<void> {
-    await this.#describe({ ...await this.#read(), disks: await Promise.all(graphs.flatMap(writtenPaths).map(stampOf)) })
+    const disks = await Promise.all(graphs.flatMap(writtenPaths).map(stampOf))
+    await this.#describe({ ...await this.#read(), disks })
+    await this.#claim(disks)
   }
 
   /**
@@ -83,15 +87,24 @@ export class SuspensionFiles {
     return { snapshot: this.#folder.snapshot, shares, cards }
   }
 
-  async giveBack(): Promise<void> { await rename(this.#taken, this.#folder.suspension) }
+  async giveBack(): Promise<void> {
+    await rename(this.#taken, this.#folder.suspension)
+    // Whoever opened the disks meanwhile has found the claims dead.
+    await this.#read().then(({ disks }) => this.#claim(disks)).catch(() => {})
+  }
 
   async remove(): Promise<void> {
     const { suspension, snapshot } = this.#folder
-    // First what makes the rest a state.
-    for (const path of [suspension, this.#taken, snapshot]) await rm(path, { force: true })
+    // First what makes the rest a state; last what a process left that was killed while it saved.
+    for (const path of [suspension, this.#taken, snapshot, `${suspension}.part`, `${snapshot}.part`]) await rm(path, { force: true })
   }
 
   get #taken(): string { return `${this.#folder.suspension}.taken` }
+
+  async #claim(disks: readonly DiskStamp[]): Promise<void> {
+    const owner = { guest: basename(this.#folder.path), suspended: this.#folder.suspension }
+    for (const { path } of disks) await claimForSuspended(path, owner)
+  }
 
   async #describe({ shares, cards, disks }: Pick<Suspension, 'shares' | 'cards'> & { readonly disks: readonly DiskStamp[] }): Promise<void> {
     const { suspension } = this.#folder

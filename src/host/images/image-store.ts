@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { asideOf, sweepAside } from '../cache/aside.ts'
 import { explained } from '../cache/file-errors.ts'
 import type { PackageRecord } from './archive/package-index.ts'
 import { sha256Of } from './archive/client.ts'
@@ -87,7 +87,7 @@ export class ImageStore {
   }
 
   async #write(path: string, bytes: Uint8Array): Promise<void> {
-    const aside = `${path}.${randomUUID()}.tmp`
+    const aside = asideOf(path)
     try {
       await writeFile(aside, bytes)
       const handle = await open(aside, 'r+')
@@ -101,10 +101,11 @@ export class ImageStore {
 
   /** Files of no record, such as those of a previous image. One that reads them just now has them in memory, or builds anew. */
   async #removeUnused(): Promise<void> {
+    await sweepAside(this.folder)
     const names = await readdir(this.folder)
     const records = await Promise.all(names.filter(name => name.endsWith('.json')).map(name => this.record(name.slice(0, -5))))
     const used = new Set(records.flatMap(record => (record === undefined ? [] : Object.values(record.files).map(({ sha256 }) => sha256))))
-    const unused = names.filter(name => !name.endsWith('.json') && !used.has(name))
+    const unused = names.filter(name => !name.endsWith('.json') && !name.endsWith('.tmp') && !used.has(name))
     await Promise.all(unused.map(name => rm(join(this.folder, name), { force: true })))
   }
 }

@@ -8,6 +8,7 @@ import type { GuestPanic } from '../../devices/panic/pvpanic.ts'
 import type { CpuModel } from './cpu-models.ts'
 import type { EngineName } from './engines.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
+import type { SnapshotReport, SnapshotRequest } from '../disks/disk-snapshots.ts'
 import type { ShareOrder } from '../shares/share-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
@@ -89,6 +90,8 @@ export interface MachineOptions {
   readonly console?: SerialOwner
   /** Its disks, in order on each bus. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
+  /** The named guest whose machine it is: who finds one of its disks in use is told. */
+  readonly guest?: string
   /** In place of `disks`: those that stay open for the next machine. */
   readonly keptDisks?: KeptDisks
   /** Its network cards, in order; not with `lockstep`. They are plugged in before the machine starts, and out before its end is reported. */
@@ -165,6 +168,11 @@ export interface MachineSession {
   readonly statistics?: MachineStatistics
   /** Undefined for a machine that cannot be saved: one in lockstep. */
   readonly snapshots?: MachineSnapshots
+  /**
+   * Internal snapshots of its disks; undefined for a machine without any. Who wants all disks as they were at one moment pauses it first.
+   * @throws TenonError as `snapshotDisks` (disks/disk-snapshots.ts), DISK_THREAD_FAILED.
+   */
+  diskSnapshots?(request: SnapshotRequest): Promise<SnapshotReport>
   /** Presses the ACPI power button. */
   powerButton(): void
   /** Stops at once; the guest is not asked. Has no effect on a machine that has ended. */

@@ -4,6 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { KERNEL_ADDRESS, pvhNote, syntheticElf } from '../../vmm/boot/testing/synthetic-kernels.ts'
+import { AgentClient } from '../agent/client.ts'
+import { listSnapshots } from '../disk-files/change.ts'
+import { checkDisk } from '../disk-files/check.ts'
+import { createDisk } from '../disk-files/create.ts'
+import { takeSnapshot } from '../guests/guest-snapshots.ts'
 import { OUTPUT_CAPACITY } from './channel.ts'
 import type { MachineOptions, MachineSession, ResumeMachine, StartMachine } from './session.ts'
 
@@ -149,6 +154,30 @@ test('a guest goes on with its disks on every bus, and not with others', async (
   await end(again)
   expect(output.bytes).toEqual([4, 9])
 }, 60_000)
+
+test('disks have snapshots taken while the guest stands still, and the one who wants them is told whose they are', async () => {
+  const path = join(folder, 'disk.qcow2')
+  await createDisk(path, { format: 'qcow2', size: 1 << 20 })
+  const output = new Output()
+  const disks = [{ graph: { kind: 'file', path } }]
+  const session = await startMachine({ memoryBytes: MEMORY, kernel: kernel(SUM), commandLine: '', serial: [output.owner], disks, guest: 'web' })
+  const agent = new AgentClient(async () => {})
+  expect(await takeSnapshot({ agent, machine: session }, 'one')).toMatchObject({ frozen: 0, snapshots: [{ disk: path, name: 'one' }] })
+  await session.serial[0].write(Uint8Array.of(7))
+  await output.until(1)
+  await expect(listSnapshots(path)).rejects.toThrow(`the guest web (process ${process.pid}) has it open for writing`)
+  await expect(takeSnapshot({ agent, machine: session }, 'one')).rejects.toEqual(WRONG('DISK_EXISTS'))
+  await session.serial[0].write(Uint8Array.of(1))
+  await output.until(2)
+  const late = takeSnapshot({ agent, machine: session }, 'late').catch((error: unknown) => error)
+  await end(session)
+  await late
+  expect((await listSnapshots(path))[0].name).toBe('one')
+  expect(await checkDisk(path, 'none')).toMatchObject({ errorCount: 0, leaks: 0 })
+  const without = await start(SUM, new Output())
+  await expect(takeSnapshot({ agent, machine: without }, 'x')).rejects.toEqual(WRONG('GUEST_NOT_RUNNING'))
+  await end(without)
+})
 
 test('what is no snapshot of this machine is refused', async () => {
   const [path, other] = [join(folder, 'whole'), join(folder, 'other')]

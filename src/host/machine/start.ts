@@ -65,11 +65,11 @@ interface Servers {
 
 /** All or none. */
 async function startServers(options: Options, channel: MachineChannel): Promise<Servers> {
-  const { shares, disks, keptDisks, network, signal, onDiskFailure = warn } = options
+  const { shares, disks, keptDisks, guest, network, signal, onDiskFailure = warn } = options
   const servers: { -readonly [Name in keyof Servers]: Servers[Name] } = { disks: undefined, shares: undefined, cards: undefined }
   try {
     if (shares?.length) servers.shares = await ShareThread.start(shares, channel, onDiskFailure)
-    servers.disks = await attachDisks(keptDisks ?? disks, channel, onDiskFailure)
+    servers.disks = await attachDisks(keptDisks ?? disks, channel, onDiskFailure, guest)
     servers.cards = network && await AttachedCards.attach(network, channel.memory)
     signal?.throwIfAborted()
     return servers
@@ -155,6 +155,7 @@ class WorkerSession implements MachineSession {
   readonly balloon: HostBalloon | undefined
   readonly exited: Promise<MachineExit>
   readonly snapshots: WorkerSnapshots | undefined
+  readonly diskSnapshots: MachineSession['diskSnapshots']
   /** Rejects if the machine could not be built. */
   readonly started: Promise<void>
   /** All of them, in the channel's order. */
@@ -171,6 +172,8 @@ class WorkerSession implements MachineSession {
   constructor(threads: Threads, channel: MachineChannel, plan: LinePlan, options: Options, snapshots: WorkerSnapshots | undefined) {
     const { worker, compiler } = threads
     this.snapshots = snapshots
+    const { disks } = threads.servers
+    this.diskSnapshots = disks && (request => disks.snapshots(request))
     this.#threads = threads
     // Without it the guest is interpreted, and goes on.
     compiler?.on('error', () => {})

@@ -2,6 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../../machine/clock.ts'
 import type { PlainData } from '../../machine/lifecycle.ts'
+import { StateReader } from '../../machine/state-reader.ts'
 import { networkError } from '../../network/errors.ts'
 import { Gateway } from '../../network/gateway/gateway.ts'
 import type { Publication } from '../../network/gateway/publisher.ts'
@@ -90,7 +91,7 @@ export class Network {
       const capture = this.#capture(order, port)
       const station = new CardStation(port, channel, new MachineChannel(machine), this.#parts.wake)
       this.#cards.set(id, { order, port, station, publications, capture })
-      if (order.standing) this.#gateway?.resume(mac, order.standing)
+      if (order.standing) this.#resume(order.standing, order, port)
       this.#parts.loop.stations.add(station)
     } catch (error) {
       undo.reverse().forEach(step => step())
@@ -98,10 +99,20 @@ export class Network {
     }
   }
 
-  /** What its guest has. Null where there is no gateway. */
+  /** What its guest has: what its port lets pass, and where there is a gateway its lease and connections. */
   standingOf(id: number): PlainData {
     const card = this.#cards.get(id)
-    return card === undefined ? null : this.#gateway?.standingOf(card.order.mac) ?? null
+    if (card === undefined) return null
+    const { order, port } = card
+    return { rules: textOfRules(order), port: port.save(), gateway: this.#gateway?.standingOf(order.mac) ?? null }
+  }
+
+  /** What other rules allowed is not gone on with: these may be stricter. */
+  #resume(standing: PlainData, order: CardOrder, port: SwitchPort): void {
+    const reader = new StateReader(`what the card ${order.mac} had`, standing)
+    if (reader.plain('rules') === textOfRules(order)) port.restore(reader.plain('port'))
+    const gateway = reader.plain('gateway')
+    if (gateway !== null) this.#gateway?.resume(order.mac, gateway)
   }
 
   detach(id: number): void {
@@ -197,3 +208,5 @@ const DEFAULT_MTU = 1500
 const GATEWAY_STORM_RATE = 100_000
 
 function randomWord(): number { return randomFillSync(new Uint32Array(1))[0] }
+
+const textOfRules = ({ rules }: CardOrder): string => JSON.stringify(rules ?? [])

@@ -1,12 +1,21 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LARGEST_FRAME, plainFrame } from '../../machine/frame.ts'
 import type { Frame } from '../../machine/frame.ts'
 import { BROADCAST, macOf, makeFrame } from '../../network/testing/frames.ts'
-import { formatMac } from '../../network/packet/addresses.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
+import { dhcp, ip, udp, withChecksum } from '../../network/gateway/testing/bench.ts'
+import { formatAddress, formatMac } from '../../network/packet/addresses.ts'
+import { DhcpType } from '../../network/packet/dhcp.ts'
+import { Protocol } from '../../network/packet/packet.ts'
+import { Control } from '../../network/tcp/segment.ts'
+import { craft } from '../../network/tcp/testing/bench.ts'
+import type { Crafted } from '../../network/tcp/testing/bench.ts'
 import { Doorbell } from './doorbell.ts'
 import { NetworkClock } from './network-clock.ts'
 import type { AttachedCard, CardOrder, NetworkOrder, NetworkReport } from './network-order.ts'
@@ -138,6 +147,71 @@ test('a published port leads to the guest, until its card is pulled', async () =
   // What was refused has left nothing behind.
   await plug(2, { address: '10.0.5.10' })
 })
+
+test('what a guest had by its card goes along: its lease, and the word that its connections are gone', async () => {
+  const server = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await create({ ...nat, hostPorts: [String(port)] })
+  const fromMac = formatMac(macOf(1))
+  const first = await plug(1)
+  const frames = first.machine.received
+  // Its first frame says where the gateway is, its second where the guest is.
+  const dhcpFrame = (type: number, options: readonly number[][]): Uint8Array => {
+    return udp(68, 67, dhcp(type, options, { mac: fromMac }), { from: '0.0.0.0', to: '255.255.255.255', toMac: 'ff:ff:ff:ff:ff:ff', fromMac })
+  }
+  first.machine.send(plainFrame(dhcpFrame(DhcpType.DISCOVER, [])))
+  await first.machine.until(() => dhcpAnswers(frames).length === 1)
+  const [offer] = dhcpAnswers(frames)
+  const own = formatAddress(offer, 42 + 16, 4)
+  const toMac = formatMac(offer.subarray(6, 12))
+  first.machine.send(plainFrame(dhcpFrame(DhcpType.REQUEST, [[50, 4, ...offer.subarray(58, 62)], [54, 4, 10, 0, 5, 1]])))
+  await first.machine.until(() => dhcpAnswers(frames).length === 2)
+  const way = { from: own, to: '10.0.5.1', fromMac, toMac }
+  const segment = (crafted: Crafted): Frame => {
+    return plainFrame(ip(Protocol.TCP, withChecksum(Protocol.TCP, craft({ sourcePort: 4000, destinationPort: port, ...crafted }), 16, way), way))
+  }
+  first.machine.send(segment({ sequence: 1000, control: Control.SYN }))
+  await first.machine.until(() => tcpAnswers(frames, Control.SYN | Control.ACK).length > 0)
+  first.machine.send(segment({ sequence: 1001, acknowledgment: new DataView(tcpAnswers(frames, Control.SYN | Control.ACK)[0].buffer).getUint32(38) + 1, control: Control.ACK }))
+  const standingOf = async (): Promise<PlainData> => structuredClone(await ask('standing', { card: first.card.id })) as PlainData
+  await expect.poll(standingOf).toMatchObject({ gateway: { leases: [{ bound: true }], transport: { flows: [expect.anything()] } } })
+  const standing = await standingOf()
+  await ask('detach', { card: first.card.id })
+  await ask('remove', { name: 'net' })
+  await create(nat)
+  const { machine, card } = await plug(1, { standing })
+  await machine.until(() => tcpAnswers(machine.received, Control.RST).length > 0)
+  const [reset] = tcpAnswers(machine.received, Control.RST)
+  expect([formatMac(reset.subarray(0, 6)), formatAddress(reset, 30, 4), reset[36] << 8 | reset[37]]).toEqual([fromMac, own, 4000])
+  expect((await ask('inspect', { name: 'net' }) as NetworkReport).gateway!.leases).toMatchObject([{ mac: fromMac, address: own }])
+  // Where there is no gateway, only what its rules allowed can go along.
+  await create({ name: 'alone' })
+  const alone = await plug(2, { network: 'alone' })
+  expect([await ask('standing', { card: alone.card.id }), await ask('standing', { card: 999 })]).toMatchObject([{ gateway: null }, null])
+  await ask('detach', { card: card.id })
+  await expect(plug(1, { standing: { gateway: { leases: 'many' } } })).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  server.close()
+})
+
+test('what a port let pass goes along to one with the same rules, and to no other', async () => {
+  await create()
+  const rules = [{ direction: 'out' }] as const
+  const { card } = await plug(1, { rules })
+  const standing = await ask('standing', { card: card.id }) as { readonly port: { readonly filter: PlainData } }
+  expect(standing.port.filter).not.toBeNull()
+  const damaged = { ...standing, port: { filter: { flows: 'many' } } }
+  await ask('detach', { card: card.id })
+  await expect(plug(1, { rules, standing: damaged })).rejects.toEqual(withCode('SNAPSHOT_INVALID'))
+  await plug(1, { rules: [{ direction: 'out', protocol: 'tcp' }], standing: damaged })
+  await plug(2, { rules, standing: standing as PlainData })
+})
+
+/** Of DHCP and TCP over IPv4 without options. */
+function dhcpAnswers(frames: readonly Uint8Array[]): Uint8Array[] { return frames.filter(frame => frame[23] === 17 && frame[37] === 68) }
+function tcpAnswers(frames: readonly Uint8Array[], control: number): Uint8Array[] {
+  return frames.filter(frame => frame[12] === 8 && frame[13] === 0 && frame[23] === 6 && (frame[47] & control) === control)
+}
 
 test('a card is captured', async () => {
   await create()

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Random } from '../../base/testing/random.ts'
+import { StateReader } from '../../machine/state-reader.ts'
 import { ipv4, ipv6, tcp, udp } from '../testing/frames.ts'
 import { PacketFilter } from './filter.ts'
 import { checkRules } from './rules.ts'
@@ -16,7 +17,10 @@ const OUTSIDE = [192, 0, 2, 1]
 class Bench {
   now = 0
   readonly #filter: PacketFilter
-  constructor(rules: readonly FilterRule[]) { this.#filter = new PacketFilter(checkRules(rules), 5) }
+  constructor(rules: readonly FilterRule[], seed = 5) { this.#filter = new PacketFilter(checkRules(rules), seed) }
+
+  save(): unknown { return structuredClone(this.#filter.save(this.now)) }
+  restore(state: unknown): void { this.#filter.restore(new StateReader('the filter', state), this.now) }
 
   in(packet: readonly number[], type = IPV4): boolean {
     return this.#filter.passes(Uint8Array.from(packet), 0, packet.length, type, true, this.now)
@@ -90,6 +94,22 @@ describe('a packet filter', () => {
     for (let port = 0; port < 20_000; port++) bench.out(toOutside(17, udp(port, 9)))
     expect(bench.in(toInside(6, tcp(5000, 22)))).toBe(true)
     expect(bench.out(toOutside(6, tcp(22, 5000)))).toBe(true)
+  })
+
+  it('goes on elsewhere with what it had allowed, for as long as it would have been remembered', () => {
+    const before = new Bench([{ direction: 'out' }])
+    before.out(toOutside(17, udp(4000, 53)))
+    before.in(toInside(17, udp(53, 4000)))
+    before.now += 200 * SECOND
+    const after = new Bench([{ direction: 'out' }], 77)
+    after.now = 5 * SECOND
+    after.restore(before.save())
+    expect([after.in(toInside(17, udp(54, 4000))), after.in(toInside(17, udp(53, 4000)))]).toEqual([false, true])
+    const late = new Bench([{ direction: 'out' }], 77)
+    late.restore(before.save())
+    late.now = 101 * SECOND
+    expect(late.in(toInside(17, udp(53, 4000)))).toBe(false)
+    expect(() => late.restore({ flows: [{ key: new Uint8Array(3), left: 1, marks: 0 }] })).toThrow(expect.objectContaining({ code: 'SNAPSHOT_INVALID' }))
   })
 
   it('does what its plain model does', () => {

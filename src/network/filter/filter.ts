@@ -5,6 +5,8 @@
  * Always passed: whatever is no IP packet, neighbour discovery, and DHCP, without which there is no network; who may be a server of it is
  * another question (../switch/source-guard.ts). A fragment passes if the first of its packet did, which has to come before it.
  */
+import type { PlainData } from '../../machine/lifecycle.ts'
+import type { StateReader } from '../../machine/state-reader.ts'
 import { EtherType } from '../packet/ethernet.ts'
 import type { CheckedRule } from './rules.ts'
 import { matches } from './rules.ts'
@@ -46,6 +48,12 @@ export class PacketFilter {
     if (flow.isFirstFragment) this.#remember(now)
     return true
   }
+
+  /** What was allowed and goes on. Fragments that are under way are not kept: their packets are sent again. */
+  save(now: number): PlainData { return { flows: this.#flows.save(now) } }
+
+  /** @throws TenonError SNAPSHOT_INVALID */
+  restore(reader: StateReader, now: number): void { this.#flows.restore(reader, now) }
 
   #decide(isKnown: boolean, isIn: boolean): boolean {
     if (isKnown && !this.#looksAtKnown) return true

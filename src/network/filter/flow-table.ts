@@ -5,6 +5,8 @@
  * The table has a fixed size, in buckets of eight. Where a bucket is full, the flow that would be forgotten first makes room, and one that
  * was never answered before one that was: so a station that opens thousands of flows forgets its own attempts.
  */
+import type { PlainData } from '../../machine/lifecycle.ts'
+import type { StateReader } from '../../machine/state-reader.ts'
 import { equalBytes } from '../packet/bytes.ts'
 import { Protocol } from '../packet/packet.ts'
 import { FLOW_KEY_LENGTH, TcpFlag } from './flow.ts'
@@ -15,10 +17,12 @@ const WAYS = 8
 const PLACES = BUCKETS * WAYS
 
 const Mark = { ANSWERED: 1, STARTED_INSIDE: 2, FIN_OUT: 4, FIN_IN: 8, RESET: 16 } as const
+const ALL_MARKS = 31
 const SECOND = 1e9
+const LONGEST_LIFETIME = 7440 * SECOND
 /** Until an answer comes, and once it came. */
 const LIFETIMES: Readonly<Record<number, readonly [number, number] | undefined>> = {
-  [Protocol.TCP]: [60 * SECOND, 7440 * SECOND],
+  [Protocol.TCP]: [60 * SECOND, LONGEST_LIFETIME],
   [Protocol.UDP]: [60 * SECOND, 300 * SECOND],
   [Protocol.ICMP]: [60 * SECOND, 60 * SECOND],
   [Protocol.ICMPV6]: [60 * SECOND, 60 * SECOND],
@@ -49,6 +53,23 @@ export class FlowTable {
     }
     this.#mark(place, flow, isIn)
     this.#deadlines[place] = now + this.#lifetime(place, flow.protocol)
+  }
+
+  /** The flows that are remembered: each its key, how long it has left in nanoseconds, and what was seen of it. */
+  save(now: number): PlainData {
+    return Array.from({ length: PLACES }, (_, place) => place).filter((place) => this.#deadlines[place] > now).map((place) => ({
+      key: this.#keys.slice(place * FLOW_KEY_LENGTH, (place + 1) * FLOW_KEY_LENGTH), left: this.#deadlines[place] - now, marks: this.#marks[place],
+    }))
+  }
+
+  /** Remembers what `save` gave, the field `flows`, beside what is known already. @throws TenonError SNAPSHOT_INVALID */
+  restore(reader: StateReader, now: number): void {
+    for (const each of reader.childrenAtMost('flows', PLACES)) {
+      const [key, left, marks] = [each.bytes('key', FLOW_KEY_LENGTH), each.time('left'), each.integer('marks', 0, ALL_MARKS)]
+      const place = this.#make(key, now)
+      this.#marks[place] = marks
+      this.#deadlines[place] = now + Math.min(left, LONGEST_LIFETIME)
+    }
   }
 
   #mark(place: number, flow: Flow, isIn: boolean): void {

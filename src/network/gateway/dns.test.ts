@@ -121,6 +121,17 @@ describe('DNS by the host\'s resolvers', () => {
     expect([bench.sockets.udp, bench.sockets.tcp]).toEqual([[], []])
   })
 
+  it('passes on no question for a name that the rules do not have', () => {
+    const bench = ready({ allow: ['example.org:443', '*.example.net:*', '192.0.2.0/24:*'] })
+    for (const name of ['secret.example.com', 'a.example.org', 'example.net', 'org']) {
+      expect(rcode(ask(bench, dnsQuery(1, name, DnsType.A))!), name).toBe(Rcode.REFUSED)
+    }
+    expect(bench.sockets.udp).toEqual([])
+    expect(bench.drops('prohibited')).toBe(4)
+    for (const name of ['Example.ORG', 'deep.below.example.net']) ask(bench, dnsQuery(2, name, DnsType.A))
+    expect(bench.sockets.udp).toHaveLength(2)
+  })
+
   it('bounds the questions of one guest', () => {
     const bench = ready()
     for (let id = 0; id < 100; id++) ask(bench, dnsQuery(id, `n${id}.example.org`, DnsType.A))

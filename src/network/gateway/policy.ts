@@ -1,6 +1,7 @@
 /**
  * What guests may reach outside. By default everything but the host's own loopback and link-local addresses, and what is no station's
- * address; with rules, only what they name. The default's exceptions hold with rules as well.
+ * address; with rules, only what they name. The default's exceptions hold with rules as well. Questions for other names are not passed
+ * on either: a question can carry data out as well as a packet can.
  *
  *   example.org:443        a name, as the network's DNS has answered it to a guest
  *   *.example.org:443      every name below
@@ -59,6 +60,11 @@ export class Policy {
     return this.rules.some(rule => matchesPort(rule, protocol, port)
       && (rule.network === null ? (named?.get(rule) ?? 0) > now
         : rule.network.address.length === length && isInside(rule.network, bytes, at)))
+  }
+
+  /** Whether the outside may be asked about a name (in lower case). */
+  mayAsk(name: string): boolean {
+    return this.rules === null || this.rules.some(rule => matchesName(rule, name))
   }
 
   /** A guest was told that a name (in lower case) stands for an address. */

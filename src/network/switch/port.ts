@@ -8,6 +8,8 @@
 import type { Clock, Timer } from '../../machine/clock.ts'
 import { ETHERNET_HEADER } from '../../machine/frame.ts'
 import type { Frame, FrameBackend, FrameEnd } from '../../machine/frame.ts'
+import type { PlainData } from '../../machine/lifecycle.ts'
+import { StateReader } from '../../machine/state-reader.ts'
 import { PacketFilter } from '../filter/filter.ts'
 import type { PortSettings } from './configuration.ts'
 import { emptyCounters } from './counters.ts'
@@ -87,6 +89,15 @@ export class SwitchPort implements FrameBackend, FrameEnd {
     this.#queue.clear()
     this.#inTimer.disarm()
     this.#outTimer.disarm()
+  }
+
+  /** What a port with the same rules goes on with elsewhere: the flows that were allowed. Addresses are known by the settings. */
+  save(): PlainData { return { filter: this.#filter?.save(this.#switch.clock.now()) ?? null } }
+
+  /** @throws TenonError SNAPSHOT_INVALID */
+  restore(state: PlainData): void {
+    const reader = new StateReader(`the port ${this.settings.name}`, state)
+    if (this.#filter !== null && reader.plain('filter') !== null) this.#filter.restore(reader.child('filter'), this.#switch.clock.now())
   }
 
   /** From the station. */

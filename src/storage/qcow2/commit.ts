@@ -13,8 +13,9 @@
  * All that changes while a commit runs belongs to the next one: a commit writes copies. A commit that fails leaves its changes to be
  * written by the next.
  *
- * With lazy refcounts, the dirty bit is set before anything refers to a cluster that is not counted, and refcounts are written when the
- * cache is full of them and at the end.
+ * The dirty bit is set before the first change, and cleared at the end: who opens an image for writing that was not closed, QEMU as well,
+ * gives lost clusters back (docs/decisions/a-qcow2-is-dirty-while-it-is-written.md). With lazy refcounts these are written only when the
+ * cache is full of them, and at the end. Version 2 has neither.
  */
 import type { StorageFile } from '../storage-file.ts'
 import type { HeaderFile } from './header-file.ts'
@@ -133,7 +134,7 @@ export class Committer {
     const taken = this.take(all)
     let written = false
     try {
-      if (this.headerFile.header.lazyRefcounts && taken.needsBarrier) await this.setDirtyBit()
+      if (changesTables(taken)) await this.setDirtyBit()
       await this.write(taken)
       written = true
     } finally {
@@ -164,7 +165,8 @@ export class Committer {
 
   private async setDirtyBit(): Promise<void> {
     const { header } = this.headerFile
-    if ((header.incompatible & DIRTY) === 0) await this.headerFile.setIncompatible(header.incompatible | DIRTY)
+    if (header.version < 3 || (header.incompatible & DIRTY) !== 0) return
+    await this.headerFile.setIncompatible(header.incompatible | DIRTY)
   }
 
   private async write({ sectors, header, needsBarrier }: Taken): Promise<void> {
@@ -226,3 +228,5 @@ export class Committer {
     }
   }
 }
+
+const changesTables = ({ header, sectors }: Taken): boolean => header !== null || Object.values(sectors).some(({ length }) => length > 0)

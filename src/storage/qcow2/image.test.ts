@@ -79,6 +79,8 @@ describe('how the file is used', () => {
 
   test('a flush costs one flush of the file when no table has changed, two when clusters were allocated', async () => {
     const { store, node } = await fresh()
+    await node.write(1 << 18, [new Uint8Array(512)])
+    await node.flush()
     await node.write(0, [new Uint8Array(512)])
     const before = store.counts.flush
     await node.flush()
@@ -181,6 +183,20 @@ describe('images as a whole', () => {
       snapshotCount: 0, dirty: false, corrupt: false,
     })
     await node.close()
+  })
+
+  test.each([2, 3] as const)('of version %i, what a crash has lost is found by the next who writes, if the version knows of it', async (version) => {
+    const { store, node } = await used({ version })
+    const after = store.crashed(store.now - 1)
+    await node.close()
+    expect((await Qcow2Node.open(store.file('disk', true))).info().dirty).toBe(false)
+    const looking = await Qcow2Node.open(after.file('disk', true), { readOnly: true })
+    expect(looking.info().dirty).toBe(version === 3)
+    expect(await looking.check()).toMatchObject({ errorCount: 0 })
+    const again = await Qcow2Node.open(after.file('disk'))
+    if (version === 3) expect(await again.check()).toMatchObject({ errors: [], leaks: 0 })
+    await again.close()
+    expect((await Qcow2Node.open(after.file('disk', true))).info().dirty).toBe(false)
   })
 
   test('with lazy refcounts it is dirty while it is written, and repaired when it was not closed', async () => {

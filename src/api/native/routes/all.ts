@@ -3,5 +3,6 @@ import { addAgentRoutes } from './agent.ts'
 import { addGuestRoutes } from './guests.ts'
 import { addHostRoutes } from './host.ts'
 import { addNetworkRoutes } from './networks.ts'
+import { addSnapshotRoutes } from './snapshots.ts'
 
-export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addAgentRoutes, addNetworkRoutes]
+export const ROUTES: readonly AddRoutes[] = [addHostRoutes, addGuestRoutes, addAgentRoutes, addSnapshotRoutes, addNetworkRoutes]

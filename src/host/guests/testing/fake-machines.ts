@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import type { DiskSnapshot, SnapshotReport, SnapshotRequest } from '../../disks/disk-snapshots.ts'
 import type { MachineExit } from '../../machine/machine-exit.ts'
 import type { MachineOptions, MachineSession, MachineSnapshots, ResumeMachine, StartMachine } from '../../machine/session.ts'
 
@@ -21,8 +22,11 @@ export class FakeMachine implements MachineSession {
       writeFileSync(path, 'SNAPSHOT')
     },
     shares: async () => [{ mounted: true, seen: 5n }],
-    cards: async () => [{ lease: 1 }, { lease: 2 }],
+    cards: async () => [{ lease: Uint8Array.of(10, 0, 5, 2), left: 5n }, { lease: 2, left: 6n }],
   }
+  /** Held back until it resolves, or failed. */
+  onSnapshot: () => Promise<void> = async () => {}
+  #diskSnapshots: readonly DiskSnapshot[] = []
   /** What programs in the guest do with what comes by a port. */
   onPort: (bytes: Uint8Array) => void = () => {}
   /** What was typed. */
@@ -42,6 +46,16 @@ export class FakeMachine implements MachineSession {
     options.signal?.addEventListener('abort', () => this.kill())
   }
 
+  async diskSnapshots(request: SnapshotRequest): Promise<SnapshotReport> {
+    if (request.action === 'list') return { snapshots: this.#diskSnapshots, leftOut: [] }
+    const { action, name } = request
+    this.asked.push(`${action} ${name}`)
+    await this.onSnapshot()
+    const snapshot = { disk: 'disk', id: '1', name, taken: '', size: 512 }
+    this.#diskSnapshots = [...this.#diskSnapshots.filter(each => each.name !== name), ...action === 'create' ? [snapshot] : []]
+    return { snapshots: [snapshot], leftOut: [] }
+  }
+
   readonly powerButton: () => void
 
   kill(): void { this.end('killed') }
@@ -56,6 +70,8 @@ export class FakeMachines {
   readonly started: FakeMachine[] = []
   /** What the power button does; nothing if absent. */
   onPress: (machine: FakeMachine) => void = () => {}
+  /** What is done before a start. */
+  onStart: () => Promise<void> = async () => {}
   /** Makes the next starts fail. */
   failure: Error | undefined
   #waiting: (() => void)[] = []
@@ -63,6 +79,7 @@ export class FakeMachines {
   readonly start: StartMachine = async options => {
     await Promise.resolve()
     options.signal?.throwIfAborted()
+    await this.onStart()
     if (this.failure !== undefined) throw this.failure
     const machine = new FakeMachine(options, pressed => this.onPress(pressed))
     this.started.push(machine)

@@ -2,6 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { NetworkThread } from '../../network/network-thread.ts'
+import { GuestNetworks } from '../../networks/guest-networks.ts'
+import { NetworkStore } from '../../networks/network-store.ts'
 import { createGuest } from '../create-guest.ts'
 import { parseGuestFile } from '../guest-file.ts'
 import { GuestHost } from '../guest-host.ts'
@@ -14,9 +17,15 @@ export class GuestHome {
   readonly store = new GuestStore(this.path)
   readonly machines = new FakeMachines()
   readonly log: string[] = []
-  readonly host = new GuestHost({ store: this.store, domain: 'default', startMachine: this.machines.start, resumeMachine: this.machines.resume, log: message => this.log.push(message) })
+  readonly host: GuestHost
 
-  constructor() { onTestFinished(() => rmSync(this.path, { recursive: true, force: true })) }
+  /** With a network thread, guests have networks. */
+  constructor(thread?: NetworkThread) {
+    const log = (message: string): void => void this.log.push(message)
+    const networks = thread && new GuestNetworks({ store: new NetworkStore(this.path), startThread: () => thread, log })
+    this.host = new GuestHost({ store: this.store, domain: 'default', startMachine: this.machines.start, resumeMachine: this.machines.resume, networks, log })
+    onTestFinished(() => rmSync(this.path, { recursive: true, force: true }))
+  }
 
   /** A guest with a kernel of its own, and fields of guest.yaml. */
   async make(name: string, fields = ''): Promise<void> {

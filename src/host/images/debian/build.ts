@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { randomUUID } from 'node:crypto'
+import { asideOf, sweepAside } from '../../cache/aside.ts'
 import { explained } from '../../cache/file-errors.ts'
 import type { HttpClient } from '../../download/http-client.ts'
 import { hostError } from '../../errors.ts'
@@ -63,7 +63,8 @@ export async function buildDebianImage(definition: ImageDefinition, options: Bui
   const catalogue = await readCatalogue(definition, archives)
   const resolution = resolvePackages(catalogue, wishesOf(definition, catalogue))
   await fetchPackages(resolution.packages, { archives, folder, progress, signal })
-  const spool = await ContentSpool.open(join(options.cache, `contents-${randomUUID()}.tmp`), definition.disk.size)
+  await sweepAside(options.cache)
+  const spool = await ContentSpool.open(asideOf(join(options.cache, 'contents')), definition.disk.size)
   try {
     return await assemble(definition, resolution, { folder, spool, mirrors: archives.map(({ mirror }) => mirror), progress, signal })
   } catch (error) {

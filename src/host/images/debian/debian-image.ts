@@ -25,7 +25,7 @@ export interface OpenDebianImageOptions extends BuildOptions {
 }
 
 /** Raised when the same definition and packages would give another image. */
-const BUILD_REVISION = 3
+const BUILD_REVISION = 4
 
 /** Gives an image from the cache, or builds it. Throws TenonError (HostErrorCode, StorageErrorCode), or the signal's reason. */
 export async function openDebianImage(definition: ImageDefinition, options: OpenDebianImageOptions): Promise<DiskImage> {

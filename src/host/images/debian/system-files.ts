@@ -84,6 +84,7 @@ function systemdFiles(definition: ImageDefinition, has: ReadonlySet<string>): Sy
   return [
     ...autologin,
     ...has.has('ifupdown') ? [] : [{ path: 'etc/systemd/network/80-dhcp.network', text: NETWORK }],
+    { path: 'etc/systemd/system.conf.d/10-time-outs.conf', text: TIME_OUTS },
     { path: 'etc/systemd/system/systemd-networkd-wait-online.service.d/10-any.conf', text: WAIT_ONLINE },
     { path: 'etc/systemd/system/tenon-first-boot.service', text: FIRST_BOOT_UNIT },
     { path: SHARE_GENERATOR_PATH, text: SHARE_GENERATOR, permissions: 0o755 },
@@ -101,6 +102,15 @@ Name=en* eth*
 [Network]
 DHCP=yes
 IPv6AcceptRA=yes
+`
+
+/**
+ * systemd gives up after 90 s by its own measure, which a guest on a busy host passes: without a console's device there would be no login.
+ * systemd-system.conf(5); DefaultDeviceTimeoutSec= since version 252.
+ */
+const TIME_OUTS = `[Manager]
+DefaultTimeoutStartSec=10min
+DefaultDeviceTimeoutSec=10min
 `
 
 /** A guest without a network starts at once, and one interface that is up is enough. */

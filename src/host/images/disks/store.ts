@@ -8,9 +8,9 @@
  *
  * Of several with one name, the latest counts.
  */
-import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { asideOf, sweepAside } from '../../cache/aside.ts'
 import { explained } from '../../cache/file-errors.ts'
 import { openDiskFile } from '../../disks/disk-file.ts'
 import { sha256Of } from '../archive/client.ts'
@@ -89,7 +89,8 @@ export class DiskImageStore {
    * is replaced. Throws TenonError CACHE_DISK_FULL or CACHE_UNUSABLE, and what `fill` does; nothing is left then.
    */
   async make(folder: string, fill: (aside: string) => Promise<NewDiskImage>): Promise<DiskImage> {
-    const aside = `${folder}.${randomUUID()}.tmp`
+    const aside = asideOf(folder)
+    await sweepAside(this.#disks)
     await explained(aside, () => mkdir(aside, { recursive: true }))
     try {
       const record = await recordOf(aside, await fill(aside))
@@ -110,7 +111,8 @@ export class DiskImageStore {
    * DISK_IN_USE.
    */
   async remove({ folder }: StoredDiskImage): Promise<boolean> {
-    const aside = `${folder}.${randomUUID()}.tmp`
+    const aside = asideOf(folder)
+    await sweepAside(this.#disks)
     const disk = join(folder, 'disk.raw')
     const lock = await stat(disk).then(() => openDiskFile(disk), () => undefined)
     try {

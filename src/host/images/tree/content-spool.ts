@@ -28,7 +28,7 @@ export class ContentSpool {
     this.#limit = limit
   }
 
-  /** Makes the file, or takes over one that a killed process left. `limit` is in bytes. Throws TenonError CACHE_*. */
+  /** Makes the file. `limit` is in bytes. Throws TenonError CACHE_*. */
   static async open(path: string, limit: number): Promise<ContentSpool> {
     return new ContentSpool(path, await explained(path, () => open(path, 'w+', 0o600)), limit)
   }

@@ -119,7 +119,10 @@ export class DnsServer {
   }
 
   private ask(query: Query, guest: string, respond: Respond): void {
-    if (this.upstream === null) return respond(buildResponse(query.bytes, query.question, Rcode.REFUSED, []))
+    if (this.upstream === null || !this.policy.mayAsk(query.question.name)) {
+      this.counters.drop('prohibited')
+      return respond(buildResponse(query.bytes, query.question, Rcode.REFUSED, []))
+    }
     const answered = (response: Uint8Array | null) => {
       this.outstanding.remove(guest)
       if (response === null) respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
