@@ -5,15 +5,17 @@ import { checkDisk } from '../host/disk-files/check.ts'
 import type { RepairKind } from '../host/disk-files/check.ts'
 import { compactDisk } from '../host/disk-files/compact.ts'
 import { convertDisk } from '../host/disk-files/convert.ts'
+import { createDescribed } from '../host/disk-files/create-described.ts'
 import { createDisk } from '../host/disk-files/create.ts'
 import { formatByName, formatForPath } from '../host/disk-files/formats.ts'
 import type { FormatName } from '../host/disk-files/formats.ts'
 import { describeDisk } from '../host/disk-files/info.ts'
 import { serveDisk } from '../host/disk-files/serve.ts'
+import { isDescription } from '../host/disks/disk-description.ts'
 import { isNbdUri, NBD_PORT } from '../host/disks/nbd-uri.ts'
 import type { NbdAddress } from '../host/disks/nbd-uri.ts'
 import { checkLines, infoLines, snapshotLines } from './disk-report.ts'
-import { ExitStatus } from './errors.ts'
+import { cliError, ExitStatus } from './errors.ts'
 import { guestOf, guestSnapshot } from './guest-snapshots.ts'
 import { withProgress } from './progress-display.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -78,7 +80,19 @@ export interface ServeRequest extends DiskRequest {
 /** Statuses of `check`, as QEMU's users know them. */
 const CHECK_STATUS = { ERRORS: 2, LEAKS: 3 } as const
 
-export async function create(request: CreateRequest, { stderr, quit }: Surroundings): Promise<number> {
+export async function create(request: CreateRequest, surroundings: Surroundings): Promise<number> {
+  return isDescription(request.file) ? createOwnFiles(request, surroundings) : createFile(request, surroundings)
+}
+
+async function createOwnFiles({ file, size, ...options }: CreateRequest, { stderr }: Surroundings): Promise<number> {
+  const unfit = Object.entries(options).find(([, value]) => value !== undefined)
+  if (unfit !== undefined) throw cliError('USAGE', `${file} describes a disk, which is made as it says: leave out all but --size`)
+  const bytes = await createDescribed(file, { size })
+  stderr.write(`tenon: made the disk that ${file} describes: ${formatSize(bytes)}\n`)
+  return ExitStatus.OK
+}
+
+async function createFile(request: CreateRequest, { stderr, quit }: Surroundings): Promise<number> {
   const { file, backing, thick, clusterSize, force } = request
   const format = formatNamed(request.format) ?? formatForPath(file)
   const size = await withProgress(stderr, progress => createDisk(file, {
@@ -96,7 +110,7 @@ export async function info({ file, format, json }: InfoRequest, { stdout }: Surr
 
 export async function convert(request: ConvertRequest, { stderr, quit }: Surroundings): Promise<number> {
   const { source, target, compress, thick, force } = request
-  const format = formatNamed(request.format) ?? (isNbdUri(target) ? 'raw' : formatForPath(target))
+  const format = formatNamed(request.format) ?? (isNbdUri(target) || isDescription(target) ? 'raw' : formatForPath(target))
   const size = await withProgress(stderr, progress => convertDisk(source, target, {
     format, sourceFormat: formatNamed(request.sourceFormat), compress, thick, force, progress, signal: quit.signal,
   }))

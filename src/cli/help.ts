@@ -12,6 +12,7 @@ Examples:
   tenon run --tty -- top                       one command in this terminal
   tenon run --memory 1G --verbose -- free -m   more memory; the kernel's log on stderr
   tenon run --disk data.img -- fdisk -l        with a disk: a file of the host
+  tenon run --disk data.img,bus=scsi,iops=500 debian:12   on another bus, with a limit
   tenon run --share ./src:/src -- ls /src      with a folder of the host
   tenon run --publish 8080:80 -- httpd -f      the guest's port 80 is the host's 8080
   tenon run --kernel bzImage --initrd initrd.img --append "console=ttyS0"

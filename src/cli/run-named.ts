@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { entryOf, inFolder } from '../host/disks/disk-entry.ts'
 import { createGuest } from '../host/guests/create-guest.ts'
 import type { GuestCard, GuestDefinition } from '../host/guests/guest-definition.ts'
 import { DEFAULT_DOMAIN } from '../host/guests/home.ts'
@@ -41,8 +42,8 @@ function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, 
   const boot = kernel === undefined
     ? { image: isDefinitionPath(image) ? resolve(image) : image }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
-  const graphs = disks.map(({ graph }) => (typeof graph === 'object' && typeof graph.path === 'string' ? { ...graph, path: resolve(graph.path) } : graph))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: graphs, shares: shares.map(formatShare), networks: cardsOf(network), publish: [...network.publish], append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
+  const kept = disks.map(order => entryOf(inFolder(order, process.cwd())))
+  return { ...boot, memory: memoryBytes, cpu, engine, disks: kept, shares: shares.map(formatShare), networks: cardsOf(network), publish: [...network.publish], append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
 }
 
 /** nat is what guests with names have by the network default. */

@@ -17,7 +17,7 @@ export interface RunRequest {
   readonly memoryBytes: number
   readonly cpu: CpuModel
   readonly engine: EngineName
-  /** Disks of the host, for the guest's NVMe controller. */
+  /** Disks of the host. */
   readonly disks: readonly DiskOrder[]
   /** Folders of the host. */
   readonly shares: readonly GuestShare[]

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { TenonError } from '../base/errors.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
 import type { GuestOptions } from '../host/guest/boot.ts'
 import { isDiskImageName } from '../host/images/debian/names.ts'
@@ -47,6 +48,7 @@ async function seedDisks({ seed }: RunRequest): Promise<DiskOrder[]> {
   return seed === undefined ? [] : [seedDisk(seedFor(await readSeed(seed), randomUUID()), Math.floor(Date.now() / 1000))]
 }
 
-function guestOptions({ memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
-  return { startMachine, memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
+function guestOptions({ memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit, stderr }: Surroundings, running: Running): GuestOptions {
+  const onDiskFailure = (error: TenonError): void => void stderr.write(`tenon: ${error.message} (${error.code})\n`)
+  return { startMachine, onDiskFailure, memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }

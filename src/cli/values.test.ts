@@ -33,6 +33,7 @@ test('disks are files or NBD exports', () => {
     { graph: { kind: 'nbd', uri: 'nbd://host/x', readOnly: false } }, { graph: { kind: 'file', path: 'a,b.qcow2', readOnly: true } },
   ])
   expect(() => parseDisk('')).toThrow(usage)
+  expect(() => parseDisk('a.img,bus=ide')).toThrow('--disk "a.img,bus=ide" is no disk: "bus=ide" cannot be: write bus= and one of nvme, virtio, scsi')
 })
 
 test('mirrors are URLs', () => {

@@ -1,6 +1,7 @@
 import { CPU_MODELS } from '../host/machine/cpu-models.ts'
 import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { DiskOrder } from '../host/disks/disk-order.ts'
+import { parseDiskText } from '../host/disks/disk-text.ts'
 import { ENGINES } from '../host/machine/engines.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import { isGuestName } from '../host/guests/home.ts'
@@ -95,12 +96,13 @@ export function parseEnvironment(text: string, previous: Readonly<Record<string,
   return { ...previous, [name]: value }
 }
 
-/** Adds a disk, `FILE`, `nbd://HOST/NAME` or one of these with `,readonly`, to those before. Throws TenonError USAGE. */
+/** Adds a disk, `FILE[,option…]`, to those before: see disk-text.ts. Throws TenonError USAGE. */
 export function parseDisk(text: string, previous: readonly DiskOrder[] = []): DiskOrder[] {
-  const [, path, options] = /^(.+?)(,readonly)?$/.exec(text) ?? []
-  if (path === undefined) throw cliError('USAGE', `--disk ${JSON.stringify(text)} is no disk: write FILE, or FILE,readonly`)
-  const place = /^nbd(\+unix)?:/.test(path) ? { kind: 'nbd', uri: path } : { kind: 'file', path }
-  return [...previous, { graph: { ...place, readOnly: options !== undefined } }]
+  try {
+    return [...previous, parseDiskText(text)]
+  } catch (error) {
+    throw cliError('USAGE', `--disk ${(error as Error).message}`, error)
+  }
 }
 
 /** Adds a folder of the host, `FOLDER:PLACE[,readonly][,uid=N][,gid=N]`, to those before. Throws TenonError USAGE. */

@@ -2,18 +2,34 @@
  * Reads a disk's description field by field: plain data as it comes from a configuration file or a command line. What is wrong is
  * DISK_DESCRIPTION_INVALID, and the message names the field as a path: `disk.nodes[1].path`.
  */
-import type { TenonError } from '../base/errors.ts'
-import { storageError } from './errors.ts'
+import { TenonError } from '../base/errors.ts'
+
+/** The way to a field from the description's root. */
+export type FieldPath = readonly (string | number)[]
+
+/** What is wrong with a description, also in parts: whoever knows its text can name the line. */
+export class DescriptionError extends TenonError<'DISK_DESCRIPTION_INVALID'> {
+  readonly path: FieldPath
+  readonly problem: string
+
+  constructor(place: string, path: FieldPath, problem: string) {
+    super('DISK_DESCRIPTION_INVALID', `the description of a disk is wrong: ${place} ${problem}`)
+    this.path = path
+    this.problem = problem
+  }
+}
 
 export class Description {
   /** Where it stands, for messages: `disk`, `disk.backing`. */
   readonly place: string
+  readonly path: FieldPath
   private readonly fields: Readonly<Record<string, unknown>>
   private readonly known = new Set<string>()
 
-  constructor(place: string, value: unknown) {
+  constructor(place: string, value: unknown, path: FieldPath = []) {
     this.place = place
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(place, 'is not an object')
+    this.path = path
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new DescriptionError(place, path, 'is not an object')
     this.fields = value as Record<string, unknown>
   }
 
@@ -68,15 +84,11 @@ export class Description {
     for (const name of Object.keys(this.fields)) if (!this.known.has(name)) throw this.invalid(name, 'is not known here')
   }
 
-  invalid(name: string, problem: string): TenonError { return invalid(`${this.place}.${name}`, problem) }
+  invalid(name: string, problem: string): TenonError { return new DescriptionError(`${this.place}.${name}`, [...this.path, name], problem) }
 
   private take(name: string): unknown {
     this.known.add(name)
     if (!this.has(name)) throw this.invalid(name, 'is missing')
     return this.fields[name]
   }
-}
-
-function invalid(place: string, problem: string): TenonError {
-  return storageError('DISK_DESCRIPTION_INVALID', `the description of a disk is wrong: ${place} ${problem}`)
 }

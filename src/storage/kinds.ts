@@ -27,75 +27,116 @@ import { ThrottleNode } from './nodes/throttle.ts'
 import { TierNode } from './nodes/tier.ts'
 import type { StorageFile } from './storage-file.ts'
 
-/** What the opening of a graph gives to a kind. Everything that is opened through it is closed if the opening fails. */
-export interface Builder {
+/** Opens what was read of a description. */
+export type Opener<Opened> = () => Promise<Opened>
+
+/**
+ * What the opening of a graph gives to a kind. A kind first reads all of its fields, and then is opened: nothing is opened of a graph that
+ * is described wrongly. Everything that is opened through a planner is closed if the opening fails.
+ */
+export interface Planner {
   readonly environment: StorageEnvironment
-  /** Opens the node that a field describes. */
-  node(description: Description, field: string, readOnly: boolean): Promise<BlockNode>
-  /** Opens the nodes that a list describes. */
-  nodes(description: Description, field: string, minimum: number, readOnly: boolean): Promise<BlockNode[]>
-  /** As `nodes`, with null for one that cannot be opened; the environment is told why. What is wrong in the description still throws. */
-  nodesThatOpen(description: Description, field: string, minimum: number, readOnly: boolean): Promise<(BlockNode | null)[]>
-  /** Opens the file that a field names. */
-  file(description: Description, field: string, readOnly: boolean): Promise<StorageFile>
+  /** Nodes with files of their own make them anew. */
+  readonly creation: Creation | undefined
+  /** The node that a field describes. */
+  node(description: Description, field: string, readOnly: boolean): Opener<BlockNode>
+  /** The nodes that a list describes. */
+  nodes(description: Description, field: string, minimum: number, readOnly: boolean): Opener<BlockNode[]>
+  /** As `nodes`, with null for one that cannot be opened; the environment is told why. */
+  nodesThatOpen(description: Description, field: string, minimum: number, readOnly: boolean): Opener<(BlockNode | null)[]>
+  /** The file that a field names. */
+  file(description: Description, field: string, readOnly: boolean): Opener<StorageFile>
   /** Keeps what a kind has made, until it belongs to the node above it. */
   keep<Node extends BlockNode>(node: Node): Node
 }
 
-export type Kind = (description: Description, readOnly: boolean, builder: Builder) => Promise<BlockNode>
+/** What new disks are to be. */
+export interface Creation {
+  /** Bytes of a dedup; other nodes have the size of their parts. */
+  readonly size?: number
+}
+
+export type Kind = (description: Description, readOnly: boolean, planner: Planner) => Opener<BlockNode>
 
 const MAXIMUM_SIZE = 2 ** 52
 
 export const KINDS: Readonly<Record<string, Kind>> = { memory, overlay, stripe, mirror, dedup, tier, throttle }
 
-async function memory(description: Description, readOnly: boolean): Promise<BlockNode> {
+function memory(description: Description, readOnly: boolean): Opener<BlockNode> {
   const size = description.integer('size', 0, MAXIMUM_SIZE)
   const limit = description.has('limit') ? description.integer('limit', 0) : undefined
-  return new MemoryNode({ size, limit, readOnly })
+  return async () => new MemoryNode({ size, limit, readOnly })
 }
 
-async function overlay(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
-  const base = await builder.node(description, 'base', true)
-  const top = description.has('top') ? await builder.node(description, 'top', false) : builder.keep(new MemoryNode({ size: base.size }))
-  return new OverlayNode({ base, top, copyOnRead: description.boolean('copyOnRead', false), readOnly })
+function overlay(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
+  const openBase = planner.node(description, 'base', true)
+  const openTop = description.has('top') ? planner.node(description, 'top', false) : undefined
+  const copyOnRead = description.boolean('copyOnRead', false)
+  return async () => {
+    const base = await openBase()
+    const top = await openTop?.() ?? planner.keep(new MemoryNode({ size: base.size }))
+    return new OverlayNode({ base, top, copyOnRead, readOnly })
+  }
 }
 
-async function stripe(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
+function stripe(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
   const stripeSize = description.powerOfTwo('stripeSize', 512, 1 << 30, 65536)
-  return new StripeNode({ nodes: await builder.nodes(description, 'nodes', 1, readOnly), stripeSize })
+  const nodes = planner.nodes(description, 'nodes', 1, readOnly)
+  return async () => new StripeNode({ nodes: await nodes(), stripeSize })
 }
 
-async function mirror(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
+function mirror(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
   const discard = description.has('discard') ? description.choice('discard', ['zeroes', 'ignore']) : 'ignore'
-  const state = await builder.file(description, 'state', readOnly)
-  const nodes = await builder.nodesThatOpen(description, 'nodes', 1, readOnly)
-  return MirrorNode.open({ nodes, state, readOnly, discard, notice: builder.environment.notice })
+  const state = planner.file(description, 'state', readOnly)
+  const nodes = planner.nodesThatOpen(description, 'nodes', 1, readOnly)
+  const { creation, environment: { notice } } = planner
+  return async () => {
+    const options = { state: await state(), nodes: await nodes(), readOnly, discard, notice }
+    return creation === undefined ? MirrorNode.open(options) : MirrorNode.create(options, 'first')
+  }
 }
 
-async function dedup(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
-  const { sha256 } = builder.environment
-  if (sha256 === undefined) throw storageError('DISK_UNSUPPORTED', `${description.place}: there is no SHA-256 here, which dedup needs`)
+function dedup(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
+  const { creation, environment: { sha256 } } = planner
   const mapPages = description.has('mapPages') ? description.integer('mapPages', 4, 1 << 20) : undefined
   const knownSlots = description.powerOfTwo('knownSlots', 4, 1 << 26, 1 << 18)
-  const map = await builder.file(description, 'map', readOnly)
-  const data = await builder.file(description, 'data', readOnly)
-  return DedupNode.open({ map, data, sha256, readOnly, mapPages, knownSlots })
+  const map = planner.file(description, 'map', readOnly)
+  const data = planner.file(description, 'data', readOnly)
+  return async () => {
+    if (sha256 === undefined) throw storageError('DISK_UNSUPPORTED', `${description.place}: there is no SHA-256 here, which dedup needs`)
+    const options = { map: await map(), data: await data(), sha256, readOnly, mapPages, knownSlots }
+    return creation === undefined ? DedupNode.open(options) : DedupNode.create(options, sizeOf(description, creation))
+  }
 }
 
-async function tier(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
-  const fast = await builder.node(description, 'fast', readOnly)
-  const slow = await builder.node(description, 'slow', readOnly)
-  const map = await builder.file(description, 'map', readOnly)
-  return TierNode.open({ fast, slow, map, readOnly, notice: builder.environment.notice })
+function sizeOf({ place }: Description, { size }: Creation): number {
+  if (size !== undefined) return size
+  throw storageError('DISK_UNSUPPORTED', `${place} is a new dedup, whose size nothing tells: say how large it shall be`)
+}
+
+function tier(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
+  const fast = planner.node(description, 'fast', readOnly)
+  const slow = planner.node(description, 'slow', readOnly)
+  const map = planner.file(description, 'map', readOnly)
+  const { creation, environment: { notice } } = planner
+  return async () => {
+    const options = { fast: await fast(), slow: await slow(), map: await map(), readOnly, notice }
+    return creation === undefined ? TierNode.open(options) : TierNode.create(options)
+  }
 }
 
 /** Groups live as long as their environment: disks of several graphs share one by its name. */
 const groups = new WeakMap<StorageEnvironment, Map<string, { readonly group: ThrottleGroup, readonly limits: string }>>()
 
-async function throttle(description: Description, readOnly: boolean, builder: Builder): Promise<BlockNode> {
+function throttle(description: Description, readOnly: boolean, planner: Planner): Opener<BlockNode> {
   const weight = description.has('weight') ? description.integer('weight', 1, 10_000) : 100
-  const group = groupFor(description, readLimits(description), builder.environment)
-  return new ThrottleNode(await builder.node(description, 'node', readOnly), group.member(weight))
+  const limits = readLimits(description)
+  const name = description.has('group') ? description.string('group') : undefined
+  const node = planner.node(description, 'node', readOnly)
+  return async () => {
+    const group = groupFor(description, name, limits, planner.environment)
+    return new ThrottleNode(await node(), group.member(weight))
+  }
 }
 
 function readLimits(description: Description): ThrottleLimits {
@@ -106,11 +147,12 @@ function readLimits(description: Description): ThrottleLimits {
   }
 }
 
-function groupFor(description: Description, limits: ThrottleLimits, environment: StorageEnvironment): ThrottleGroup {
+function groupFor(
+  description: Description, name: string | undefined, limits: ThrottleLimits, environment: StorageEnvironment,
+): ThrottleGroup {
   const { timer } = environment
   if (timer === undefined) throw storageError('DISK_UNSUPPORTED', `${description.place}: there is no timer here to keep disks to a rate`)
-  if (!description.has('group')) return new ThrottleGroup(limits, timer)
-  const name = description.string('group')
+  if (name === undefined) return new ThrottleGroup(limits, timer)
   const known = groups.get(environment) ?? new Map<string, { readonly group: ThrottleGroup, readonly limits: string }>()
   groups.set(environment, known)
   const text = JSON.stringify(limits)

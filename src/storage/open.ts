@@ -7,11 +7,11 @@
  */
 import { TenonError } from '../base/errors.ts'
 import type { BlockNode } from './block-node.ts'
-import { Description } from './description.ts'
+import { Description, DescriptionError, type FieldPath } from './description.ts'
 import { storageError } from './errors.ts'
 import type { DiskFormat, FormatContext, StorageEnvironment } from './format.ts'
 import { FORMAT_ALIASES, FORMATS, formatOf, probeFormat, RAW } from './formats.ts'
-import { KINDS, type Builder } from './kinds.ts'
+import { KINDS, type Creation, type Opener, type Planner } from './kinds.ts'
 import { ProbedRawNode } from './nodes/probed-raw.ts'
 import type { StorageFile } from './storage-file.ts'
 
@@ -21,6 +21,8 @@ export interface OpenOptions {
   readonly place?: string
   /** Which formats are known; default all, FORMATS. */
   readonly formats?: readonly DiskFormat[]
+  /** Mirrors, dedups and tiers in it are made anew: their own files must be there and are overwritten. */
+  readonly create?: Creation
 }
 
 /** More files than anybody's chain has, and fewer than descriptors. */
@@ -34,13 +36,26 @@ const MAXIMUM_NODES = 64
  * DISK_DESCRIPTION_INVALID where it is wrong, else with what opening the files brings; nothing stays open then.
  */
 export async function openDisk(description: unknown, environment: StorageEnvironment, options: OpenOptions = {}): Promise<BlockNode> {
-  const opening = new Opening(environment, options.formats ?? FORMATS)
+  const opening = new Opening(environment, options)
   try {
-    return await opening.open(description, options.place ?? 'disk', options.readOnly === true, 0)
+    const root = { place: options.place ?? 'disk', path: [], depth: 0 }
+    return await opening.plan(description, root, options.readOnly === true)()
   } catch (error) {
     await opening.abandon()
     throw error
   }
+}
+
+/** Throws a DescriptionError if `openDisk` would, for what can be seen without opening anything. */
+export function checkDescription(description: unknown, environment: StorageEnvironment): void {
+  new Opening(environment, {}).plan(description, { place: 'disk', path: [], depth: 0 }, false)
+}
+
+/** Where a part of a description stands. */
+interface Spot {
+  readonly place: string
+  readonly path: FieldPath
+  readonly depth: number
 }
 
 interface Closable { close(): Promise<void> }
@@ -48,11 +63,13 @@ interface Closable { close(): Promise<void> }
 class Opening {
   private readonly environment: StorageEnvironment
   private readonly formats: readonly DiskFormat[]
+  private readonly creation: Creation | undefined
   private readonly opened: Closable[] = []
 
-  constructor(environment: StorageEnvironment, formats: readonly DiskFormat[]) {
+  constructor(environment: StorageEnvironment, { formats = FORMATS, create }: OpenOptions) {
     this.environment = environment
     this.formats = formats
+    this.creation = create
   }
 
   /** Closes what was opened, the last first; most of it has been closed by its parent already. */
@@ -60,18 +77,19 @@ class Opening {
     for (const each of this.opened.reverse()) await each.close().catch(() => {})
   }
 
-  async open(value: unknown, place: string, readOnly: boolean, depth: number): Promise<BlockNode> {
-    if (typeof value === 'string') return this.openFile(new Description(place, { path: value }), readOnly, depth)
-    const description = new Description(place, value)
-    if (depth > MAXIMUM_NESTING) throw storageError('DISK_DESCRIPTION_INVALID', `${place} is more than ${MAXIMUM_NESTING} nodes deep`)
+  /** Reads a description to its end; what comes back opens it. */
+  plan(value: unknown, spot: Spot, readOnly: boolean): Opener<BlockNode> {
+    if (typeof value === 'string') return this.planFile(new Description(spot.place, { path: value }, spot.path), spot, readOnly)
+    const description = new Description(spot.place, value, spot.path)
+    if (spot.depth > MAXIMUM_NESTING) throw new DescriptionError(spot.place, spot.path, `is more than ${MAXIMUM_NESTING} nodes deep`)
     const ownKinds = this.environment.kinds ?? {}
     const kind = description.choice('kind', ['file', ...Object.keys(KINDS), ...Object.keys(ownKinds)])
     const onlyReads = description.boolean('readOnly', false) || readOnly
-    if (kind === 'file') return this.openFile(description, onlyReads, depth)
-    if (Object.hasOwn(ownKinds, kind)) return this.keep(await ownKinds[kind](value as Record<string, unknown>, onlyReads))
-    const node = this.keep(await KINDS[kind](description, onlyReads, this.builder(depth)))
+    if (kind === 'file') return this.planFile(description, spot, onlyReads)
+    if (Object.hasOwn(ownKinds, kind)) return async () => this.keep(await ownKinds[kind](value as Record<string, unknown>, onlyReads))
+    const open = KINDS[kind](description, onlyReads, this.planner(spot))
     description.end()
-    return node
+    return async () => this.keep(await open())
   }
 
   private keep<Node extends Closable>(node: Node): Node {
@@ -79,32 +97,28 @@ class Opening {
     return node
   }
 
-  private builder(depth: number): Builder {
+  private planner(spot: Spot): Planner {
     return {
       environment: this.environment,
+      creation: this.creation,
       keep: node => this.keep(node),
-      node: (description, field, readOnly) => this.open(description.part(field), `${description.place}.${field}`, readOnly, depth + 1),
-      nodes: (description, field, minimum, readOnly) => this.openList(description, field, minimum, (each, place) => {
-        return this.open(each, place, readOnly, depth + 1)
-      }),
-      nodesThatOpen: (description, field, minimum, readOnly) => this.openList(description, field, minimum, (each, place) => {
-        return this.open(each, place, readOnly, depth + 1).catch((error: unknown) => this.goOnWithout(place, error))
-      }),
-      file: async (description, field, readOnly) => {
-        const path = await this.environment.resolvePath(null, description.string(field))
-        return this.keep(await this.environment.openFile(path, { readOnly }))
+      node: (description, field, readOnly) => this.plan(description.part(field), below(spot, field), readOnly),
+      nodes: (description, field, minimum, readOnly) => inTurn(this.planList(description, spot, field, minimum, readOnly)),
+      nodesThatOpen: (description, field, minimum, readOnly) => {
+        const openers = this.planList(description, spot, field, minimum, readOnly)
+        return inTurn(openers.map((open, at) => () => {
+          return open().catch((error: unknown) => this.goOnWithout(`${spot.place}.${field}[${at}]`, error))
+        }))
+      },
+      file: (description, field, readOnly) => {
+        const name = description.string(field)
+        return async () => this.keep(await this.environment.openFile(await this.environment.resolvePath(null, name), { readOnly }))
       },
     }
   }
 
-  private async openList<Node>(
-    description: Description, field: string, minimum: number, open: (value: unknown, place: string) => Promise<Node>,
-  ): Promise<Node[]> {
-    const nodes: Node[] = []
-    for (const [at, each] of description.list(field, minimum, MAXIMUM_NODES).entries()) {
-      nodes.push(await open(each, `${description.place}.${field}[${at}]`))
-    }
-    return nodes
+  private planList(description: Description, spot: Spot, field: string, minimum: number, readOnly: boolean): Opener<BlockNode>[] {
+    return description.list(field, minimum, MAXIMUM_NODES).map((each, at) => this.plan(each, below(spot, field, at), readOnly))
   }
 
   /** A disk that is broken or gone is no reason not to start; one that is described wrongly or in use elsewhere is. */
@@ -114,17 +128,18 @@ class Opening {
     return null
   }
 
-  private async openFile(description: Description, readOnly: boolean, depth: number): Promise<BlockNode> {
+  private planFile(description: Description, spot: Spot, readOnly: boolean): Opener<BlockNode> {
     const path = description.string('path')
     const name = description.has('format') ? description.choice('format', this.formats.map(each => each.name)) : null
-    const backing = description.has('backing')
-      ? await this.open(description.part('backing'), `${description.place}.backing`, true, depth + 1)
-      : undefined
+    const openBacking = description.has('backing') ? this.plan(description.part('backing'), below(spot, 'backing'), true) : undefined
     if (description.has('kind')) description.boolean('readOnly', false)
     description.end()
-    const node = await this.openImage(await this.environment.resolvePath(null, path), name, readOnly, [], backing)
-    if (backing === undefined || node.children.backing === backing) return node
-    throw description.invalid('backing', `cannot be: a disk of the format ${node.kind} has no backing file`)
+    return async () => {
+      const backing = await openBacking?.()
+      const node = await this.openImage(await this.environment.resolvePath(null, path), name, readOnly, [], backing)
+      if (backing === undefined || node.children.backing === backing) return node
+      throw description.invalid('backing', `cannot be: a disk of the format ${node.kind} has no backing file`)
+    }
   }
 
   /** `chain`: the files that led here by naming each other. */
@@ -160,5 +175,19 @@ class Opening {
         return this.keep(await environment.openFile(part, { readOnly: onlyReads }))
       },
     }
+  }
+}
+
+function below({ place, path, depth }: Spot, field: string, at?: number): Spot {
+  if (at === undefined) return { place: `${place}.${field}`, path: [...path, field], depth: depth + 1 }
+  return { place: `${place}.${field}[${at}]`, path: [...path, field, at], depth: depth + 1 }
+}
+
+/** One after the other. */
+function inTurn<Opened>(openers: readonly Opener<Opened>[]): Opener<Opened[]> {
+  return async () => {
+    const opened: Opened[] = []
+    for (const open of openers) opened.push(await open())
+    return opened
   }
 }

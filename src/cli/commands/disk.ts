@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { cliError } from '../errors.ts'
 import type * as tasks from '../disk-tasks.ts'
 import type { CheckRequest, CompactRequest, ConvertRequest, CreateRequest, InfoRequest, ResizeRequest, ServeRequest, SnapshotRequest } from '../disk-tasks.ts'
+import { isDescription } from '../../host/disks/disk-description.ts'
 import { task } from '../task.ts'
 import type { AddCommand, CommandLine, Task } from '../task.ts'
 import { parseExportName, parsePort, parseSize, parseSizeChange } from '../values.ts'
@@ -17,6 +18,7 @@ Examples:
   tenon disk snapshot create disk.qcow2 before-upgrade
   tenon disk snapshot create guest:web before-upgrade
   tenon disk serve disk.qcow2 --readonly
+  tenon disk create data.disk.yaml             a mirror, a stripe, …: what the file describes (src/host/README.md)
 
 A disk that another program writes is never written, and a file that is there is never replaced without --force.
 The format is probed unless --format says it; a new file's follows from its name, and is qcow2 where that says nothing.`
@@ -48,7 +50,8 @@ const forceOption = (): Option => new Option('--force', 'replace a file that is 
 function addCreate(disk: Command, line: CommandLine): void {
   disk.command('create')
     .summary('make an empty disk')
-    .argument('<file>', 'the new disk')
+    .description('Makes an empty disk; or for NAME.disk.yaml, which describes a disk of several parts, the files that it has of its own.')
+    .argument('<file>', 'the new disk; or NAME.disk.yaml, which is there')
     .addOption(new Option('-s, --size <size>', 'how large it is to a guest, such as 512M or 10G').argParser(text => parseSize('--size', text)))
     .addOption(formatOption())
     .option('-b, --backing <file>', 'the disk that it shows until it is written to, and whose size it has without --size')
@@ -57,7 +60,7 @@ function addCreate(disk: Command, line: CommandLine): void {
     .addOption(new Option('--cluster-size <size>', 'of a qcow2: 512 bytes to 2M').argParser(text => parseSize('--cluster-size', text)))
     .addOption(forceOption())
     .action((file: string, options: Omit<CreateRequest, 'file'>) => {
-      if (options.size === undefined && options.backing === undefined) throw cliError('USAGE', 'how large shall the disk be? Give --size, or --backing')
+      if (options.size === undefined && options.backing === undefined && !isDescription(file)) throw cliError('USAGE', 'how large shall the disk be? Give --size, or --backing')
       if (options.thick && options.backing !== undefined) throw cliError('USAGE', 'a disk with a backing file is thin: leave out --thick or --backing')
       line.take(later<CreateRequest>({ ...options, file }, each => each.create))
     })
@@ -67,7 +70,7 @@ function addInfo(disk: Command, line: CommandLine): void {
   disk.command('info')
     .summary('what a disk is')
     .description('Shows format, sizes, backing files and snapshots, also of a disk that is in use.')
-    .argument('<file>', 'a disk, or nbd://host/name')
+    .argument('<file>', 'a disk, NAME.disk.yaml, or nbd://host/name')
     .addOption(formatOption())
     .option('--json', 'for programs')
     .action((file: string, options: Omit<InfoRequest, 'file'>) => line.take(later<InfoRequest>({ ...options, file }, each => each.info)))
@@ -77,8 +80,8 @@ function addConvert(disk: Command, line: CommandLine): void {
   disk.command('convert')
     .summary('copy a disk to another format')
     .description('Copies what a disk reads as, through all its backing files, to a new one without the zeros.')
-    .argument('<source>', 'a disk, or nbd://host/name')
-    .argument('<target>', 'the new disk; or nbd://host/name, which is overwritten')
+    .argument('<source>', 'a disk, NAME.disk.yaml, or nbd://host/name')
+    .argument('<target>', 'the new disk; or nbd://host/name or NAME.disk.yaml, which is overwritten')
     .addOption(formatOption('the new disk\'s format'))
     .option('--source-format <name>', 'the format of the source')
     .option('-c, --compress', 'compress it: a qcow2, or a stream-optimized VMDK')

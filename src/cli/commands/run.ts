@@ -30,7 +30,7 @@ export const addRun: AddCommand = (program, line) => {
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
     .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default(DEFAULT_CPU_MODEL))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
-    .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
+    .option('--disk <file[,option]>', 'give the guest a disk: FILE,readonly protects it; more: ,bus=nvme|virtio|scsi ,serial=… ,iops=N ,bps=50M ,group=NAME ,priority=N (repeatable)', parseDisk)
     .option('--share <folder:place>', 'show the guest a folder of the host there, as ./src:/mnt/src; more: ,readonly ,uid=N ,gid=N (repeatable)', parseShareOption)
     .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
     .option('-d, --detach', 'with --name: only start it, do not attach to its console')

@@ -1,15 +1,18 @@
 /** Whether a disk agrees with itself. */
 import type { BlockNode } from '../../storage/block-node.ts'
 import { contentExtent } from '../../storage/extents.ts'
+import { pathsOf } from '../../storage/graph-paths.ts'
 import { openDisk } from '../../storage/open.ts'
 import { readHeader } from '../../storage/qcow2/header.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
 import { probeFormat } from '../../storage/formats.ts'
 import { openDiskFile, type DiskFile } from '../disks/disk-file.ts'
+import { isDescription } from '../disks/disk-description.ts'
+import type { DiskGraph } from '../disks/disk-order.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { isNbdUri } from '../disks/nbd-uri.ts'
 import { storageError } from '../../storage/errors.ts'
-import type { FormatName } from './formats.ts'
+import { describedGraphOf, type FormatName, graphOf } from './formats.ts'
 import { reporter, type DiskWork } from './work.ts'
 
 /** `leaks`: room that is lost is given back. `all`: also what would harm data is made right. */
@@ -37,6 +40,7 @@ export interface DiskCheckReport {
  */
 export async function checkDisk(path: string, repair: RepairKind, format?: FormatName, work: DiskWork = {}): Promise<DiskCheckReport> {
   if (isNbdUri(path)) throw storageError('DISK_UNSUPPORTED', `${path} is checked where it lies, not over the network`)
+  if (isDescription(path)) return checkDescribed(path, repair, format, work)
   const file = await openDiskFile(path, { readOnly: repair === 'none', disturbSuspended: work.disturbSuspended })
   try {
     const known = format ?? (await probeFormat(file)).name
@@ -62,8 +66,24 @@ async function checkQcow2(file: DiskFile, repair: RepairKind): Promise<DiskCheck
   }
 }
 
-async function checkOther(path: string, repair: RepairKind, format: FormatName | undefined, work: DiskWork): Promise<DiskCheckReport> {
-  const node = await openDisk({ kind: 'file', path, ...format === undefined ? {} : { format } }, hostEnvironment(), { readOnly: true })
+/** Each of its disks, and then what they are together: all of that is read. */
+async function checkDescribed(path: string, repair: RepairKind, format: FormatName | undefined, work: DiskWork): Promise<DiskCheckReport> {
+  if (repair !== 'none') throw storageError('DISK_UNSUPPORTED', `${path} describes a disk of several parts: repair them one by one`)
+  const graph = await describedGraphOf(path, format)
+  const parts: DiskCheckReport[] = []
+  for (const part of pathsOf(graph).filter(({ isDisk }) => isDisk)) parts.push(await checkDisk(part.path, 'none', undefined, work))
+  const whole = await checkGraph(path, graph, work)
+  const errors = parts.flatMap(part => part.errors.map(error => `${part.path}: ${error}`)).slice(0, 100)
+  const sum = (field: 'errorCount' | 'leaks'): number => parts.reduce((total, part) => total + part[field], 0)
+  return { ...whole, errors, errorCount: sum('errorCount'), leaks: sum('leaks') }
+}
+
+function checkOther(path: string, repair: RepairKind, format: FormatName | undefined, work: DiskWork): Promise<DiskCheckReport> {
+  return checkGraph(path, graphOf(path, format), work, repair)
+}
+
+async function checkGraph(path: string, graph: DiskGraph, work: DiskWork, repair: RepairKind = 'none'): Promise<DiskCheckReport> {
+  const node = await openDisk(graph, hostEnvironment(), { readOnly: true })
   try {
     if (repair !== 'none') throw storageError('DISK_UNSUPPORTED', `${path} is a ${node.kind}, which has nothing that could be repaired: leave out --repair`)
     const data = await readData(node, path, work)

@@ -7,7 +7,7 @@ import { Qcow2Node } from '../../storage/qcow2/node.ts'
 import { VhdFixedNode } from '../../storage/vhd/fixed.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { writeDisk } from './convert.ts'
-import { type FormatName, formatByName } from './formats.ts'
+import { type FormatName, formatByName, graphOf } from './formats.ts'
 import { replaceFile } from './new-file.ts'
 import { watchFile } from './watched-file.ts'
 import { reporter, type DiskWork } from './work.ts'
@@ -26,7 +26,7 @@ export async function compactDisk(path: string, work: DiskWork = {}, format?: Fo
   const files: string[] = []
   const environment = hostEnvironment({ disturbSuspended: work.disturbSuspended })
   const before = (await stat(path).catch(() => ({ blocks: 0 }))).blocks * 512
-  const node = await openDisk({ kind: 'file', path, ...format === undefined ? {} : { format } }, {
+  const node = await openDisk(graphOf(path, format), {
     ...environment,
     openFile(opened, options) {
       files.push(opened)

@@ -10,11 +10,12 @@ import { copyCompressed } from '../../storage/qcow2/compressed-copy.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
 import { writeStreamOptimizedVmdk } from '../../storage/vmdk/stream-optimized.ts'
 import type { StorageFile } from '../../storage/storage-file.ts'
+import { isDescription } from '../disks/disk-description.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { isNbdUri } from '../disks/nbd-uri.ts'
 import { createTarget, newContentId } from './create.ts'
-import { type FormatName, graphOf } from './formats.ts'
+import { describedGraphOf, type FormatName } from './formats.ts'
 import { makeFile, type NewFileOptions } from './new-file.ts'
 import { watchFile } from './watched-file.ts'
 import { reporter, type DiskWork } from './work.ts'
@@ -37,17 +38,17 @@ export interface ConvertOptions extends NewFileOptions, DiskWork {
 
 /**
  * Copies what a disk reads as, through all its backing files, to a new one. Nobody may write the source meanwhile. A target that is an
- * NBD address is a disk that is there already, and large enough. Returns the bytes of the new disk.
+ * NBD address, or describes a disk, is there already, and large enough. Returns the bytes of the new disk.
  */
 export async function convertDisk(source: string, target: string, options: ConvertOptions): Promise<number> {
-  return convertGraph(graphOf(source, options.sourceFormat), target, options)
+  return convertGraph(await describedGraphOf(source, options.sourceFormat), target, options)
 }
 
 /** As `convertDisk`, from any graph of nodes. */
 export async function convertGraph(source: DiskGraph, target: string, options: ConvertOptions): Promise<number> {
   const node = await openDisk(source, hostEnvironment(), { readOnly: true, place: 'the source' })
   try {
-    if (isNbdUri(target)) await overwrite(node, target, options)
+    if (isNbdUri(target) || isDescription(target)) await overwrite(node, target, options)
     else await makeFile(target, options, file => writeDisk(node, file, target, options))
     return node.size
   } finally {
@@ -55,10 +56,13 @@ export async function convertGraph(source: DiskGraph, target: string, options: C
   }
 }
 
-/** Over the network: every byte is written, since nobody knows what is there. */
+/** A disk over the network, or one that is described: every byte is written, since nobody knows what is there. */
 async function overwrite(source: BlockNode, target: string, options: ConvertOptions): Promise<void> {
   if (options.format !== 'raw') throw storageError('DISK_UNSUPPORTED', `${target} is a disk of raw bytes, not of ${options.format}: leave the format out`)
-  const node = await openDisk(graphOf(target), hostEnvironment(), { place: 'the target' })
+  if (isDescription(target) && options.force !== true) {
+    throw storageError('DISK_EXISTS', `${target} describes a disk that is there already: overwrite it with --force`)
+  }
+  const node = await openDisk(await describedGraphOf(target), hostEnvironment(), { place: 'the target' })
   try {
     await copyNode(source, node, { progress: reporter(options, target), signal: options.signal })
   } finally {

@@ -6,11 +6,13 @@ import { openDisk } from '../../storage/open.ts'
 import { readHeader } from '../../storage/qcow2/header.ts'
 import type { Qcow2Info } from '../../storage/qcow2/info.ts'
 import { Qcow2Node } from '../../storage/qcow2/node.ts'
+import { isDescription, partsOf } from '../disks/disk-description.ts'
 import { openDiskFile } from '../disks/disk-file.ts'
+import type { DiskGraph } from '../disks/disk-order.ts'
 import { type SnapshotInfo, snapshotsOf } from '../disks/disk-snapshots.ts'
 import { hostEnvironment } from '../disks/environment.ts'
 import { isNbdUri } from '../disks/nbd-uri.ts'
-import { type FormatName, graphOf } from './formats.ts'
+import { describedGraphOf, type FormatName, graphOf } from './formats.ts'
 
 export interface DiskInfoReport {
   readonly path: string
@@ -42,6 +44,7 @@ const MAXIMUM_CHAIN = 200
 /** Rejects with DISK_NOT_FOUND, DISK_CORRUPT and so on. A backing file that is missing is no error here: the report says so. */
 export async function describeDisk(name: string, format?: FormatName): Promise<DiskInfoReport> {
   if (isNbdUri(name)) return describeNbd(name, format)
+  if (isDescription(name)) return describeGraph(name, await describedGraphOf(name, format))
   return describeFile(name, format ?? null, [])
 }
 
@@ -49,6 +52,13 @@ async function describeNbd(uri: string, format?: FormatName): Promise<DiskInfoRe
   const node = await openDisk(graphOf(uri, format), hostEnvironment(), { readOnly: true })
   await node.close()
   return { path: uri, format: node.kind, size: node.size }
+}
+
+/** Its kind, and the files that it names. */
+async function describeGraph(path: string, graph: DiskGraph): Promise<DiskInfoReport> {
+  const node = await openDisk(graph, hostEnvironment({ ignoreLocks: true }), { readOnly: true })
+  await node.close()
+  return { path, format: node.kind, size: node.size, files: partsOf(graph) }
 }
 
 async function describeFile(path: string, format: string | null, chain: readonly string[]): Promise<DiskInfoReport> {

@@ -5,7 +5,7 @@ import { hostEnvironment } from '../disks/environment.ts'
 import { hostTimer } from '../disks/host-timer.ts'
 import { listenNbd } from '../disks/nbd.ts'
 import { formatNbdUri, type NbdAddress } from '../disks/nbd-uri.ts'
-import { type FormatName, graphOf } from './formats.ts'
+import { describedGraphOf, type FormatName } from './formats.ts'
 
 export interface ServeOptions {
   readonly address: NbdAddress
@@ -23,7 +23,7 @@ export interface ServeOptions {
 /** Serves a disk until the signal is aborted; then what clients wrote is made durable. Rejects as opening it and listening do. */
 export async function serveDisk(name: string, options: ServeOptions): Promise<void> {
   const { address, exportName = '', readOnly = false, signal, onReady, onClient } = options
-  const node = await openDisk(graphOf(name, options.format), hostEnvironment(), { readOnly })
+  const node = await openDisk(await describedGraphOf(name, options.format), hostEnvironment(), { readOnly })
   const server = new NbdServer({ timers: hostTimer })
   try {
     server.add({ name: exportName, node, readOnly })

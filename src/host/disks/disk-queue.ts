@@ -1,6 +1,9 @@
 import type { BlockBackend, BlockRequest, BlockStatus } from '../../machine/block.ts'
 import { DiskChannel, SLOTS, SLOT_SEGMENTS } from './disk-channel.ts'
-import type { DiskInfo } from './disk-order.ts'
+import type { DiskBus, DiskInfo } from './disk-order.ts'
+
+/** A disk, and where it is plugged in. */
+export interface QueuedDisk extends BlockBackend { readonly bus: DiskBus }
 
 /** A request that has been taken, until all its parts are done. */
 interface Pending {
@@ -27,7 +30,7 @@ interface Part {
  */
 export class DiskQueue {
   /** By the order of the disks. */
-  readonly disks: readonly BlockBackend[]
+  readonly disks: readonly QueuedDisk[]
   readonly #channel: DiskChannel
   readonly #free = Array.from({ length: SLOTS }, (_, slot) => SLOTS - 1 - slot)
   readonly #underWay: (Part | undefined)[] = Array.from({ length: SLOTS }, () => undefined)

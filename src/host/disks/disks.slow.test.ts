@@ -1,5 +1,5 @@
 /**
- * Disks of the built machine: the stock Debian kernel of the image `busybox` finds the NVMe controller and its namespaces, and what it
+ * Disks of the built machine: the stock Debian kernel of the image `busybox` finds NVMe, SCSI and virtio disks, and what it
  * writes is in the host's file when the machine's end is reported. The build must be up to date: `npm test` sees to it.
  */
 import { spawnSync } from 'node:child_process'
@@ -78,6 +78,9 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       writeFileSync(path, '')
       truncateSync(path, size)
     }
+    const [unit, last] = ['unit.img', 'last.img'].map(name => join(folder, name))
+    writeFileSync(unit, content.subarray(0, 4 << 20))
+    writeFileSync(last, new Uint8Array(8 << 20))
     const script = `set -e
       grep nvme0n /proc/partitions | sed 's/  */ /g'
       cat /sys/block/nvme0n1/ro /sys/block/nvme0n2/queue/logical_block_size /sys/block/nvme0n2/queue/write_cache
@@ -94,16 +97,28 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       blkdiscard -o 1048576 -l 1048576 /dev/nvme0n4
       sync; echo 3 >/proc/sys/vm/drop_caches
       dd if=/dev/nvme0n4 bs=1M count=4 status=none | sha256sum
-      grep -c nvme0q /proc/interrupts`
+      grep -c nvme0q /proc/interrupts
+      modprobe -a virtio_pci virtio_blk virtio_scsi sd_mod
+      zero=$(ls /sys/bus/scsi/devices/0:0:0:0/block) one=$(ls /sys/bus/scsi/devices/0:0:0:1/block)
+      cat /sys/block/vda/serial; echo; cat /sys/block/$zero/ro /sys/block/$one/ro /sys/block/vda/ro
+      grep -c . /sys/class/scsi_host/host*/proc_name
+      for unit in $zero $one; do dd if=/sys/block/$unit/device/vpd_pg80 bs=1 skip=4 status=none; echo; done
+      dd if=/dev/nvme0n1 of=/dev/vda bs=64k count=128 status=none; dd if=/dev/vda of=/dev/$one bs=96k oflag=direct status=none; sync
+      sha256sum </dev/$one; sha256sum </dev/$zero
+      ! dd if=/dev/zero of=/dev/$zero bs=4k count=1 oflag=direct 2>/dev/null`
     const { status, stdout, stderr, exit } = await runGuest(script, [
       { graph: { kind: 'file', path: first, readOnly: true } }, { graph: { kind: 'file', path: second }, blockSize: 4096 },
       { graph: { kind: 'file', path: third } }, { graph: { kind: 'memory', size: 8 << 20 } },
+      { graph: { kind: 'file', path: unit, readOnly: true }, bus: 'scsi' }, { graph: { kind: 'memory', size: 8 << 20 }, bus: 'virtio', serial: 'virtio-one' },
+      { graph: { kind: 'file', path: last }, bus: 'scsi', serial: 'scsi-two' },
     ])
     const discarded = Buffer.concat([content.subarray(0, 1 << 20), Buffer.alloc(1 << 20), content.subarray(2 << 20, 4 << 20)])
     expect({ stdout, stderr }).toEqual({
       stdout: [
         ' 259 0 24576 nvme0n1', ' 259 1 16384 nvme0n2', ' 259 2 32768 nvme0n3', ' 259 3 8192 nvme0n4', '1', '4096', 'write back',
-        `${sha256(content)}  -`, `${sha256(discarded)}  -`, '2', '',
+        `${sha256(content)}  -`, `${sha256(discarded)}  -`, '2',
+        'virtio-one', '1', '0', '0', '1', 'tenon-disk-4', 'scsi-two',
+        `${sha256(content.subarray(0, 8 << 20))}  -`, `${sha256(content.subarray(0, 4 << 20))}  -`, '',
       ].join('\n'),
       stderr: '',
     })
@@ -113,6 +128,7 @@ describe.skipIf(unavailable)('a guest with disks', () => {
     content.copy(copy, 2000 << 12, 11 << 12, 311 << 12)
     expect(readFileSync(second).equals(copy)).toBe(true)
     expect(readFileSync(first).equals(content)).toBe(true)
+    expect([readFileSync(last).equals(content.subarray(0, 8 << 20)), readFileSync(unit).equals(content.subarray(0, 4 << 20))]).toEqual([true, true])
     if (!hasE2fsck) process.stderr.write('skipped: e2fsck is not there to check the guest\'s file system\n')
     else expect(spawnSync('e2fsck', ['-fn', third], { encoding: 'utf8' })).toMatchObject({ status: 0 })
   }, BOOT)

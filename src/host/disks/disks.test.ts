@@ -227,11 +227,11 @@ describe('orders', () => {
   test('open a file and a disk in memory, and say what they are', async () => {
     const disks = await openDisks([
       { graph: { kind: 'file', path: file(1_000_000), readOnly: true } },
-      { graph: { kind: 'memory', size: 1 << 20 }, blockSize: 4096, serial: 'x' },
+      { graph: { kind: 'memory', size: 1 << 20 }, blockSize: 4096, serial: 'x', bus: 'scsi' },
     ])
     expect(disks.map(({ info }) => info)).toEqual([
-      { size: 999_936, blockSize: 512, readOnly: true, serial: 'tenon-disk-0' },
-      { size: 1 << 20, blockSize: 4096, readOnly: false, serial: 'x' },
+      { size: 999_936, blockSize: 512, readOnly: true, serial: 'tenon-disk-0', bus: 'nvme' },
+      { size: 1 << 20, blockSize: 4096, readOnly: false, serial: 'x', bus: 'scsi' },
     ])
     const one = [new Uint8Array(1)]
     await expect(disks[0].node.write(0, one)).rejects.toEqual(withCode('DISK_READ_ONLY'))

@@ -1,5 +1,7 @@
 import type { BlockNode } from '../../storage/block-node.ts'
 import { openDisk } from '../../storage/open.ts'
+import { checkDiskOrders, serialOf } from './check-orders.ts'
+import { readDescriptions } from './disk-description.ts'
 import type { DiskInfo, DiskOrder } from './disk-order.ts'
 import { hostEnvironment } from './environment.ts'
 import type { HostEnvironmentOptions } from './environment.ts'
@@ -13,11 +15,12 @@ export interface OpenDisk {
 export async function openDisks(
   orders: readonly DiskOrder[], options: Pick<HostEnvironmentOptions, 'guest' | 'notice'> = {},
 ): Promise<OpenDisk[]> {
+  checkDiskOrders(orders)
   const environment = hostEnvironment(options)
   const opened: OpenDisk[] = []
   try {
     for (const [number, order] of orders.entries()) {
-      opened.push(describe(await openDisk(order.graph, environment, { place: `disk ${number}` }), order, number))
+      opened.push(describe(await openDisk(await readDescriptions(order.graph), environment, { place: `disk ${number}` }), order, number))
     }
     return opened
   } catch (error) {
@@ -30,5 +33,5 @@ function describe(node: BlockNode, order: DiskOrder, number: number): OpenDisk {
   const blockSize = order.blockSize ?? 512
   // The guest does not see what is left after the last whole block.
   const size = node.size - node.size % blockSize
-  return { node, info: { size, blockSize, readOnly: node.readOnly, serial: order.serial ?? `tenon-disk-${number}` } }
+  return { node, info: { size, blockSize, readOnly: node.readOnly, serial: serialOf(order, number), bus: order.bus ?? 'nvme' } }
 }

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
-import type { DiskOrder } from '../disks/disk-order.ts'
+import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { GuestShare } from '../shares/guest-share.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { EngineName } from '../machine/engines.ts'
@@ -24,6 +24,8 @@ export interface GuestOptions {
   /** In place of `disks`: those that outlive the machine. */
   readonly keptDisks?: KeptDisks
   readonly network?: MachineNetwork
+  /** As `MachineOptions.onDiskFailure`. */
+  readonly onDiskFailure?: DiskFailureListener
   /** Called with the machine once it runs. */
   readonly onMachine?: (machine: MachineSession) => void
   readonly signal?: AbortSignal

@@ -1,7 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { explained } from '../cache/file-errors.ts'
-import type { DiskGraph, DiskOrder } from '../disks/disk-order.ts'
+import { readDescriptions } from '../disks/disk-description.ts'
+import { inFolder, orderOf } from '../disks/disk-entry.ts'
+import type { DiskOrder } from '../disks/disk-order.ts'
 import { ROOT_COMMAND_LINE } from '../images/disks/names.ts'
 import { readInputFile } from '../input-file.ts'
 import type { MachineOptions } from '../machine/session.ts'
@@ -24,7 +26,7 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...disksOf(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
+  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...await diskOrders(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>
@@ -50,12 +52,12 @@ function commandLineOf({ kernel, append }: GuestDefinition): string {
   return ['console=ttyS0', 'panic=-1', ROOT_COMMAND_LINE, append].join(' ').trim()
 }
 
-function disksOf(folder: GuestFolder, definition: GuestDefinition): DiskOrder[] { return diskGraphs(folder, definition).map(graph => ({ graph })) }
-
-/** A guest's own disk, if it has one, and those that its definition names, in the order in which it sees them. */
-export function diskGraphs(folder: GuestFolder, { kernel, disks }: Pick<GuestDefinition, 'kernel' | 'disks'>): DiskGraph[] {
-  const own: DiskGraph[] = kernel === undefined ? [{ kind: 'file', path: folder.disk, format: 'qcow2' }] : []
-  return [...own, ...disks.map(graph => inFolder(folder, graph))]
+/** A guest's own disk, if it has one, and those that its definition names, in the order of the definition. Throws as `readDescriptions`. */
+export async function diskOrders(folder: GuestFolder, { kernel, disks }: Pick<GuestDefinition, 'kernel' | 'disks'>): Promise<DiskOrder[]> {
+  const own: DiskOrder[] = kernel === undefined ? [{ graph: { kind: 'file', path: folder.disk, format: 'qcow2' } }] : []
+  const more = disks.map(entry => inFolder(orderOf(entry), folder.path))
+  // Here already, so that it is known which files a suspended guest depends on.
+  return [...own, ...await Promise.all(more.map(async order => ({ ...order, graph: await readDescriptions(order.graph) })))]
 }
 
 /** The last disk. Its time is the definition's, so that nothing changes with the day. */
@@ -67,8 +69,3 @@ async function seedOf(folder: GuestFolder, { hostname, sshKeys, userData }: Gues
 }
 
 function sharesOf({ path }: GuestFolder, { shares }: GuestDefinition): GuestShare[] { return shares.map(text => parseShare(text, path)) }
-
-function inFolder({ path }: GuestFolder, graph: DiskGraph): DiskGraph {
-  if (typeof graph === 'string') return resolve(path, graph)
-  return graph.kind === 'file' && typeof graph.path === 'string' ? { ...graph, path: resolve(path, graph.path) } : graph
-}

@@ -8,6 +8,7 @@
  *     disks:                  more disks, behind its own: a path, or a graph of block nodes (storage/kinds.ts)
  *       - /data/mail.qcow2
  *       - { kind: file, path: /data/seed.iso, readOnly: true }
+ *       - { graph: logs.raw, bus: scsi, serial: logs-1 }     bus: nvme, virtio or scsi; serial, blockSize
  *     shares:                 folders of the host: FOLDER:PLACE[,readonly][,uid=N][,gid=N]
  *       - ./src:/mnt/src
  *     networks:               its cards, in order; the network default if it is left out, none if it is empty
@@ -33,6 +34,7 @@ import { isHostname } from '../seed/hostname.ts'
 import { isPublicKey } from '../seed/seed.ts'
 import { MAXIMUM_SHARES } from '../shares/share-order.ts'
 import { parseShare } from '../shares/share-text.ts'
+import { guestDiskSchema } from './guest-disk.ts'
 import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
 
 const MIB = 1024 ** 2
@@ -50,9 +52,6 @@ const memory = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom', message: 'is no memory size in whole MiB or GiB, such as 512 MiB' })
   return z.NEVER
 })
-
-/** The rest of a graph is checked when it is opened: its kinds belong to the room of disks. */
-const disk = z.union([path, z.looseObject({ kind: z.string() })], 'is neither a path nor a graph of block nodes with its kind')
 
 /** Its folder, if relative, stays so: it is relative to the file's. */
 const share = oneLine.superRefine((text, context) => {
@@ -101,7 +100,7 @@ export const guestDefinitionSchema = z.strictObject({
   memory: memory.default(DEFAULT_MEMORY),
   cpu: z.enum(CPU_MODELS).default(DEFAULT_CPU_MODEL),
   engine: z.enum(ENGINES).default('auto'),
-  disks: z.array(disk).max(MOST_DISKS).default([]),
+  disks: z.array(guestDiskSchema).max(MOST_DISKS).default([]),
   shares: z.array(share).max(MAXIMUM_SHARES).default([]),
   networks: z.array(network).max(6).default(() => [...DEFAULT_NETWORKS]),
   publish: z.array(readable(readPublish, 'is no port to publish: write 8080:80 or 127.0.0.1:5353:53/udp')).max(256).default([]),

@@ -14,6 +14,7 @@ engine: interpret
 disks:
   - /data/mail.qcow2
   - { kind: throttle, requestsPerSecond: 500, node: { kind: file, path: /data/x.raw } }
+  - { graph: logs.raw, bus: scsi, serial: logs-1, blockSize: 4096 }
 append: quiet panic=10
 hostname: web
 sshKeys: [ssh-ed25519 AAAA anna@laptop]
@@ -23,7 +24,7 @@ domain: mine
 
 test('a definition needs little, and may say much', async () => {
   expect(await parse('image: debian:12')).toEqual({ networks: [{ name: 'default' }], publish: [], image: 'debian:12', memory: 512 * MIB, cpu: 'x86-64-v3', engine: 'auto', disks: [], shares: [], append: '', sshKeys: [], domain: 'default' })
-  expect(await parse(EVERYTHING)).toMatchObject({ memory: 2048 * MIB, engine: 'interpret', domain: 'mine', disks: ['/data/mail.qcow2', { kind: 'throttle' }] })
+  expect(await parse(EVERYTHING)).toMatchObject({ memory: 2048 * MIB, engine: 'interpret', domain: 'mine', disks: ['/data/mail.qcow2', { kind: 'throttle' }, { graph: 'logs.raw', bus: 'scsi', serial: 'logs-1', blockSize: 4096 }] })
 })
 
 test('what is written is read as the same', async () => {
@@ -39,6 +40,11 @@ test.each([
   ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, shares, networks, publish, append, hostname, sshKeys, userData, domain'],
   ['image: x\nkernel: y', 'guest.yaml:2: kernel: and image are two ways to boot: leave one of them out'],
   ['image: x\ndisks:\n  - /a\n  - 7', 'guest.yaml:4: disks[1]: is neither a path nor a graph of block nodes with its kind'],
+  ['image: x\ndisks:\n  - graph: /a\n    bus: ide', 'guest.yaml:4: disks[0].bus: is none of nvme, virtio, scsi'],
+  ['image: x\ndisks:\n  - graph: /a\n    buss: scsi', 'guest.yaml:4: disks[0].buss: there is no such field; there are graph, bus, serial, blockSize'],
+  ['image: x\ndisks:\n  - graph: [a]', 'guest.yaml:3: disks[0].graph: is neither a path nor a graph'],
+  ['image: x\ndisks:\n  - graph: /a\n    serial: "a b"', 'guest.yaml:4: disks[0].serial: is no serial number'],
+  ['image: x\ndisks:\n  - kind: stripe\n    nodes:\n      - /a\n      - kind: memory\n        siz: 5', 'guest.yaml:6: disks[0].nodes[1].size: is missing'],
   ['image: x\nsshKeys:\n  - ssh-rsa', 'guest.yaml:3: sshKeys[0]: is no public SSH key, one line as in id_ed25519.pub'],
   ['image: x\nhostname: a_b', 'guest.yaml:2: hostname: is no host name'],
   ['image: x\nimage: y', 'guest.yaml:2: '],

@@ -4,7 +4,7 @@ import { openDisk } from '../../storage/open.ts'
 import { diskName, snapshotDisks } from '../disks/disk-snapshots.ts'
 import type { NamedDisk, SnapshotReport, SnapshotRequest } from '../disks/disk-snapshots.ts'
 import { hostEnvironment } from '../disks/environment.ts'
-import { diskGraphs } from './guest-boot.ts'
+import { diskOrders } from './guest-boot.ts'
 import type { GuestStore } from './guest-store.ts'
 
 /**
@@ -15,7 +15,7 @@ import type { GuestStore } from './guest-store.ts'
 export async function snapshotStoppedGuest(
   store: GuestStore, name: string, request: SnapshotRequest, disturbSuspended = false,
 ): Promise<SnapshotReport> {
-  const graphs = diskGraphs(store.folder(name), await store.definition(name))
+  const graphs = (await diskOrders(store.folder(name), await store.definition(name))).map(({ graph }) => graph)
   const environment = hostEnvironment({ disturbSuspended })
   const disks: NamedDisk[] = []
   const opened: BlockNode[] = []

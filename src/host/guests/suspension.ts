@@ -13,6 +13,7 @@ import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { TenonError } from '../../base/errors.ts'
+import { writtenPaths } from '../../storage/graph-paths.ts'
 import { explained } from '../cache/file-errors.ts'
 import { claimForSuspended } from '../disks/disk-lock.ts'
 import type { DiskGraph } from '../disks/disk-order.ts'
@@ -65,7 +66,7 @@ export class SuspensionFiles {
 
   /** The machine has ended, its disks are closed: notes how they look, so that a change is noticed, and keeps others from writing them. */
   async stamp(graphs: readonly DiskGraph[]): Promise<void> {
-    const disks = await Promise.all(graphs.flatMap(filesOf).map(stampOf))
+    const disks = await Promise.all(graphs.flatMap(writtenPaths).map(stampOf))
     await this.#describe({ ...await this.#read(), disks })
     await this.#claim(disks)
   }
@@ -134,16 +135,4 @@ export class SuspensionFiles {
 async function stampOf(path: string): Promise<DiskStamp> {
   const { size, mtimeMs } = await stat(path)
   return { path, size, changed: mtimeMs }
-}
-
-/** Files of the host that the guest writes to. */
-function filesOf(graph: DiskGraph): string[] {
-  if (typeof graph === 'string') return [graph]
-  if (graph.readOnly === true) return []
-  const own = graph.kind === 'file' && typeof graph.path === 'string' ? [graph.path] : []
-  return [...own, ...Object.values(graph).flat().flatMap(value => (isGraph(value) ? filesOf(value) : []))]
-}
-
-function isGraph(value: unknown): value is DiskGraph {
-  return typeof value === 'object' && value !== null && typeof (value as { kind?: unknown }).kind === 'string'
 }

@@ -88,7 +88,7 @@ export interface MachineOptions {
   readonly ports?: readonly PortOrder[]
   /** The owner of the virtio console hvc0; not with `lockstep`. The guest's kernel uses it where told so: `console=hvc0`. */
   readonly console?: SerialOwner
-  /** Its NVMe disks, in order. They are opened before the machine starts, and closed before its end is reported. */
+  /** Its disks, in order on each bus. They are opened before the machine starts, and closed before its end is reported. */
   readonly disks?: readonly DiskOrder[]
   /** The named guest whose machine it is: who finds one of its disks in use is told. */
   readonly guest?: string

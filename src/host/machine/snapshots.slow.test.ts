@@ -137,6 +137,24 @@ test('a guest that was held back goes on where it was, and loses nothing', async
   expect([all.length, all.every((byte, index) => byte === (index & 0xff))]).toEqual([COUNT, true])
 }, 60_000)
 
+test('a guest goes on with its disks on every bus, and not with others', async () => {
+  const path = join(folder, 'disks')
+  const disks = (['virtio', 'scsi', 'nvme', 'scsi'] as const).map(bus => ({ graph: { kind: 'memory', size: 1 << 20 }, bus }))
+  const output = new Output()
+  const session = await startMachine({ memoryBytes: MEMORY, kernel: kernel(SUM), commandLine: '', serial: [output.owner], disks })
+  await session.serial[0].write(Uint8Array.of(4))
+  await output.until(1)
+  await session.snapshots!.pause()
+  await session.snapshots!.save(path)
+  await end(session)
+  await expect(resume(path, output, { disks: disks.map(disk => ({ ...disk, bus: 'nvme' as const })) })).rejects.toEqual(WRONG('SNAPSHOT_MISMATCH'))
+  const again = await resume(path, output, { disks })
+  await again.serial[0].write(Uint8Array.of(5))
+  await output.until(2)
+  await end(again)
+  expect(output.bytes).toEqual([4, 9])
+}, 60_000)
+
 test('disks have snapshots taken while the guest stands still, and the one who wants them is told whose they are', async () => {
   const path = join(folder, 'disk.qcow2')
   await createDisk(path, { format: 'qcow2', size: 1 << 20 })

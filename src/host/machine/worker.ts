@@ -20,6 +20,7 @@ import { modelFeatures } from './cpu-models.ts'
 import { loadEngine } from './engine-file.ts'
 import { freeBuffers } from './free-buffers.ts'
 import { HostClock } from './host-clock.ts'
+import { onBus, paravirtualDisks } from './machine-disks.ts'
 import { CONNECTED, LineBackend } from './line-backend.ts'
 import { ParavirtualDevices } from './paravirtual-devices.ts'
 import { MachineControl } from './machine-control.ts'
@@ -55,7 +56,8 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const machine = order.lockstep
     ? new Lockstep({ ...common, startTime: Date.now(), compiler: () => new ImmediateCompiler(modelFeatures(order.cpu)) })
     : new Machine({
-      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: disks?.disks, virtio: { ...devices.config, fileSystems: shares?.shares },
+      ...common, compiler: order.compiler && new WorkerCompiler(order.compiler), disks: onBus(disks, 'nvme'),
+      virtio: { ...devices.config, ...paravirtualDisks(disks), fileSystems: shares?.shares },
       wallClock: Date.now, random: randomWord,
       panicked: panic => afterPanic(panic, order),
     })

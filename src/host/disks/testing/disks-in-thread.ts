@@ -18,7 +18,7 @@ export class DisksInThread {
 
   constructor(nodes: readonly BlockNode[]) {
     const other = new DiskChannel(this.channel.memory)
-    const infos = nodes.map(({ size, readOnly }, disk) => ({ size, readOnly, blockSize: 512, serial: `disk-${disk}` }))
+    const infos = nodes.map(({ size, readOnly }, disk) => ({ size, readOnly, blockSize: 512, serial: `disk-${disk}`, bus: 'nvme' as const }))
     this.queue = new DiskQueue(this.channel, infos)
     const ring = (): void => {
       this.rings++
