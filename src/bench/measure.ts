@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
 import { TenonError } from '../base/errors.ts'
 import { MarkerReader } from './markers.ts'
 import type { Marker } from './markers.ts'
+import { cpuSeconds, peakMemory } from './process-figures.ts'
 import type { Workload } from './workloads.ts'
 
 /** A program that runs a guest with the guest's console on its stdout. */
@@ -29,6 +30,8 @@ export interface Run {
   readonly seconds: Readonly<Record<string, number>>
   /** Guest instructions, by workload, where the program reports them. */
   readonly instructions: Readonly<Record<string, number>>
+  /** Seconds of the host's processors, by workload, where the host tells them (Linux). */
+  readonly cpuSeconds?: Readonly<Record<string, number>>
   /** The program's largest resident set, in bytes, where the host tells it (Linux). */
   readonly peakMemoryBytes?: number
 }
@@ -37,6 +40,10 @@ export interface MeasureOptions {
   /** Seconds until the run is given up. */
   readonly timeoutSeconds: number
   readonly workloads: readonly Workload[]
+  /** The host's part of workloads that need one, by their names; called as they begin. Resolves with the seconds that are their time. */
+  readonly clients?: Readonly<Record<string, () => Promise<number>>>
+  /** The workload that begins with the program, beside the boot; its end is the run's. */
+  readonly whole?: string
   readonly onMarker?: (marker: Marker) => void
 }
 
@@ -52,8 +59,8 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
   const times = new SpanReader()
   const own: Record<string, number> = {}
   const instructions = new SpanReader()
-  times.add('begin', 'boot', 0)
-  instructions.add('begin', 'boot', 0)
+  const cpu = new SpanReader()
+  for (const name of ['boot', options.whole ?? []].flat()) for (const spans of [times, instructions, cpu]) spans.add('begin', name, 0)
   child.on('message', message => {
     const { event, workload, instructions: count } = message as GuestReport
     instructions.add(event, workload, count)
@@ -61,23 +68,38 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
   try {
     await watch(child, command.reports, options, marker => {
       times.add(marker.event, marker.workload, (performance.now() - started) / 1000)
+      cpu.add(marker.event, marker.workload, cpuSeconds(child.pid))
       if (marker.event === 'seconds') own[marker.workload] = Number(marker.text)
       options.onMarker?.(marker)
-    })
-    const peakMemoryBytes = await peakMemory(child)
-    const seconds = { ...times.spans, ...checkedTimes(own, times.spans) }
-    return { seconds, instructions: instructions.spans, ...peakMemoryBytes !== undefined && { peakMemoryBytes } }
+    }, seconds => Object.assign(own, seconds))
+    const peakMemoryBytes = peakMemory(child.pid)
+    const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads) }
+    return {
+      seconds, instructions: instructions.spans,
+      ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: cpu.spans }, ...peakMemoryBytes !== undefined && { peakMemoryBytes },
+    }
   } finally {
-    child.kill('SIGKILL')
+    await killed(child)
   }
 }
 
+/** Its files are free then. */
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+}
+
 /** The workloads' own times, if they are about the host's: a guest whose clock goes wrong must not win by it. */
-function checkedTimes(own: Readonly<Record<string, number>>, spans: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+function checkedTimes(
+  own: Readonly<Record<string, number>>, spans: Readonly<Record<string, number>>, workloads: readonly Workload[],
+): Readonly<Record<string, number>> {
   for (const [name, seconds] of Object.entries(own)) {
     const span = spans[name]
+    const { startSeconds = 0 } = workloads.find(each => each.name === name) ?? {}
     // The span has the process's start and end as well, and the console's way.
-    if (Math.abs(span - seconds) <= 0.5 + 0.2 * span) continue
+    if (span - seconds <= 0.5 + startSeconds + 0.2 * span && seconds - span <= 0.5 + 0.2 * span) continue
     throw new TenonError('BENCH_CLOCK_WRONG', `${name} took ${seconds} s by the guest's clock, ${span} s by the host's`)
   }
   return own
@@ -100,7 +122,8 @@ const CONSOLE_TAIL = 2000
 
 /** Resolves at the marker `done`, and with the report of it if there are reports: they come another way, and may be later. */
 function watch(
-  child: ChildProcess, reports: boolean, { timeoutSeconds, workloads }: MeasureOptions, onMarker: (marker: Marker) => void,
+  child: ChildProcess, reports: boolean, { timeoutSeconds, workloads, clients, whole }: MeasureOptions, onMarker: (marker: Marker) => void,
+  onClient: (seconds: Record<string, number>) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let tail = ''
@@ -109,6 +132,7 @@ function watch(
       awaited.delete(by)
       if (awaited.size === 0) resolve()
     }
+    const isEnd = ({ event, workload }: Pick<Marker, 'event' | 'workload'>): boolean => event === 'done' || (event === 'end' && workload === whole)
     const fail = (code: string, what: string): void => reject(new TenonError(code, `${what}. The end of its console:\n${tail}`))
     const timer = setTimeout(() => fail('BENCH_GUEST_FAILED', `the guest was not done after ${timeoutSeconds} s`), timeoutSeconds * 1000)
     const reader = new MarkerReader(marker => {
@@ -117,10 +141,12 @@ function watch(
       if (expected !== undefined && marker.text !== expected) {
         fail('BENCH_ANSWER_WRONG', `${marker.workload} gives ${JSON.stringify(marker.text)}, not ${JSON.stringify(expected)}`)
       }
-      if (marker.event === 'done') isDone('marker')
+      const client = marker.event === 'begin' ? clients?.[marker.workload] : undefined
+      client?.().then(seconds => onClient({ [marker.workload]: seconds }), (error: Error) => fail('BENCH_GUEST_FAILED', `${marker.workload}: ${error.message}`))
+      if (isEnd(marker)) isDone('marker')
     })
     child.on('message', message => {
-      if ((message as GuestReport).event === 'done') isDone('report')
+      if (isEnd(message as GuestReport)) isDone('report')
     })
     const show = (text: string): void => { tail = (tail + text).slice(-CONSOLE_TAIL) }
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -134,10 +160,4 @@ function watch(
       fail('BENCH_GUEST_FAILED', `${child.spawnfile} ended with status ${status} before the guest was done`)
     })
   })
-}
-
-async function peakMemory(child: ChildProcess): Promise<number | undefined> {
-  const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '')
-  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]
-  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
 }

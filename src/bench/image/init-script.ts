@@ -1,14 +1,18 @@
 import { MARKER } from '../markers.ts'
 import type { Workload } from '../workloads.ts'
 
-/** The guest's first process: runs the workloads one after another, says on the console where it is, and stops the machine. */
-export function initScript(workloads: readonly Workload[]): string {
+/**
+ * The guest's first process: sets the guest up, runs the workloads one after another, says on the console where it is, and stops the
+ * machine.
+ */
+export function initScript(workloads: readonly Workload[], setUp: readonly string[] = []): string {
   return [
     '#!/bin/busybox sh',
     '/bin/busybox mount -t proc proc /proc',
     '/bin/busybox --install -s',
     'export PATH=/usr/sbin:/usr/bin:/sbin:/bin',
     `echo '${MARKER} user-space'`,
+    ...setUp,
     ...runWorkloads(workloads, '/tmp'),
     'poweroff -f',
     '',

@@ -1,0 +1,5 @@
+import type { Workload } from '../workloads.ts'
+
+export function networkWorkloads(isQuick: boolean): Workload[] {
+  return isQuick ? [] : []
+}
