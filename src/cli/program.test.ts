@@ -7,7 +7,7 @@ const parse = (...argv: string[]): unknown => parseCommandLine(argv, '1.2.3').re
 const text = (...argv: string[]): string => (parse(...argv) as { text: string }).text
 const usage = expect.objectContaining({ code: 'USAGE' })
 const shell: RunRequest = {
-  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'max', engine: 'auto', disks: [], shares: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
+  name: undefined, detach: false, image: 'busybox', command: undefined, memoryBytes: 512 * 1024 ** 2, cpu: 'x86-64-v3', engine: 'auto', disks: [], shares: [], lockstep: false, stats: false, kernel: undefined, initrd: undefined, append: undefined,
   tty: false, environment: {}, mirror: undefined, bootTimeoutMs: 300_000, verbose: false,
   network: { cards: [{ network: 'nat' }], publish: [], pcap: undefined, allow: undefined },
 }

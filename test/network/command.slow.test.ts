@@ -38,7 +38,9 @@ describe.skipIf(unavailable)('the network of tenon run', () => {
     const capture = join(folder, 'a.pcap')
     // An IPv6 address is there when the guest has heard the router, and nobody else who has it.
     const pings = 'ping -c 2 10.0.2.1; for n in 1 2 3 4 5 6 7 8 9; do ping -6 -c 1 fd74:656e:6f6e:2::1 2>&1 && break; sleep 1; done'
-    const script = `ip -4 addr show dev eth0; cat /etc/resolv.conf; ${pings}; nc -l -p 7 -e sha256sum`
+    // The DHCP client is there yet, and asks for the same address once more.
+    const renewal = 'kill -USR1 $(cat /run/dhcp.eth0)'
+    const script = `${renewal}; cat /etc/resolv.conf; ${pings}; ip -4 addr show dev eth0; nc -l -p 7 -e sha256sum`
     const options = ['--boot-timeout', '0', '--publish', `${port}:7`, '--pcap', capture]
     const child = spawn(process.execPath, [TENON, 'run', ...options, '--', 'sh', '-c', script])
     let [output, errors] = ['', '']
@@ -58,7 +60,7 @@ describe.skipIf(unavailable)('the network of tenon run', () => {
     expect(output).toMatch(/2 packets received[^]*1 packets received/)
     if (hasReader) {
       const { stdout } = spawnSync('tcpdump', ['-r', capture, '-n', '-vv'], { encoding: 'utf8', maxBuffer: 1 << 28 })
-      expect(stdout).toMatch(/BOOTP\/DHCP, Reply/)
+      expect(stdout).toMatch(/Client-IP 10\.0\.2\.\d+[^]*BOOTP\/DHCP, Reply[^]*: ACK/)
       expect(stdout).not.toMatch(/bad cksum|incorrect|truncated|malformed/)
     }
   }, LONG)

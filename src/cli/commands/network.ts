@@ -40,7 +40,10 @@ function addCreate(network: Command, line: CommandLine): void {
     .option('--ipv6 <address>', 'as well, such as fd00:5::1/64')
     .option('--mtu <bytes>', 'the largest packet (default: 1500)', parseMtu)
     .option('--allow <where>', 'of nat: all that may be reached outside, such as example.org:443 (repeatable)', collect)
-    .action((name: string, options: NetworkDefinition) => line.take(task<CreateRequest>({ name, ...options }, create)))
+    .option('--host-port <port>', 'of nat and host-only: a port of the host\'s 127.0.0.1 that guests reach at the gateway: 8080, 5353/udp '
+      + '(repeatable)', collect)
+    .action((name: string, { hostPort: hostPorts, ...options }: NetworkDefinition & { readonly hostPort?: string[] }) =>
+      line.take(task<CreateRequest>({ name, ...options, hostPorts }, create)))
 }
 
 function parseKind(text: string): NetworkKind {

@@ -1,6 +1,7 @@
 import { Option } from 'commander'
 import type { DiskOrder } from '../../host/disks/disk-order.ts'
 import { isDiskImageName } from '../../host/images/debian/names.ts'
+import { DEFAULT_CPU_MODEL } from '../../host/machine/cpu-models.ts'
 import type { CpuModel } from '../../host/machine/cpu-models.ts'
 import type { EngineName } from '../../host/machine/engines.ts'
 import type { GuestShare } from '../../host/shares/guest-share.ts'
@@ -27,7 +28,7 @@ export const addRun: AddCommand = (program, line) => {
     .usage('[options] [image] [-- command...]')
     .argument('[image]', 'what to boot', DEFAULT_IMAGE)
     .addOption(new Option('-m, --memory <size>', 'the guest\'s memory, such as 256M or 2G').argParser(parseMemory).default(parseMemory('512M'), '512M'))
-    .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default('max'))
+    .addOption(new Option('--cpu <model>', 'the features of the guest\'s processor: x86-64, x86-64-v2, x86-64-v3 or max').argParser(parseCpu).default(DEFAULT_CPU_MODEL))
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
     .option('--disk <file>', 'give the guest a disk, /dev/nvme0n1 and so on; FILE,readonly protects it (repeatable)', parseDisk)
     .option('--share <folder:place>', 'show the guest a folder of the host there, as ./src:/mnt/src; more: ,readonly ,uid=N ,gid=N (repeatable)', parseShareOption)

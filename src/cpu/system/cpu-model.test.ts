@@ -6,7 +6,7 @@ import { ProcessorRig } from '../testing/processor-rig.ts'
 import { Gpr, Slot } from '../state/layout.ts'
 import { Vector } from '../mmu/faults.ts'
 import { writeCr4 } from './control-registers.ts'
-import { CPU_MODELS, cpuModel, modelFeatures } from './cpu-model.ts'
+import { CPU_MODELS, cpuModel, DEFAULT_CPU_MODEL, modelFeatures } from './cpu-model.ts'
 import type { CpuModel } from './cpu-model.ts'
 import { FEATURES, identify, lookupCpuid } from './cpuid.ts'
 import { Cr4 } from './mode.ts'
@@ -29,7 +29,7 @@ function decode(model: CpuModel, hex: string): string {
 describe('a CPU model', () => {
   it('has a name that is known; there is one without a name', () => {
     expect(CPU_MODELS.map(cpuModel)).toEqual(['x86-64', 'x86-64-v2', 'x86-64-v3', 'max'])
-    expect(cpuModel()).toBe('max')
+    expect(cpuModel()).toBe(DEFAULT_CPU_MODEL)
     for (const name of ['', 'MAX', 'x86-64-v4', '__proto__']) {
       expect(() => cpuModel(name)).toThrow(expect.objectContaining({ code: 'CPU_UNKNOWN', message: expect.stringContaining('x86-64-v2') }))
     }

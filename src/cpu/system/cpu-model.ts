@@ -30,10 +30,16 @@ const FEATURES_OF: ReadonlyMap<string, ReadonlySet<string>> = new Map([
 
 export const CPU_MODELS = [...FEATURES_OF.keys()] as readonly CpuModel[]
 
+/**
+ * The highest that is fast: what `max` adds is emulated in more time than programs take to do without it
+ * (docs/decisions/the-default-processor-is-level-3.md).
+ */
+export const DEFAULT_CPU_MODEL: CpuModel = 'x86-64-v3'
+
 export type CpuModelErrorCode = 'CPU_UNKNOWN'
 
-/** The model of a name; `max` for none. @throws TenonError CPU_UNKNOWN */
-export function cpuModel(name = 'max'): CpuModel {
+/** The model of a name; the default for none. @throws TenonError CPU_UNKNOWN */
+export function cpuModel(name: string = DEFAULT_CPU_MODEL): CpuModel {
   if (FEATURES_OF.has(name)) return name as CpuModel
   throw new TenonError<CpuModelErrorCode>('CPU_UNKNOWN', `${JSON.stringify(name)} is no CPU model: there is ${CPU_MODELS.join(', ')}`)
 }

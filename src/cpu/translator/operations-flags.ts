@@ -148,10 +148,10 @@ export abstract class RegionFlags extends RegionMemory {
   private knownCondition(state: NonNullable<FlagState>, condition: Condition): Value | undefined {
     const a = this.local(I64, this.flagLocals.a)
     const b = this.local(I64, this.flagLocals.b)
-    if (state.kind === 'EFLAGS') return state.overridden ? undefined : conditionFromFlags(this, this.let(this.wrap(b)), condition)
     const producer = (name: Condition): Value | undefined => {
+      if (state.kind === 'EFLAGS') return conditionFromFlags(this, this.let(this.wrap(b)), name)
       const [left, right] = state.size === 64 ? [a, b] : [this.wrap(a), this.wrap(b)]
-      return state.kind === 'EFLAGS' ? undefined : conditionFromProducer(this, state.kind, state.size, left, right, name)
+      return conditionFromProducer(this, state.kind, state.size, left, right, name)
     }
     return state.overridden ? this.overriddenCondition(condition, producer) : producer(condition)
   }
@@ -160,7 +160,7 @@ export abstract class RegionFlags extends RegionMemory {
   private overriddenCondition(condition: Condition, producer: (name: Condition) => Value | undefined): Value | undefined {
     const override = this.local(I32, this.flagLocals.override)
     const carry = this.and(override, this.i32(1))
-    const overflow = this.and(this.shr(override, this.i32(1)), this.i32(1))
+    const overflow = this.overriddenOverflow()
     const zero = producer('e')
     const sign = producer('s')
     if (zero === undefined || sign === undefined) return undefined
@@ -180,12 +180,17 @@ export abstract class RegionFlags extends RegionMemory {
     }
   }
 
+  private overriddenOverflow(): Value {
+    return this.and(this.shr(this.local(I32, this.flagLocals.override), this.i32(1)), this.i32(1))
+  }
+
   /** A condition straight from dynamic operands, and when that is right: see the interpreter's emitter-flags.ts. */
   private dynamicCondition(condition: Condition): { applies: Value; value: Value } | undefined {
     const kind = this.local(I32, this.flagLocals.kind)
     const a = this.local(I64, this.flagLocals.a)
     const b = this.local(I64, this.flagLocals.b)
     if (condition === 'b' || condition === 'ae') return this.dynamicCarry(kind, a, b, condition === 'b')
+    if (condition === 'o' || condition === 'no') return this.dynamicOverflow(kind, condition === 'o')
     const name = COMPARISONS[condition]
     if (name === undefined) return undefined
     const applies = name === 'eq' || name === 'ne' ? this.eqz(this.and(kind, this.i32(0x3c))) : this.compare('lt_u', kind, this.i32(4))
@@ -194,11 +199,16 @@ export abstract class RegionFlags extends RegionMemory {
 
   /** CF of differences, sums, and whatever overrides it. */
   private dynamicCarry(kind: Value, a: Value, b: Value, wanted: boolean): { applies: Value; value: Value } {
-    const carry = this.select(
-      this.and(kind, this.i32(FLAG_OVERRIDDEN)), this.and(this.local(I32, this.flagLocals.override), this.i32(1)), this.compare('lt_u', a, b),
-    )
-    const applies = this.compare('le_u', this.and(kind, this.i32(0x3c)), this.i32(FlagKind.ADD << 2))
-    return { applies, value: wanted ? carry : this.eqz(carry) }
+    const overridden = this.let(this.and(kind, this.i32(FLAG_OVERRIDDEN)))
+    const carry = this.select(overridden, this.and(this.local(I32, this.flagLocals.override), this.i32(1)), this.compare('lt_u', a, b))
+    const compares = this.compare('le_u', this.and(kind, this.i32(0x3c)), this.i32(FlagKind.ADD << 2))
+    return { applies: this.or(overridden, compares), value: wanted ? carry : this.eqz(carry) }
+  }
+
+  /** OF that overrides: chains of ADCX and ADOX, BT and rotations ask for it at each step. */
+  private dynamicOverflow(kind: Value, wanted: boolean): { applies: Value; value: Value } {
+    const overflow = this.overriddenOverflow()
+    return { applies: this.and(kind, this.i32(FLAG_OVERRIDDEN)), value: wanted ? overflow : this.eqz(overflow) }
   }
 
   // Commit.

@@ -3,7 +3,7 @@
  *
  *     image: debian:12        what its disk was made from; or `kernel` (and `initrd`), files of one's own
  *     memory: 1 GiB
- *     cpu: max                x86-64, x86-64-v2, x86-64-v3 or max
+ *     cpu: x86-64-v3          x86-64, x86-64-v2, x86-64-v3 or max
  *     engine: auto            translate, interpret or auto
  *     disks:                  more disks, behind its own: a path, or a graph of block nodes (storage/kinds.ts)
  *       - /data/mail.qcow2
@@ -27,7 +27,7 @@ import { z } from 'zod'
 import { readPublish, readRate } from '../network/card-text.ts'
 import type { CardOrder } from '../network/network-order.ts'
 import { DEFAULT_NETWORK } from '../networks/network-store.ts'
-import { CPU_MODELS } from '../machine/cpu-models.ts'
+import { CPU_MODELS, DEFAULT_CPU_MODEL } from '../machine/cpu-models.ts'
 import { ENGINES } from '../machine/engines.ts'
 import { isHostname } from '../seed/hostname.ts'
 import { isPublicKey } from '../seed/seed.ts'
@@ -99,7 +99,7 @@ export const guestDefinitionSchema = z.strictObject({
   kernel: path.optional(),
   initrd: path.optional(),
   memory: memory.default(DEFAULT_MEMORY),
-  cpu: z.enum(CPU_MODELS).default('max'),
+  cpu: z.enum(CPU_MODELS).default(DEFAULT_CPU_MODEL),
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(disk).max(MOST_DISKS).default([]),
   shares: z.array(share).max(MAXIMUM_SHARES).default([]),

@@ -22,7 +22,7 @@ domain: mine
 `
 
 test('a definition needs little, and may say much', async () => {
-  expect(await parse('image: debian:12')).toEqual({ networks: [{ name: 'default' }], publish: [], image: 'debian:12', memory: 512 * MIB, cpu: 'max', engine: 'auto', disks: [], shares: [], append: '', sshKeys: [], domain: 'default' })
+  expect(await parse('image: debian:12')).toEqual({ networks: [{ name: 'default' }], publish: [], image: 'debian:12', memory: 512 * MIB, cpu: 'x86-64-v3', engine: 'auto', disks: [], shares: [], append: '', sshKeys: [], domain: 'default' })
   expect(await parse(EVERYTHING)).toMatchObject({ memory: 2048 * MIB, engine: 'interpret', domain: 'mine', disks: ['/data/mail.qcow2', { kind: 'throttle' }] })
 })
 

@@ -22,11 +22,13 @@ import { MAXIMUM_SHARES } from '../shares/share-order.ts'
 import { GUEST_FILES } from './home.ts'
 import type { GuestFolder } from './home.ts'
 
+const MAXIMUM_CARDS = 6
+
 /** A file of a disk, as it was when the guest was suspended: its time in milliseconds since 1970. */
 const stampSchema = z.strictObject({ path: z.string(), size: z.number(), changed: z.number() })
 type DiskStamp = z.infer<typeof stampSchema>
 
-const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), cards: z.array(z.custom<PlainData>()), disks: z.array(stampSchema) })
+const stateSchema = z.strictObject({ since: z.number(), shares: z.array(z.custom<PlainData>()).max(MAXIMUM_SHARES), cards: z.array(z.custom<PlainData>()).max(MAXIMUM_CARDS), disks: z.array(stampSchema) })
 
 /** What a machine goes on with. */
 export interface Suspension {

@@ -1,5 +1,6 @@
 /** The gateway against a real guest's network: Linux's TCP/IP in a namespace, with BusyBox's DHCP client, dig, ping, curl and tcpdump. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -79,6 +80,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   const echoServer = createSocket('udp4')
   const echoServer6 = createSocket('udp6')
   const webServer = createServer((request, response) => { response.end('x'.repeat(Number(request.url!.slice(1)))) })
+  /** What only the host itself can reach, but for the guests that may. */
+  const ownServer = createServer((_request, response) => { response.end('the host\'s own') })
   let nameServer: Awaited<ReturnType<typeof startNameServer>>
   let gateway: Gateway
   let address = ''
@@ -86,6 +89,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
   beforeAll(async () => {
     await guest.start()
     nameServer = await startNameServer()
+    ownServer.listen(0, '127.0.0.1')
+    await once(ownServer, 'listening')
     for (const server of [echoServer, echoServer6]) {
       server.on('message', (bytes, peer) => { server.send(bytes, peer.port, peer.address) })
     }
@@ -96,7 +101,8 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
     const sockets = new HostSockets(ping)
     sockets.resolvers = () => [`127.0.0.1:${nameServer.address().port}`]
     gateway = new Gateway({
-      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.5.1/24', ipv6: 'fd00:77:5::1/64' },
+      configuration: { kind: 'nat', mac: '02:00:00:00:00:01', ipv4: '10.77.5.1/24', ipv6: 'fd00:77:5::1/64',
+        hostPorts: [String((ownServer.address() as AddressInfo).port)] },
       clock: new RealClock(), entropy: { fill: (bytes) => { bytes.set(randomBytes(bytes.length)) } }, sockets,
       transport: tcpFactory({ random: () => randomBytes(4).readUInt32LE() }),
     })
@@ -111,6 +117,7 @@ describe.skipIf(obstacle !== undefined)(`the gateway with Linux as its guest${ob
     echoServer.close()
     echoServer6.close()
     webServer.close()
+    ownServer.close()
     rmSync(folder, { recursive: true })
   })
 
@@ -170,6 +177,8 @@ echo "dns $dns domain $domain lease $lease"\n`)
     expect(fetched).toBe('200 3000000')
     expect(await guest.run('curl', '-sS', '-m', '10', `http://${outside}:1/`)).toContain('Couldn\'t connect')
     expect(await guest.run('curl', '-sS', '-m', '10', 'http://10.77.5.1/')).toContain('Couldn\'t connect')
+    const own = `http://10.77.5.1:${(ownServer.address() as AddressInfo).port}/`
+    expect(await guest.run('curl', '-sS', '-m', '10', own)).toBe('the host\'s own')
     writeFileSync(join(folder, 'page'), 'the guest\'s page')
     guest.launch('busybox', 'httpd', '-f', '-p', '80', '-h', folder)
     const port = await freePort()
@@ -187,7 +196,23 @@ echo "dns $dns domain $domain lease $lease"\n`)
     expect(packets.filter(packet => /\(incorrect|\bbad \w|\bwrong |\[\||invalid/.test(packet))).toEqual([])
     expect(gateway.report().drops).toMatchObject({ malformed: 0, checksum: 0 })
   }, 60_000)
+
+  it('has sent nothing that Wireshark finds malformed or badly summed', async ({ skip }) => {
+    if (spawnSync('tshark', ['--version']).status !== 0) skip('needs the program tshark')
+    const capture = join(folder, 'capture.pcap')
+    const checks = ['ip', 'tcp', 'udp'].flatMap(name => ['-o', `${name}.check_checksum:TRUE`])
+    const bad = ['ip', 'tcp', 'udp', 'icmp', 'icmpv6'].map(name => `${name}.checksum.status == "Bad"`)
+    const from = (filter: string) =>
+      guest.run('tshark', '-n', '-r', capture, ...checks, '-Y', `eth.src == 02:00:00:00:00:01 && (${filter})`)
+    expect(lines(await from(`_ws.malformed || _ws.unreassembled || ${bad.join(' || ')}`))).toEqual([])
+    // It warns of nothing else either, but of connections that were refused.
+    expect(lines(await from('_ws.expert.severity >= 0x600000 && !icmp && !icmpv6 && !tcp.flags.reset == 1'))).toEqual([])
+    expect(lines(await from('tcp || udp || dhcp || dns || icmpv6')).length).toBeGreaterThan(100)
+  }, 60_000)
 })
+
+/** The lines that tshark prints, without what it says of itself. */
+function lines(output: string): string[] { return output.split('\n').filter(line => line !== '' && !line.startsWith('Running as')) }
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')

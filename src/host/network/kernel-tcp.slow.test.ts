@@ -18,7 +18,7 @@ import { CALM, WeatherEnd } from './testing/weather.ts'
 
 const ROUGH = { loss: 0.02, reordering: 0.05, duplication: 0.02, delay: 2 }
 const outside = Object.values(networkInterfaces()).flat().find(each => each?.family === 'IPv4' && !each.internal)?.address
-const obstacle = outside === undefined ? 'needs an address of the host\'s beside its loopback' : tapObstacle(['curl', 'sha256sum'])
+const obstacle = outside === undefined ? 'needs an address of the host\'s beside its loopback' : tapObstacle(['curl', 'sha256sum', 'tc'])
 const [MEBIBYTE, SIZE] = [1 << 20, 3 << 20]
 
 const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -68,6 +68,14 @@ describe.skipIf(obstacle !== undefined)(`the kernel's TCP as a guest's${obstacle
     for (const command of commands) await guest.run('ip', ...command.split(' '))
   }, 120_000)
 
+  /** What arrives of so many bytes, on either side. */
+  async function roundTrip(size: number): Promise<string[]> {
+    const fetched = await guest.run('sh', '-c', `curl -s -m 100 ${url}/${size} | sha256sum`)
+    return [fetched.slice(0, 64), await guest.run('sh', '-c', `head -c ${size} ${folder}/file | curl -s -m 100 -T - ${url}/`)]
+  }
+
+  const twice = (size: number): string[] => [sha(file.subarray(0, size)), sha(file.subarray(0, size))]
+
   afterAll(() => {
     gateway.close()
     guest.stop()
@@ -77,11 +85,27 @@ describe.skipIf(obstacle !== undefined)(`the kernel's TCP as a guest's${obstacle
 
   it.each([['a clean', CALM, SIZE], ['a bad', ROUGH, MEBIBYTE]])('fetches and puts over %s link', async (_name, weather, size) => {
     toGuest.weather = fromGuest.weather = weather
-    const fetched = await guest.run('sh', '-c', `curl -s -m 100 ${url}/${size} | sha256sum`)
-    expect(fetched.slice(0, 64)).toBe(sha(file.subarray(0, size)))
-    const put = await guest.run('sh', '-c', `head -c ${size} ${folder}/file | curl -s -m 100 -T - ${url}/`)
-    expect(put).toBe(sha(file.subarray(0, size)))
+    expect(await roundTrip(size)).toEqual(twice(size))
   }, 120_000)
+
+  it('fetches and puts in small packets', async () => {
+    toGuest.weather = fromGuest.weather = CALM
+    await guest.run('ip', 'link', 'set', guest.tap, 'mtu', '600')
+    expect(await roundTrip(MEBIBYTE)).toEqual(twice(MEBIBYTE))
+    await guest.run('ip', 'link', 'set', guest.tap, 'mtu', '1500')
+  }, 120_000)
+
+  // What the guest sends is dropped by a queue that is short, or by netem, where the kernel has it; the other way, by the weather.
+  it.for([
+    { name: 'a short queue', discipline: 'tbf rate 40mbit burst 5kb limit 15kb' },
+    { name: 'netem', discipline: 'netem delay 5ms 2ms loss 1% reorder 5% duplicate 1%' },
+  ])('fetches and puts through the kernel\'s queueing: $name', { timeout: 120_000 }, async ({ discipline }, { skip }) => {
+    const refusal = await guest.run('tc', ...`qdisc add dev ${guest.tap} root ${discipline}`.split(' '))
+    if (refusal !== '') skip(`this kernel has none: ${refusal.trim()}`)
+    expect(await roundTrip(MEBIBYTE)).toEqual(twice(MEBIBYTE))
+    expect(await guest.run('tc', '-s', 'qdisc', 'show', 'dev', guest.tap)).toMatch(/dropped [1-9]/)
+    await guest.run('tc', 'qdisc', 'del', 'dev', guest.tap, 'root')
+  })
 
   it('fetches many times over many connections', async () => {
     toGuest.weather = fromGuest.weather = CALM

@@ -29,6 +29,8 @@ export interface NetworkOrder {
   readonly mtu?: number
   /** What guests of a nat network may reach (network/gateway/policy.ts); if it is left out, all but the host's own. */
   readonly allow?: readonly string[]
+  /** Ports of the host's loopback that guests reach at the gateway's address (network/gateway/host-ports.ts). */
+  readonly hostPorts?: readonly string[]
 }
 
 export interface CardOrder {

@@ -141,13 +141,14 @@ export class Network {
       throw networkError('NETWORK_CONFIGURATION_INVALID', `${problem}write ${tap.mtu}, or raise that of the bridge`)
     }
     const port = this.#switch.plug({ name: UPLINK_PORT, trunk: { native: 1 }, trusted: true, mtu: tap.mtu, stormRate: GATEWAY_STORM_RATE })
-    const station = new TapStation(port, tap, wake)
+    const station = new TapStation(port, tap, wake, () => this.#parts.notice(`the network '${this.order.name}' is cut off: its TAP `
+      + `${tap.name} was deleted; have it made again if need be, stop the network's guests, and start them anew`))
     loop.stations.add(station)
     return { tap, station }
   }
 
   #makeGateway(): Gateway | undefined {
-    const { kind, ipv4, ipv6, allow, mtu } = this.order
+    const { kind, ipv4, ipv6, allow, hostPorts, mtu } = this.order
     if (!hasGateway(kind)) return undefined
     if (ipv4 === undefined) {
       const problem = `the network '${this.order.name}' has no address for its gateway: give it one, such as 10.0.5.1/24`
@@ -155,7 +156,7 @@ export class Network {
     }
     const { clock, sockets } = this.#parts
     return new Gateway({
-      configuration: { kind, mac: GATEWAY_MAC, ipv4, ipv6, mtu, allow }, clock, sockets,
+      configuration: { kind, mac: GATEWAY_MAC, ipv4, ipv6, mtu, allow, hostPorts }, clock, sockets,
       entropy: { fill: bytes => void randomFillSync(bytes) }, transport: tcpFactory({ random: randomWord }),
     })
   }

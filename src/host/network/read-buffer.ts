@@ -13,15 +13,23 @@ export class ReadBuffer {
     this.views = SIZES.map(size => bytes.subarray(0, size))
   }
 
-  /** One for each socket: `next` is asked before each read, `read` is told how many bytes came. */
-  reader(): { next(): Uint8Array, read(count: number): void } {
-    let index = 0
-    return {
-      next: () => this.views[index],
-      read: count => {
-        if (count === SIZES[index]) index = Math.min(index + 1, SIZES.length - 1)
-        else if (count < SIZES[index] / 4) index = Math.max(0, index - 1)
-      },
-    }
+  /** One for each socket. */
+  reader(): Reader { return new Reader(this.views) }
+}
+
+/** How much a socket reads at a time. */
+class Reader {
+  private readonly views: readonly Buffer[]
+  private index = 0
+
+  constructor(views: readonly Buffer[]) { this.views = views }
+
+  /** Asked before each read. */
+  next(): Uint8Array { return this.views[this.index] }
+
+  /** Told how many bytes came. */
+  read(count: number): void {
+    if (count === SIZES[this.index]) this.index = Math.min(this.index + 1, SIZES.length - 1)
+    else if (count < SIZES[this.index] / 4) this.index = Math.max(0, this.index - 1)
   }
 }

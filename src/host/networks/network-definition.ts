@@ -10,6 +10,9 @@
  *     mtu: 1500
  *     allow:                  of nat: all that may be reached outside; left out, everything but the host's own
  *       - example.org:443
+ *     hostPorts:              of nat and host-only: ports of the host's own (127.0.0.1) that guests reach at the gateway's address
+ *       - 8080
+ *       - 5353/udp
  */
 import { z } from 'zod'
 import { NETWORK_KINDS, hasGateway } from '../network/network-order.ts'
@@ -22,7 +25,8 @@ export const networkDefinitionSchema = z.strictObject({
   ipv6: z.string().optional(),
   mtu: z.int().min(1280).max(65_535).optional(),
   allow: z.array(z.string()).max(256).optional(),
-}).superRefine(({ kind, bridge, tap, ipv4, ipv6, allow }, context) => {
+  hostPorts: z.array(z.union([z.string(), z.number().transform(String)])).max(256).optional(),
+}).superRefine(({ kind, bridge, tap, ipv4, ipv6, allow, hostPorts }, context) => {
   const refuse = (field: string, message: string): void => context.addIssue({ code: 'custom', path: [field], message })
   if (kind === 'bridge' && (bridge === undefined) === (tap === undefined)) {
     refuse('bridge', 'or tap, one of them, says what the network leads to: the host\'s bridge, such as br0, or a TAP')
@@ -32,6 +36,7 @@ export const networkDefinitionSchema = z.strictObject({
   if (!hasGateway(kind) && (ipv4 !== undefined || ipv6 !== undefined)) {
     refuse('ipv4', `and ipv6 are for a gateway of ours, which a network of the kind ${kind} has not`)
   }
+  if (!hasGateway(kind) && hostPorts !== undefined) refuse('hostPorts', 'are for networks of the kinds nat and host-only')
   if (kind !== 'nat' && allow !== undefined) refuse('allow', 'is for networks of the kind nat')
 })
 

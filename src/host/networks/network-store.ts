@@ -20,7 +20,7 @@ const FIRST_NUMBER = 5
 const LAST_NUMBER = 254
 
 const HEAD = `# What this network is. Edit it as you like: a change holds once no guest is plugged in.
-# Fields: kind (nat, host-only, isolated, bridge), ipv4, ipv6, mtu, allow; bridge or tap.
+# Fields: kind (nat, host-only, isolated, bridge), ipv4, ipv6, mtu, allow, hostPorts; bridge or tap.
 `
 
 /** All networks of a user, on disk. */
@@ -103,10 +103,10 @@ async function checkFields(definition: NetworkDefinition): Promise<void> {
   if (problem !== undefined) throw networkError('NETWORK_CONFIGURATION_INVALID', `${problem.path.join('.')} ${problem.message}`)
 }
 
-function check({ kind, ipv4, ipv6, mtu, allow }: NetworkDefinition): void {
+function check({ kind, ipv4, ipv6, mtu, allow, hostPorts }: NetworkDefinition): void {
   if (!hasGateway(kind) || ipv4 === undefined) return
   allow?.forEach(rule => parseRule(rule))
-  checkConfiguration({ kind, mac: '52:54:00:00:00:01', ipv4, ipv6, mtu, allow })
+  checkConfiguration({ kind, mac: '52:54:00:00:00:01', ipv4, ipv6, mtu, allow, hostPorts })
 }
 
 /** A prefix that is the network's own as far as chance allows: RFC 4193. */

@@ -174,6 +174,8 @@ describe('DHCP', () => {
     const other = new Bench({}, 5)
     other.gateway.resume(GUEST_MAC, standing)
     expect(other.gateway.report().leases).toEqual([{ mac: GUEST_MAC, address: given, name: 'web', secondsLeft: 3000 }])
+    other.gateway.resume('52:54:00:00:00:77', standing)
+    expect(other.gateway.report().leases).toHaveLength(1)
     const third = new Bench({}, 5)
     third.gateway.reserve({ mac: '52:54:00:00:00:99', address: given })
     third.gateway.resume(GUEST_MAC, standing)

@@ -114,6 +114,13 @@ describe('DNS by the host\'s resolvers', () => {
     }
   })
 
+  it('asks nobody on a host-only network, which has its own names only', () => {
+    const bench = ready({ kind: 'host-only' })
+    expect(rcode(ask(bench, dnsQuery(1, 'secret.example.org', DnsType.A))!)).toBe(Rcode.REFUSED)
+    expect(dataOf(ask(bench, dnsQuery(2, 'gateway.internal', DnsType.A))!)).toEqual([[10, 0, 5, 1]])
+    expect([bench.sockets.udp, bench.sockets.tcp]).toEqual([[], []])
+  })
+
   it('bounds the questions of one guest', () => {
     const bench = ready()
     for (let id = 0; id < 100; id++) ask(bench, dnsQuery(id, `n${id}.example.org`, DnsType.A))

@@ -21,6 +21,7 @@ import { DNS_PORT, DnsServer } from './dns/server.ts'
 import { Upstream } from './dns/upstream.ts'
 import { Echoes } from './echo.ts'
 import { Fragments } from './fragments.ts'
+import { HOST_ADDRESS } from './host-ports.ts'
 import { IcmpErrors } from './icmp-errors.ts'
 import { Input } from './input.ts'
 import { Leases, type LeaseDescription } from './leases.ts'
@@ -95,7 +96,8 @@ export class Gateway {
       (address, port, events) => sockets.connectUdp(address, port, events))
     const names = new Names(clock, settings, this.leases, this.neighbours)
     this.upstream = new Upstream(this.ager, sockets, () => random() & 0xffff)
-    this.dns = new DnsServer(this.ager, this.counters, this.output, names, this.upstream, this.policy)
+    const outside = settings.kind === 'nat' ? this.upstream : null
+    this.dns = new DnsServer(this.ager, this.counters, this.output, names, outside, this.policy)
     this.transport = options.transport({
       clock, output: this.output, connect: (syn, port, events) => this.connectOutside(syn, port, events),
     })
@@ -142,7 +144,7 @@ export class Gateway {
   /** A guest is plugged in that had this elsewhere: it keeps its lease, and hears that its connections are gone. Throws SNAPSHOT_INVALID. */
   resume(mac: string, standing: PlainData): void {
     const reader = new StateReader(`what the card ${mac} had`, standing)
-    this.leases.resume(reader, this.clock.now())
+    this.leases.resume(reader, mac, this.clock.now())
     // It is not asked who has the address: it may not run yet, and the answer would come too late.
     const owner = parseMac(mac)!
     this.transport.endSaved(reader.plain('transport'), address => this.neighbours.learn(address, 0, address.length, owner, 0, true))
@@ -194,11 +196,16 @@ export class Gateway {
   private connectOutside(syn: IpPacket, port: number, events: StreamEvents): HostStream | Refusal {
     const { bytes, destination } = syn
     const length = addressLength(syn)
-    if (this.isOwn(bytes, destination, length)) return port === DNS_PORT ? this.dns.connect(syn, events) ?? 'reset' : 'reset'
+    if (this.isOwn(bytes, destination, length)) return this.connectOwn(syn, port, events)
     const allowed = this.settings.kind === 'nat' && port !== 0 && this.policy.allows('tcp', bytes, destination, length, port)
     if (allowed) return this.sockets.connectTcp(formatAddress(bytes, destination, length), port, events)
     this.counters.drop('prohibited')
     return 'prohibited'
+  }
+
+  private connectOwn(syn: IpPacket, port: number, events: StreamEvents): HostStream | Refusal {
+    if (port === DNS_PORT) return this.dns.connect(syn, events) ?? 'reset'
+    return this.settings.hostPorts.has('tcp', port) ? this.sockets.connectTcp(HOST_ADDRESS, port, events) : 'reset'
   }
 
   private isOwn(bytes: Uint8Array, at: number, length: number): boolean {

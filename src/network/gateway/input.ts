@@ -8,7 +8,7 @@
  */
 import type { Frame } from '../../machine/frame.ts'
 import type { SegmentTransport } from '../transport.ts'
-import { formatMac, isInside, isLinkLocal6, isUnicastSource, isUnspecified } from '../packet/addresses.ts'
+import { formatAddress, formatMac, isInside, isLinkLocal6, isUnicastSource, isUnspecified } from '../packet/addresses.ts'
 import { equalBytes, getU16, getU32 } from '../packet/bytes.ts'
 import { checksumRight, payloadChecksumRight } from '../packet/checksum.ts'
 import { EtherType, MAC_LENGTH, isGroupMac, parseEthernet, type EthernetHeader } from '../packet/ethernet.ts'
@@ -26,10 +26,11 @@ import type { Discovery } from './discovery.ts'
 import { DNS_PORT, type DnsServer } from './dns/server.ts'
 import type { Echoes } from './echo.ts'
 import type { Fragments } from './fragments.ts'
+import { HOST_ADDRESS } from './host-ports.ts'
 import type { IcmpErrors } from './icmp-errors.ts'
 import type { Policy } from './policy.ts'
 import type { Settings } from './settings.ts'
-import type { UdpFlows } from './udp-flows.ts'
+import type { Flow, UdpFlows } from './udp-flows.ts'
 
 /** Where a packet goes: to the gateway's own address, to all or a group of stations, to the outside. */
 type Way = 'own' | 'group' | 'outside'
@@ -221,9 +222,14 @@ export class Input {
     if (version === 6 && port === DHCP6_SERVER_PORT) return dhcp.receive6(packet, data)
     if (way === 'group') return counters.drop('not-ours')
     if (port === DNS_PORT) return dns.receive(packet, data)
-    const flow = flows.find(packet)
+    const flow = flows.find(packet) ?? this.openToHost(packet, port)
     if (flow !== null) flows.send(flow, packet, dataLength)
     else errors.refuse(packet, 'port')
+  }
+
+  private openToHost(packet: ParsedPacket, port: number): Flow | null {
+    const { settings, flows } = this.parts
+    return settings.hostPorts.has('udp', port) ? flows.open(packet, formatMac(this.frame, this.ethernet.source), HOST_ADDRESS) : null
   }
 
   private sendOutside(packet: ParsedPacket, dataLength: number): void {
@@ -231,8 +237,8 @@ export class Input {
     let flow = flows.find(packet)
     if (flow === null) {
       if (!this.permits(packet, 'udp', getU16(packet.bytes, packet.payload + 2))) return
-      const { source } = this.ethernet
-      flow = flows.open(packet, formatMac(this.frame, source))
+      const address = formatAddress(packet.bytes, packet.destination, addressLength(packet))
+      flow = flows.open(packet, formatMac(this.frame, this.ethernet.source), address)
     }
     flows.send(flow, packet, dataLength)
   }

@@ -4,7 +4,7 @@ import { getU16, getU32, setU16 } from '../packet/bytes.ts'
 import { writeChecksum } from '../packet/checksum.ts'
 import { MORE_FRAGMENTS } from '../packet/ipv4.ts'
 import {
-  Bench, GATEWAY, GATEWAY6, GUEST6, address, arp, echo, ethernet, icmpOf, ip, tcpSegment, udp, withChecksum, type Sent,
+  Bench, GATEWAY, GATEWAY6, GUEST6, address, arp, echo, ethernet, icmpOf, ip, tcpSegment, udp, udpOf, withChecksum, type Sent,
 } from './testing/bench.ts'
 
 function ready(configuration = {}): Bench {
@@ -90,6 +90,27 @@ describe('what goes outside', () => {
     expect(icmpOf(bench.give(udp(1000, 2000, new Uint8Array(4), { to: '192.0.2.9' }))[0])).toEqual([3, 13])
     expect(icmpOf(bench.give(echo(new Uint8Array(4), { to: '192.0.2.9' }))[0])).toEqual([3, 13])
     expect(bench.sockets.udp).toHaveLength(0)
+  })
+
+  it('is the host at the gateway\'s address, for the ports that are named', () => {
+    const bench = ready({ kind: 'host-only', hostPorts: ['8080', '5353/udp'] })
+    const outcomes: unknown[] = []
+    const events = { connected: () => {}, data: () => true, ended: () => {}, writable: () => {}, closed: () => {} }
+    bench.transport.onSegment = packet => {
+      outcomes.push(bench.transport.context.connect(packet, getU16(packet.bytes, packet.payload + 2), events))
+    }
+    for (const to of [GATEWAY, GATEWAY6]) for (const port of [8080, 5353]) bench.give(tcpSegment(4000, port, { to }))
+    expect(outcomes.map(each => typeof each === 'string' ? each : 'stream')).toEqual(['stream', 'reset', 'stream', 'reset'])
+    expect(bench.sockets.tcp.map(({ address, port }) => [address, port])).toEqual([['127.0.0.1', 8080], ['127.0.0.1', 8080]])
+    bench.give(udp(1000, 5353, new Uint8Array(4).fill(7), { to: GATEWAY }))
+    const [socket] = bench.sockets.udp
+    expect([socket.address, socket.port, socket.sent]).toEqual(['127.0.0.1', 5353, [new Uint8Array(4).fill(7)]])
+    socket.events.message(new Uint8Array(3))
+    const [answer] = bench.take()
+    expect([...answer.frame.subarray(26, 30)]).toEqual([10, 0, 5, 1])
+    expect([udpOf(answer).from, udpOf(answer).to]).toEqual([5353, 1000])
+    expect(icmpOf(bench.give(udp(1000, 8080, new Uint8Array(4), { to: GATEWAY }))[0])).toEqual([3, 3])
+    expect(icmpOf(bench.give(udp(1000, 5353, new Uint8Array(4), { to: '127.0.0.1' }))[0])).toEqual([3, 13])
   })
 
   it('is never another guest: those are on the link', () => {

@@ -150,8 +150,8 @@ export class Leases {
     return this.saved(lease === undefined ? [] : [lease], now)
   }
 
-  /** Gives a card back what `saveOf` gave. What is another's by now stays so: its guest will be told when it asks. */
-  resume(reader: StateReader, now: number): void { this.read(reader, now, () => undefined) }
+  /** Gives a card back what `saveOf` gave of it. What is another's by now stays so: its guest will be told when it asks. */
+  resume(reader: StateReader, mac: string, now: number): void { this.read(reader, now, () => undefined, mac.toLowerCase()) }
 
   private saved(leases: readonly Lease[], now: number): PlainData {
     return leases.map(({ mac, address, name, expires, bound }) => ({
@@ -163,13 +163,15 @@ export class Leases {
     this.read(reader, now, each => { throw each.invalid('address', 'is not in the pool, or is given twice') })
   }
 
-  private read(reader: StateReader, now: number, taken: (each: StateReader) => void): void {
+  /** Of one card, if it is named. */
+  private read(reader: StateReader, now: number, taken: (each: StateReader) => void, only?: string): void {
     for (const each of reader.childrenAtMost('leases', 0x10000)) {
       const address = each.u32('address')
       const mac = each.bytes('mac', 6)
       const name = each.text('name', 63)
       if (name !== '' && !isHostName(name)) throw each.invalid('name', 'is no host name')
       const lease = { mac, address, name: name === '' ? null : name, expires: now + each.time('left'), bound: each.boolean('bound') }
+      if (only !== undefined && formatMac(mac) !== only) continue
       if (this.mayHave(mac, address, now)) this.put(lease)
       else taken(each)
     }

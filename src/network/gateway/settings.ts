@@ -4,6 +4,7 @@ import {
 } from '../packet/addresses.ts'
 import { getU32 } from '../packet/bytes.ts'
 import { networkError } from '../errors.ts'
+import { HostPorts } from './host-ports.ts'
 
 export interface Reservation {
   /** `52:54:00:12:34:56` */
@@ -15,7 +16,10 @@ export interface Reservation {
 }
 
 export interface GatewayConfiguration {
-  /** `host-only`: guests reach each other, the gateway, and published ports; nothing outside. */
+  /**
+   * `host-only`: guests reach each other, the gateway, and what of the host `hostPorts` names; nothing outside, not even names. The host
+   * reaches published ports.
+   */
   readonly kind: 'nat' | 'host-only'
   /** The gateway's own card. */
   readonly mac: string
@@ -36,6 +40,8 @@ export interface GatewayConfiguration {
   readonly routes?: readonly { readonly to: string, readonly via: string }[]
   /** What guests may reach: see policy.ts. Left out: all but the host's own. */
   readonly allow?: readonly string[]
+  /** Ports of the host's loopback that guests reach at the gateway's address: see host-ports.ts. */
+  readonly hostPorts?: readonly string[]
   /** UDP flows at a time, 10,000 if left out. */
   readonly flowLimit?: number
 }
@@ -57,6 +63,7 @@ export interface Settings {
   readonly reservations: readonly CheckedReservation[]
   readonly routes: readonly { readonly to: Network, readonly via: Uint8Array }[]
   readonly allow: readonly string[] | null
+  readonly hostPorts: HostPorts
   readonly flowLimit: number
 }
 
@@ -92,6 +99,7 @@ export function checkConfiguration(configuration: GatewayConfiguration): Setting
     reservations: (configuration.reservations ?? []).map(each => checkReservation(each, ipv4)),
     routes: (configuration.routes ?? []).map(each => checkRoute(each, ipv4)),
     allow: configuration.allow ?? null,
+    hostPorts: new HostPorts(configuration.hostPorts ?? []),
     flowLimit: checkNumber('limit of flows', configuration.flowLimit ?? 10_000, 16, 100_000),
   }
   checkUnique(settings)

@@ -76,12 +76,10 @@ export class UdpFlows implements Ageing {
     return slot < 0 ? null : this.flows[slot]
   }
 
-  /** A new flow to the outside for a guest's datagram; `owner` is the guest's card. */
-  open(packet: IpPacket, owner: string): Flow {
+  /** A new flow for a guest's datagram to `address`, as the host knows it; `owner` is the guest's card. */
+  open(packet: IpPacket, owner: string, address: string): Flow {
     this.writeKey(packet)
-    const length = addressLength(packet)
     const flow = this.create(owner, false)
-    const address = formatAddress(packet.bytes, packet.destination, length)
     flow.socket = this.connect(address, getU16(packet.bytes, packet.payload + 2), flow)
     return flow
   }

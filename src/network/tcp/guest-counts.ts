@@ -1,6 +1,8 @@
 import type { Flow } from './flow.ts'
 
 interface Count {
+  /** For all of its flows, which need not have one each. */
+  readonly address: Uint8Array
   flows: number
   openings: number
 }
@@ -13,9 +15,13 @@ export class GuestCounts {
 
   openings(guest: Uint8Array): number { return this.counts.get(keyOf(guest))?.openings ?? 0 }
 
+  /** The guest's address as its flows have it already, or as it is given. */
+  addressOf(guest: Uint8Array): Uint8Array { return this.counts.get(keyOf(guest))?.address ?? guest }
+
   add(flow: Flow): void {
-    const key = keyOf(flow.connection.pair.remoteAddress)
-    const count = this.counts.get(key) ?? { flows: 0, openings: 0 }
+    const { remoteAddress: address } = flow.connection.pair
+    const key = keyOf(address)
+    const count = this.counts.get(key) ?? { address, flows: 0, openings: 0 }
     count.flows++
     this.counts.set(key, count)
   }

@@ -338,7 +338,7 @@ export class Tcp implements SegmentTransport, FlowOwner, ConnectionLink {
     const size = version === 4 ? 4 : 16
     return {
       version, localAddress: copyOf(bytes, destination, size), localPort: this.segment.destinationPort,
-      remoteAddress: copyOf(bytes, source, size), remotePort: this.segment.sourcePort,
+      remoteAddress: this.counts.addressOf(copyOf(bytes, source, size)), remotePort: this.segment.sourcePort,
     }
   }
 }

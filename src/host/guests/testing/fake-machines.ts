@@ -21,7 +21,7 @@ export class FakeMachine implements MachineSession {
       writeFileSync(path, 'SNAPSHOT')
     },
     shares: async () => [{ mounted: true, seen: 5n }],
-    cards: async () => [],
+    cards: async () => [{ lease: 1 }, { lease: 2 }],
   }
   /** What programs in the guest do with what comes by a port. */
   onPort: (bytes: Uint8Array) => void = () => {}

@@ -54,21 +54,29 @@ has_card() {
 if has_card && modprobe virtio_pci && modprobe virtio_net; then
   for card in /sys/class/net/eth*; do
     ip link set "\${card##*/}" up
-    udhcpc -i "\${card##*/}" -s /lib/tenon/dhcp -t 3 -T 1 -b -S >/dev/null 2>&1
+    udhcpc -i "\${card##*/}" -s /lib/tenon/dhcp -p "/run/dhcp.\${card##*/}" -t 3 -T 1 -b -S >/dev/null 2>&1
   done
 fi
 echo ready > /run/network
 `
 
-/** What BusyBox's DHCP client calls when it has an address, or has lost it. */
+/**
+ * What BusyBox's DHCP client calls when it has an address, or has lost it. An address that is renewed stays as it is: taken away for a
+ * moment, it would take the guest's own routes with it.
+ */
 export const DHCP_SCRIPT = `#!/bin/sh
 case $1 in
   deconfig) ip -4 addr flush dev "$interface" ;;
   bound | renew)
-    ip -4 addr flush dev "$interface"
-    ip addr add "$ip/$mask" dev "$interface"
+    case $(ip -4 addr show dev "$interface") in
+      *" $ip/$mask "*) ;;
+      *)
+        ip -4 addr flush dev "$interface"
+        ip addr add "$ip/$mask" dev "$interface"
+        ;;
+    esac
     [ -n "$mtu" ] && ip link set "$interface" mtu "$mtu"
-    for address in $router; do ip route add default via "$address" dev "$interface"; break; done
+    for address in $router; do ip route replace default via "$address" dev "$interface"; break; done
     {
       [ -n "$domain" ] && echo "search $domain"
       for address in $dns; do echo "nameserver $address"; done
@@ -148,13 +156,15 @@ feed_stdin() {
   done
 }
 
-# All but init, this session and the two that carry output: the command's end ends what it left behind.
+# All but init, this session, the two that carry output, and the clients that renew the cards' addresses: the command's end ends what it
+# left behind.
 kill_others() {
+  spared=" 1 $$ $session $1 $2 $(echo $(cat /run/dhcp.*)) "
   for process in /proc/[0-9]*; do
     process=\${process#/proc/}
-    case $process in 1 | $$ | "$session" | "$1" | "$2") ;; *) kill -KILL "$process" ;; esac
-  done 2>/dev/null
-}
+    case $spared in *" $process "*) ;; *) kill -KILL "$process" ;; esac
+  done
+} 2>/dev/null
 
 # The command gets pipes, so that it never takes its output for a terminal.
 run_with_pipes() {

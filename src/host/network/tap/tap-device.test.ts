@@ -47,6 +47,20 @@ test('a TAP in a bridge of the host reaches the host, and goes when it is closed
   expect(() => ip('link', 'show', tap.name)).toThrow(/Command failed/)
 })
 
+test('a TAP that somebody deletes is lost, and nobody waits for it any more', async ({ skip }) => {
+  if (!makeBridge()) skip('no rights to make a bridge')
+  onTestFinished(() => ip('link', 'del', BRIDGE))
+  const tap = await TapDevice.open({ bridge: BRIDGE })
+  onTestFinished(() => tap.close())
+  const frame = new Uint8Array(1514)
+  expect([tap.isLost, tap.write(frame, 60)]).toEqual([false, true])
+  ip('link', 'del', tap.name)
+  let waits = 0
+  for (; await tap.readable(); waits++) while (tap.read(frame) > 0);
+  expect([tap.isLost, tap.write(frame, 60)]).toEqual([true, false])
+  expect(waits).toBeLessThan(100)
+})
+
 test('what is missing is said', async ({ skip }) => {
   await expect(TapDevice.open({ bridge: 'a name too long for one' })).rejects.toEqual(wrong(/no name of a network interface/))
   if (!makeBridge()) skip('no rights to make a bridge')

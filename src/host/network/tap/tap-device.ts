@@ -31,7 +31,7 @@ const Request = {
 } as const
 const IFF_TAP_WITHOUT_HEADER = 0x0002 | 0x1000
 const IFF_UP = 1
-const Errno = { EPERM: 1, ENOENT: 2, ENXIO: 6, EACCES: 13, EBUSY: 16, ENODEV: 19, EINVAL: 22 } as const
+const Errno = { EPERM: 1, ENOENT: 2, EINTR: 4, ENXIO: 6, EAGAIN: 11, EACCES: 13, EBUSY: 16, ENODEV: 19, EINVAL: 22 } as const
 
 /** `struct ifreq`: a name, and a value of up to 24 bytes. */
 const IFREQ_SIZE = 40
@@ -51,6 +51,7 @@ export class TapDevice {
   /** Wakes whoever waits for a frame. */
   readonly #event: number
   #isClosed = false
+  #isLost = false
   #waiting: Promise<unknown> = Promise.resolve()
 
   private constructor(libc: Libc, file: number, name: string, mtu: number) {
@@ -76,15 +77,25 @@ export class TapDevice {
     }
   }
 
+  /** The interface is no more: somebody has deleted it. Known when it was read. */
+  get isLost(): boolean { return this.#isLost }
+
   /** The length of a frame that was read, or 0: none is there. */
-  read(into: Uint8Array): number { return this.#isClosed ? 0 : Math.max(0, this.#libc.read(this.#file, into, into.length)) }
+  read(into: Uint8Array): number {
+    if (this.#isClosed) return 0
+    const length = this.#libc.read(this.#file, into, into.length)
+    if (length >= 0) return length
+    const number = this.#libc.errno()
+    this.#isLost ||= number !== Errno.EAGAIN && number !== Errno.EINTR
+    return 0
+  }
 
   /** False: the frame was not taken. */
   write(from: Uint8Array, length: number): boolean { return !this.#isClosed && this.#libc.write(this.#file, from, length) === length }
 
-  /** Resolves when there is something to read, after a while in any case, and when the TAP is closed: to false then. */
+  /** Resolves when there is something to read, after a while in any case; to false when the TAP is closed, and when it is lost. */
   async readable(): Promise<boolean> {
-    if (this.#isClosed) return false
+    if (this.#isClosed || this.#isLost) return false
     const waiting = this.#libc.poll(Int32Array.of(this.#file, POLLIN, this.#event, POLLIN), LONGEST_WAIT_MS)
     this.#waiting = waiting
     await waiting
@@ -111,7 +122,7 @@ function openTun(libc: Libc): number {
   if (file >= 0) return file
   const number = libc.errno()
   if (number === Errno.EACCES || number === Errno.EPERM) {
-    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it')
+    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it: chmod 666 /dev/net/tun')
   }
   if (number === Errno.ENOENT || number === Errno.ENODEV || number === Errno.ENXIO) {
     throw unavailable('this kernel has no TAPs', 'load its module with modprobe tun; in a container, give it the device /dev/net/tun')
@@ -138,12 +149,16 @@ function howToMake(tap: string): string { return `ip tuntap add ${tap} mode tap 
 /** Joins a TAP to a bridge, with the bridge's MTU, which is the result. */
 function join(libc: Libc, socket: number, name: string, bridge: string): number {
   const mtu = mtuOf(libc, socket, bridge)
-  setValue(libc, socket, Request.SIOCSIFMTU, name, mtu)
+  // Before it joins: a bridge takes the smallest MTU of its interfaces for its own.
+  const fits = setValue(libc, socket, Request.SIOCSIFMTU, name, mtu) === 0
   const index = getValue(libc, socket, Request.SIOCGIFINDEX, name)
   if (setValue(libc, socket, Request.SIOCBRADDIF, bridge, index) !== 0) {
-    throw unavailable(`the interface ${bridge} takes no other (error ${libc.errno()}): it is no bridge`, 'make one: ip link add NAME type bridge')
+    throw unavailable(`the interface ${bridge} takes no other (error ${libc.errno()}): it is no bridge`, 'make one: ip link add br0 type bridge')
   }
-  setValue(libc, socket, Request.SIOCSIFFLAGS, name, getValue(libc, socket, Request.SIOCGIFFLAGS, name) & 0xffff | IFF_UP)
+  if (!fits) throw unavailable(`a TAP cannot have the MTU of ${bridge}, ${mtu}`, 'give the bridge another')
+  if (setValue(libc, socket, Request.SIOCSIFFLAGS, name, getValue(libc, socket, Request.SIOCGIFFLAGS, name) & 0xffff | IFF_UP) !== 0) {
+    throw unavailable(`the TAP ${name} does not come up (error ${libc.errno()})`, 'see to it')
+  }
   return mtu
 }
 

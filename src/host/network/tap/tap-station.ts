@@ -18,13 +18,16 @@ export class TapStation extends Station {
   readonly #fromTap: FrameRing
   readonly #finisher: FrameFinisher
   readonly #frame: Frame
+  readonly #onLost: () => void
   #goOn: () => void = () => {}
 
-  constructor(port: SwitchPort, tap: TapDevice, wake: () => void) {
+  /** `onLost`: the TAP has been deleted, and nothing comes or goes any more. */
+  constructor(port: SwitchPort, tap: TapDevice, wake: () => void, onLost: () => void) {
     const ring = FrameRing.private(1 << 20)
     super(port, ring, wake)
     const longest = ETHERNET_HEADER + TAG + tap.mtu
     this.#tap = tap
+    this.#onLost = onLost
     this.#fromTap = ring
     this.#finisher = new FrameFinisher(longest)
     this.#frame = plainFrame(new Uint8Array(longest))
@@ -50,11 +53,12 @@ export class TapStation extends Station {
 
   protected madeRoom(): void { this.#goOn() }
 
-  /** Until the TAP is closed. */
+  /** Until the TAP is closed or lost. */
   async #pump(): Promise<void> {
     while (await this.#tap.readable()) {
       if (!this.#fill()) await new Promise<void>(resolve => { this.#goOn = resolve })
     }
+    if (this.#tap.isLost) this.#onLost()
   }
 
   /** False: the ring is full, and room will be made. */

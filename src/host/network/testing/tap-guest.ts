@@ -1,4 +1,4 @@
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -39,7 +39,7 @@ export class TapGuest implements FrameEnd {
     this.socket.setSendBufferSize(SOCKET_BUFFER)
     execFileSync('ip', ['netns', 'add', this.namespace])
     const { port } = this.socket.address()
-    const tap = `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi`
+    const tap = `TUN,tun-name=${this.tap},tun-type=tap,iff-no-pi,iff-up`
     const udp = `UDP4:127.0.0.1:${port},rcvbuf=${SOCKET_BUFFER},sndbuf=${SOCKET_BUFFER}`
     this.relay = spawn('socat', ['-b', '70000', tap, udp], { stdio: 'ignore' })
     await this.moveTap()
@@ -91,15 +91,19 @@ export class TapGuest implements FrameEnd {
 
   private send(bytes: Uint8Array): void { this.socket.send(bytes, this.relayPort, '127.0.0.1') }
 
+  /** To bring it up is the last that `socat` does with its TAP: moved before, it would not find it any more, and give up. */
   private async moveTap(): Promise<void> {
     for (let attempt = 0; attempt < 200; attempt++) {
-      try {
+      if (this.isUp()) {
         execFileSync('ip', ['link', 'set', this.tap, 'netns', this.namespace], { stdio: 'ignore' })
         return
-      } catch {
-        await new Promise((resolve) => { setTimeout(resolve, 50) })
       }
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
     }
     throw new Error('the TAP does not appear')
+  }
+
+  private isUp(): boolean {
+    return spawnSync('ip', ['-o', 'link', 'show', this.tap], { encoding: 'utf8' }).stdout.includes(',UP')
   }
 }

@@ -46,14 +46,15 @@ export class DnsServer {
   private readonly counters: Counters
   private readonly output: Output
   private readonly names: Names
-  private readonly upstream: Upstream
+  private readonly upstream: Upstream | null
   private readonly policy: Policy
   private readonly cache = new DnsCache()
   /** Questions that are open. */
   private readonly outstanding = new GuestCounts()
   private readonly streams = new GuestCounts()
 
-  constructor(ager: Ager, counters: Counters, output: Output, names: Names, upstream: Upstream, policy: Policy) {
+  /** Without an `upstream` there are the network's own names only. */
+  constructor(ager: Ager, counters: Counters, output: Output, names: Names, upstream: Upstream | null, policy: Policy) {
     this.ager = ager
     this.counters = counters
     this.output = output
@@ -118,6 +119,7 @@ export class DnsServer {
   }
 
   private ask(query: Query, guest: string, respond: Respond): void {
+    if (this.upstream === null) return respond(buildResponse(query.bytes, query.question, Rcode.REFUSED, []))
     const answered = (response: Uint8Array | null) => {
       this.outstanding.remove(guest)
       if (response === null) respond(buildResponse(query.bytes, query.question, Rcode.SERVFAIL, []))
