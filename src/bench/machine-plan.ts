@@ -11,6 +11,13 @@ export interface MachinePlan {
   readonly disks?: readonly PlannedDisk[]
   /** A virtio network card, behind which are the host and what is outside. */
   readonly card?: PlannedCard
+  /** A second machine, started first. A further card of each, its only one, leads to the other. */
+  readonly peer?: PlannedPeer
+}
+
+export interface PlannedPeer extends Omit<MachinePlan, 'firmware' | 'card' | 'peer'> {
+  /** The path of a Unix socket, for targets that have each machine in a program of its own. */
+  readonly socket: string
 }
 
 export interface PlannedDisk {
@@ -23,6 +30,8 @@ export interface PlannedDisk {
 export interface PlannedCard {
   /** Ports of the host's loopback address that lead to ports of the guest. */
   readonly publish: readonly { readonly host: number, readonly guest: number }[]
+  /** Ports of that address which the guest reaches at its gateway's. */
+  readonly hostPorts: readonly number[]
 }
 
 export type Architecture = 'amd64' | 'i386'

@@ -8,6 +8,7 @@ import type { Course, CourseOrder } from './course.ts'
 import { busyboxCourse } from './courses/busybox.ts'
 import { debianCourse } from './courses/debian.ts'
 import { diskCourse } from './courses/disk.ts'
+import { networkCourse } from './courses/network.ts'
 import type { TargetResult } from './figures.ts'
 import { chosenSuites, chosenWorkloads, readOptions } from './options.ts'
 import type { Options } from './options.ts'
@@ -19,6 +20,7 @@ import type { Suite, Workload } from './workloads.ts'
 const COURSES: readonly { readonly suites: readonly Suite[], set(order: CourseOrder): Promise<Course | undefined> }[] = [
   { suites: ['shell', 'loops'], set: busyboxCourse },
   { suites: ['disk'], set: diskCourse },
+  { suites: ['network'], set: networkCourse },
   { suites: ['debian'], set: debianCourse },
 ]
 

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { TenonError } from '../base/errors.ts'
 import { MarkerReader } from './markers.ts'
 import type { Marker } from './markers.ts'
+import { killed, startPeer } from './peer-process.ts'
+import type { PeerCommand } from './peer-process.ts'
 import { cpuSeconds, peakMemory } from './process-figures.ts'
 import type { Workload } from './workloads.ts'
 
@@ -15,6 +16,8 @@ export interface GuestCommand {
   readonly environment?: Readonly<Record<string, string>>
   /** Whether it sends a GuestReport by Node's IPC channel at each marker. */
   readonly reports: boolean
+  /** Started before it, and killed after it. */
+  readonly peer?: PeerCommand
 }
 
 /** The guest instructions executed so far, at the console line that a marker is on. */
@@ -48,16 +51,18 @@ export interface MeasureOptions {
 }
 
 /**
- * Runs a guest and takes its times. Throws TenonError BENCH_GUEST_FAILED (it ended early, or did not end), BENCH_ANSWER_WRONG or
- * BENCH_CLOCK_WRONG (a workload's own time is not the host's), with the end of its console.
+ * Runs a guest and takes its times. Throws TenonError BENCH_GUEST_FAILED (it ended early, or did not end), BENCH_ANSWER_WRONG,
+ * BENCH_CLOCK_WRONG (a workload's own time is not the host's) or BENCH_CLIENT_FAILED, with the end of its console.
  */
 export async function measure(command: GuestCommand, options: MeasureOptions): Promise<Run> {
+  const peer = command.peer && await startPeer(command.peer)
   const started = performance.now()
   const child = spawn(command.program, command.args, {
     stdio: ['ignore', 'pipe', 'pipe', ...command.reports ? ['ipc' as const] : []], env: { ...process.env, ...command.environment },
   })
   const times = new SpanReader()
   const own: Record<string, number> = {}
+  const byClients: Record<string, number> = {}
   const instructions = new SpanReader()
   const cpu = new SpanReader()
   for (const name of ['boot', options.whole ?? []].flat()) for (const spans of [times, instructions, cpu]) spans.add('begin', name, 0)
@@ -68,27 +73,20 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
   try {
     await watch(child, command.reports, options, marker => {
       times.add(marker.event, marker.workload, (performance.now() - started) / 1000)
-      cpu.add(marker.event, marker.workload, cpuSeconds(child.pid))
+      cpu.add(marker.event, marker.workload, cpuSeconds(child.pid) + (peer === undefined ? 0 : cpuSeconds(peer.pid)))
       if (marker.event === 'seconds') own[marker.workload] = Number(marker.text)
       options.onMarker?.(marker)
-    }, seconds => Object.assign(own, seconds))
+    }, seconds => Object.assign(byClients, seconds))
     const peakMemoryBytes = peakMemory(child.pid)
-    const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads) }
+    const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads), ...byClients }
     return {
       seconds, instructions: instructions.spans,
       ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: cpu.spans }, ...peakMemoryBytes !== undefined && { peakMemoryBytes },
     }
   } finally {
     await killed(child)
+    if (peer !== undefined) await killed(peer)
   }
-}
-
-/** Its files are free then. */
-async function killed(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  const ended = once(child, 'exit')
-  child.kill('SIGKILL')
-  await ended
 }
 
 /** The workloads' own times, if they are about the host's: a guest whose clock goes wrong must not win by it. */
@@ -120,7 +118,7 @@ class SpanReader {
 
 const CONSOLE_TAIL = 2000
 
-/** Resolves at the marker `done`, and with the report of it if there are reports: they come another way, and may be later. */
+/** Resolves at the marker `done`, with the report of it if there are reports, and the clients' times: these come other ways, and may be later. */
 function watch(
   child: ChildProcess, reports: boolean, { timeoutSeconds, workloads, clients, whole }: MeasureOptions, onMarker: (marker: Marker) => void,
   onClient: (seconds: Record<string, number>) => void,
@@ -135,14 +133,24 @@ function watch(
     const isEnd = ({ event, workload }: Pick<Marker, 'event' | 'workload'>): boolean => event === 'done' || (event === 'end' && workload === whole)
     const fail = (code: string, what: string): void => reject(new TenonError(code, `${what}. The end of its console:\n${tail}`))
     const timer = setTimeout(() => fail('BENCH_GUEST_FAILED', `the guest was not done after ${timeoutSeconds} s`), timeoutSeconds * 1000)
+    const callClient = async (name: string): Promise<void> => {
+      const client = clients?.[name]
+      if (client === undefined) return
+      awaited.add(name)
+      try {
+        onClient({ [name]: await client() })
+        isDone(name)
+      } catch (error) {
+        fail('BENCH_CLIENT_FAILED', `${name}: ${(error as Error).message}`)
+      }
+    }
     const reader = new MarkerReader(marker => {
       onMarker(marker)
       const expected = workloads.find(({ name }) => marker.event === 'answer' && name === marker.workload)?.answer
       if (expected !== undefined && marker.text !== expected) {
         fail('BENCH_ANSWER_WRONG', `${marker.workload} gives ${JSON.stringify(marker.text)}, not ${JSON.stringify(expected)}`)
       }
-      const client = marker.event === 'begin' ? clients?.[marker.workload] : undefined
-      client?.().then(seconds => onClient({ [marker.workload]: seconds }), (error: Error) => fail('BENCH_GUEST_FAILED', `${marker.workload}: ${error.message}`))
+      if (marker.event === 'begin') void callClient(marker.workload)
       if (isEnd(marker)) isDone('marker')
     })
     child.on('message', message => {

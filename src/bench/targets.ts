@@ -9,10 +9,11 @@ import type { EngineName } from '../host/machine/engines.ts'
 import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
 import { runWorkloads } from './image/init-script.ts'
-import type { Architecture, MachinePlan } from './machine-plan.ts'
+import type { Architecture, MachinePlan, PlannedPeer } from './machine-plan.ts'
 import { MARKER } from './markers.ts'
 import type { GuestCommand } from './measure.ts'
-import { qemuArguments } from './qemu-arguments.ts'
+import type { PeerCommand } from './peer-process.ts'
+import { qemuArguments, qemuPeerArguments } from './qemu-arguments.ts'
 import type { Suite, Workload } from './workloads.ts'
 
 /** Something that boots a guest, to be measured. */
@@ -116,8 +117,12 @@ function qemu(name: string, architecture: Architecture, isDefault: boolean): Tar
       return output === undefined ? undefined : /version (\S+)/.exec(output.stdout)?.[1] ?? 'unknown'
     },
     suites: suitesOf(architecture),
-    command: plan => ({ program, args: qemuArguments(plan), reports: false }),
+    command: plan => ({ program, args: qemuArguments(plan), reports: false, ...plan.peer && { peer: qemuPeer(program, plan.peer) } }),
   }
+}
+
+function qemuPeer(program: string, peer: PlannedPeer): PeerCommand {
+  return { program, args: qemuPeerArguments(peer), socket: peer.socket }
 }
 
 async function v86Version(): Promise<string | undefined> {

@@ -26,7 +26,7 @@ export async function debianCourse({ folder, options, workloads }: CourseOrder):
   await writeFile(kernel, image.kernel)
   const plan = {
     kernel, memoryBytes: MEMORY_BYTES, commandLine: `console=ttyS0 panic=-1 ${image.commandLine} ${SYSTEMD_ON_CONSOLE}`,
-    disks: [{ path: image.diskPath, format: 'raw', access: 'overlay' } as const], card: { publish: [] },
+    disks: [{ path: image.diskPath, format: 'raw', access: 'overlay' } as const], card: { publish: [], hostPorts: [] },
   }
   const release = image.packages.find(({ name }) => /^linux-image-\d/.test(name))
   return { plans: new Map([['amd64', plan]]), workloads, kernels: { amd64: release?.name.slice('linux-image-'.length) ?? '' }, whole: MULTI_USER }

@@ -17,7 +17,7 @@ const FIND_DISK = [
 export async function diskCourse({ folder, options, workloads }: CourseOrder): Promise<Course> {
   const { packages, diskFormat: format } = options
   const path = join(folder, `data.${format}`)
-  const { plan, kernels } = await toolsGuest({ folder, packages, workloads, setUp: FIND_DISK })
+  const { plan, kernels } = await toolsGuest({ folder, packages, workloads, name: 'disk', setUp: FIND_DISK })
   const disks = [...plan.disks, { path, format, access: 'write' } as const]
   return {
     plans: new Map([['amd64', { ...plan, disks }]]), workloads, kernels, about: { diskFormat: format },

@@ -8,6 +8,8 @@ import { PackageFolder } from './packages.ts'
 import { openTools } from './tools.ts'
 
 export interface ToolsGuestOrder {
+  /** For its file's name: guests of one folder have different ones. */
+  readonly name: string
   /** For its files. */
   readonly folder: string
   /** Of Debian's packages. */
@@ -38,10 +40,10 @@ const MOUNTS = [
 ]
 
 /** A guest of BusyBox that has the tools' disk at /tools, and runs them there with `chroot /tools`. Throws TenonError. */
-export async function toolsGuest({ folder, packages, workloads, setUp }: ToolsGuestOrder): Promise<ToolsGuest> {
+export async function toolsGuest({ folder, packages, workloads, name, setUp }: ToolsGuestOrder): Promise<ToolsGuest> {
   const { kernel, kernelRelease, disk } = await openTools()
   const [busybox] = await new PackageFolder(packages).read([{ name: 'busybox-static', architecture: 'amd64' }])
-  const initrd = join(folder, `initrd-${workloads[0]?.suite ?? 'none'}`)
+  const initrd = join(folder, `initrd-${name}`)
   await writeFile(initrd, await buildInitrd(busybox, initScript(workloads, [...MOUNTS, ...setUp])))
   const disks = [{ path: disk, format: 'raw', access: 'read-only' } as const]
   return { plan: { kernel, initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES, disks }, kernels: { amd64: kernelRelease } }
