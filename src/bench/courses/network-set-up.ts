@@ -6,8 +6,16 @@ const PEER_ADDRESS = '192.168.77.2'
 /** Where the other guest says, once, that it serves. */
 const READY_PORT = 5202
 
+/** Each after those that it needs: nobody has run depmod on the disk. */
+const MODULES = [
+  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'].map(name => `drivers/virtio/${name}`),
+  'net/core/failover', 'drivers/net/net_failover', 'drivers/net/virtio_net',
+]
 /** Cards are named in the order of the machine's slots: the first is the one to the host, if there is one. */
-const CARDS = ['chroot /tools modprobe virtio_pci', 'chroot /tools modprobe virtio_net', 'ip link set lo up']
+const CARDS = [
+  `for module in ${MODULES.join(' ')}; do insmod /tools/lib/modules/$(uname -r)/kernel/$module.ko; done`,
+  'ip link set lo up',
+]
 
 /** By DHCP, as any guest: `$HOST` is the router. */
 const LEASE = [
@@ -15,7 +23,7 @@ const LEASE = [
   + '\'ip route add default via $router\' \'echo $router >/tmp/host\' >/tmp/lease',
   'chmod 755 /tmp/lease',
   'ip link set eth0 up',
-  'udhcpc -n -q -t 20 -i eth0 -s /tmp/lease >/dev/null 2>&1 || echo "no lease from DHCP"',
+  'udhcpc -n -q -t 20 -i eth0 -s /tmp/lease >/dev/null 2>&1 || { echo "the guest got no address"; poweroff -f; }',
   'HOST=$(cat /tmp/host)',
 ]
 
@@ -32,7 +40,7 @@ const NGINX = [
   'mkdir /tools/tmp/pages',
   'yes "A page of a kilobyte." | head -c 1024 >/tools/tmp/pages/index.html',
   `printf '%s\\n' ${NGINX_CONFIGURATION.map(line => `'${line}'`).join(' ')} >/tools/tmp/nginx.conf`,
-  'chroot /tools nginx -c /tmp/nginx.conf',
+  'chroot /tools nginx -c /tmp/nginx.conf || { echo "nginx does not start"; poweroff -f; }',
 ]
 
 /** `$HOST`, `$HOST_PORT` and `$PEER` are for the workloads. */
@@ -45,7 +53,7 @@ function meetPeer(): string[] {
   return [
     `PEER=${PEER_ADDRESS}`,
     `ip address add ${GUEST_ADDRESS}/24 dev eth1; ip link set eth1 up`,
-    `for try in $(seq 300); do nc -w 1 $PEER ${READY_PORT} </dev/null 2>/dev/null && break; sleep 0.5; done`,
+    `for try in $(seq 100); do nc -w 1 $PEER ${READY_PORT} </dev/null 2>/dev/null && break; [ $try = 100 ] && poweroff -f; sleep 1; done`,
   ]
 }
 

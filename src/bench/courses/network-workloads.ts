@@ -69,7 +69,7 @@ function summaryOf(bytes: number): string {
     '/"error":/', '/"sum_received":/ { found = 1 }', 'found && /"seconds":/ { seconds = $2 + 0 }',
     'found && /"bytes":/ { count = $2 + 0; exit }',
     `END { if (count > 0) printf "%.3f\\n", seconds * ${bytes} / count >"/dev/stderr"`,
-    `printf "received %d\\n", count > ${bytes / 2} && count < ${bytes * 2} ? ${bytes} : count }`,
+    `printf "received %d\\n", (count > ${bytes / 2} && count < ${bytes * 2}) ? ${bytes} : count }`,
   ]
   return `awk '${program.join('\n')}'`
 }

@@ -86,7 +86,7 @@ class HostServer {
 /** Ports of the loopback that nobody has now. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  for (const server of servers) await once(server, 'listening')
+  await Promise.all(servers.map(server => once(server, 'listening')))
   const ports = servers.map(server => (server.address() as AddressInfo).port)
   await Promise.all(servers.map(server => once(server.close(), 'close')))
   return ports
