@@ -25,7 +25,8 @@ export async function openNetworks({ card, peer }: Pick<MachinePlan, 'card' | 'p
 async function outside(thread: NetworkThread, { publish, hostPorts }: PlannedCard): Promise<CardOrder> {
   await thread.create({ name: 'outside', kind: 'nat', ipv4: '10.0.2.1/24', ipv6: 'fd74:656e:6f6e:2::1/64', hostPorts: hostPorts.map(String) })
   return {
-    network: 'outside', name: 'guest', mac: randomMac(),
+    // Ports lead to a guest by its host's name.
+    network: 'outside', name: 'guest', hostName: 'guest', mac: randomMac(),
     publish: publish.map(({ host, guest }) => ({ protocol: 'tcp', address: '127.0.0.1', port: host, guestPort: guest })),
   }
 }
