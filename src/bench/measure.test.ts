@@ -50,8 +50,9 @@ describe('measure', () => {
       await sleep(300)
       return 7
     }
-    const run = await measure(guest(`say("begin", "loop"); say("end", "loop"); ${DONE}`), { ...options, clients: { loop: client, other: client } })
-    expect([run.seconds, calls]).toEqual([{ loop: 7 }, 1])
+    const body = `say("begin", "loop"); say("end", "loop"); report("begin", "loop", 1500); report("end", "loop", 4500); report("done", "", 5000); ${DONE}`
+    const run = await measure(guest(body, true), { ...options, clients: { loop: client, other: client } })
+    expect([run.seconds, run.instructions, calls]).toEqual([{ loop: 7 }, {}, 1])
   })
 
   it('rejects if the host\'s part fails', async () => {

@@ -80,13 +80,18 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
     const peakMemoryBytes = peakMemory(child.pid)
     const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads), ...byClients }
     return {
-      seconds, instructions: instructions.spans,
-      ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: cpu.spans }, ...peakMemoryBytes !== undefined && { peakMemoryBytes },
+      seconds, instructions: without(instructions.spans, byClients),
+      ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: without(cpu.spans, byClients) }, ...peakMemoryBytes !== undefined && { peakMemoryBytes },
     }
   } finally {
     await killed(child)
     if (peer !== undefined) await killed(peer)
   }
+}
+
+/** Of a span that is not the workload's time, nothing else is told either. */
+function without(spans: Readonly<Record<string, number>>, others: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.entries(spans).filter(([name]) => others[name] === undefined))
 }
 
 /** The workloads' own times, if they are about the host's: a guest whose clock goes wrong must not win by it. */
