@@ -70,7 +70,9 @@ interface Result extends TargetResult {
 /** One boot of each target in turn, so that what else the host does falls on all alike. */
 export async function runCourse(course: Course, { contestants, options, folder }: CourseOrder): Promise<TargetResult[]> {
   for (const { target } of contestants) await target.prepare?.()
-  const results = contestants.map(({ target: { name, architecture }, version }): Result => ({ name, version, architecture, runs: [], failures: [] }))
+  const results = contestants.map(({ target: { name, architecture }, version }): Result => {
+    return { name, version, architecture, runs: [], failures: [] }
+  })
   for (let round = 1; round <= options.runs; round++) {
     for (const [index, { target }] of contestants.entries()) {
       await runOne(course, target, { options, folder }, results[index], `run ${round} of ${options.runs}, ${target.name}`)

@@ -50,7 +50,8 @@ describe('measure', () => {
       await sleep(300)
       return 7
     }
-    const body = `say("begin", "loop"); say("end", "loop"); report("begin", "loop", 1500); report("end", "loop", 4500); report("done", "", 5000); ${DONE}`
+    const body = `say("begin", "loop"); say("end", "loop"); report("begin", "loop", 1500); report("end", "loop", 4500)
+      report("done", "", 5000); ${DONE}`
     const run = await measure(guest(body, true), { ...options, clients: { loop: client, other: client } })
     expect([run.seconds, run.instructions, calls]).toEqual([{ loop: 7 }, {}, 1])
   })
@@ -91,14 +92,16 @@ describe('measure', () => {
   it.skipIf(process.platform === 'win32')('starts a peer before it, and ends it after it', async () => {
     const socket = join(await mkdtemp(join(tmpdir(), 'tenon-bench-peer-')), 'socket')
     const body = `require('node:net').createServer().listen(${JSON.stringify(socket)}); setInterval(() => {}, 1000)`
-    const command = guest(`say("answer", "loop", require('node:fs').existsSync(${JSON.stringify(socket)}) ? "42" : "none"); say("done"); await wait(60000)`)
+    const isThere = `require('node:fs').existsSync(${JSON.stringify(socket)})`
+    const command = guest(`say("answer", "loop", ${isThere} ? "42" : "none"); say("done"); await wait(60000)`)
     await measure({ ...command, peer: { program: process.execPath, args: ['-e', body], socket } }, options)
     await expect(once(connect(socket), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     await rm(dirname(socket), { recursive: true })
   })
 
   it('rejects a peer that ends, with what it says', async () => {
-    const peer = { program: process.execPath, args: ['-e', 'console.error("no such card"); process.exit(1)'], socket: join(tmpdir(), 'tenon-no-such-socket') }
+    const body = 'console.error("no such card"); process.exit(1)'
+    const peer = { program: process.execPath, args: ['-e', body], socket: join(tmpdir(), 'tenon-no-such-socket') }
     await expect(measure({ ...guest(DONE), peer }, options)).rejects.toMatchObject({
       code: 'BENCH_GUEST_FAILED', message: expect.stringContaining('no such card') as string,
     })

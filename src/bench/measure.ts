@@ -81,7 +81,8 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
     const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads), ...byClients }
     return {
       seconds, instructions: without(instructions.spans, byClients),
-      ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: without(cpu.spans, byClients) }, ...peakMemoryBytes !== undefined && { peakMemoryBytes },
+      ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: without(cpu.spans, byClients) },
+      ...peakMemoryBytes !== undefined && { peakMemoryBytes },
     }
   } finally {
     await killed(child)
@@ -123,7 +124,7 @@ class SpanReader {
 
 const CONSOLE_TAIL = 2000
 
-/** Resolves at the marker `done`, with the report of it if there are reports, and the clients' times: these come other ways, and may be later. */
+/** Resolves at the marker `done`, with the report of it if there are reports, and the clients' times: these may come later. */
 function watch(
   child: ChildProcess, reports: boolean, { timeoutSeconds, workloads, clients, whole }: MeasureOptions, onMarker: (marker: Marker) => void,
   onClient: (seconds: Record<string, number>) => void,

@@ -29,7 +29,8 @@ export async function startPeer({ program, args, socket }: PeerCommand): Promise
     if (child.exitCode !== null || child.pid === undefined) break
   }
   await killed(child)
-  throw new TenonError('BENCH_GUEST_FAILED', `the peer's ${program} did not open its socket: ${said.trim() || `nothing within ${START_SECONDS} s`}`)
+  const why = said.trim() || `nothing within ${START_SECONDS} s`
+  throw new TenonError('BENCH_GUEST_FAILED', `the peer's ${program} did not open its socket: ${why}`)
 }
 
 /** Resolves when the program is gone: its files are free then. */

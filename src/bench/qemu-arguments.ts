@@ -42,7 +42,8 @@ function cardArguments({ publish }: PlannedCard): string[] {
 /** Frames one after another through a stream: the way between two guests that needs no rights. */
 function cableArguments(socket: string, end: CableEnd): string[] {
   const [server, mac] = end === 'server' ? ['on', '52:54:00:00:00:03'] : ['off', '52:54:00:00:00:02']
-  return ['-netdev', `stream,id=cable,server=${server},addr.type=unix,addr.path=${value(socket)}`, '-device', `virtio-net-pci,netdev=cable,mac=${mac},romfile=`]
+  const stream = `stream,id=cable,server=${server},addr.type=unix,addr.path=${value(socket)}`
+  return ['-netdev', stream, '-device', `virtio-net-pci,netdev=cable,mac=${mac},romfile=`]
 }
 
 /** In a list of options, a comma in a value is doubled. */

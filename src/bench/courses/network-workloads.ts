@@ -53,7 +53,8 @@ export function isHostTransfer(workload: Pick<Workload, 'name'>): boolean {
 function transfer({ name, title, options }: Route, streams: number, isQuick: boolean): Workload {
   const bytes = TRANSFER_MEBIBYTES * MEBIBYTE / (isQuick ? 8 : 1)
   return {
-    name: `${name}-${streams}`, title: `${title}, ${streams} ${streams === 1 ? 'stream' : 'streams'}`, suite: 'network', timesItself: true, startSeconds: 4,
+    name: `${name}-${streams}`, title: `${title}, ${streams} ${streams === 1 ? 'stream' : 'streams'}`, suite: 'network',
+    timesItself: true, startSeconds: 4,
     script: `chroot /tools iperf3 ${options} --parallel ${streams} --bytes ${bytes} --json | ${summaryOf(bytes)}`,
     answer: `received ${bytes}`,
     amount: { unit: 'bytes', count: bytes },

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Course, CourseOrder } from '../course.ts'
 import { toolsGuest } from '../image/tools-guest.ts'
 import type { ToolsGuest } from '../image/tools-guest.ts'
+import type { PlannedPeer } from '../machine-plan.ts'
 import { killed } from '../peer-process.ts'
 import type { Workload } from '../workloads.ts'
 import { findHttpClient, isInstalled, makeRequests, touchPort } from './http-clients.ts'
@@ -24,7 +25,10 @@ interface Ports {
   readonly done: number
 }
 
-/** The suite `network`: transfers between guest and host and between two guests, and a server in the guest. Undefined if nothing can be run. */
+/**
+ * The suite `network`: transfers between guest and host and between two guests, and a server in the guest. Undefined if nothing of it can be
+ * run.
+ */
 export async function networkCourse(order: CourseOrder): Promise<Course | undefined> {
   const { folder, options } = order
   const client = await findHttpClient()
@@ -51,7 +55,7 @@ async function possible(workloads: readonly Workload[], client: HttpClient | und
   return workloads.filter(each => (hasIperf || !isHostTransfer(each)) && (client !== undefined || !isRequests(each)))
 }
 
-async function peerOf({ folder, options: { packages } }: CourseOrder, { plan }: ToolsGuest): Promise<ToolsGuest['plan'] & { socket: string }> {
+async function peerOf({ folder, options: { packages } }: CourseOrder, { plan }: ToolsGuest): Promise<PlannedPeer> {
   const peer = await toolsGuest({ folder, packages, workloads: [], name: 'peer', setUp: peerSetUp() })
   return { ...peer.plan, disks: plan.disks, socket: join(folder, 'cable') }
 }

@@ -23,7 +23,8 @@ export async function openNetworks({ card, peer }: Pick<MachinePlan, 'card' | 'p
 }
 
 async function outside(thread: NetworkThread, { publish, hostPorts }: PlannedCard): Promise<CardOrder> {
-  await thread.create({ name: 'outside', kind: 'nat', ipv4: '10.0.2.1/24', ipv6: 'fd74:656e:6f6e:2::1/64', hostPorts: hostPorts.map(String) })
+  const addresses = { ipv4: '10.0.2.1/24', ipv6: 'fd74:656e:6f6e:2::1/64' }
+  await thread.create({ name: 'outside', kind: 'nat', ...addresses, hostPorts: hostPorts.map(String) })
   return {
     // Ports lead to a guest by its host's name.
     network: 'outside', name: 'guest', hostName: 'guest', mac: randomMac(),

@@ -22,7 +22,8 @@ function orderOf({ path, format, access }: PlannedDisk): DiskOrder {
   return { graph: access === 'overlay' ? { kind: 'overlay', base: graph } : graph }
 }
 
-function machineOf({ kernel, initrd, commandLine, memoryBytes, disks = [] }: Omit<MachinePlan, 'peer'>, receive: SerialReceiver): MachineOptions {
+function machineOf(machine: Omit<MachinePlan, 'peer'>, receive: SerialReceiver): MachineOptions {
+  const { kernel, initrd, commandLine, memoryBytes, disks = [] } = machine
   return {
     kernel: readFileSync(kernel), initrd: initrd === undefined ? undefined : readFileSync(initrd), commandLine, memoryBytes, engine,
     disks: disks.map(orderOf), serial: [{ receive }],
