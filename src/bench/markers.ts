@@ -4,7 +4,8 @@
  *   @@bench user-space            the first process runs
  *   @@bench begin NAME            a workload begins
  *   @@bench end NAME              it has ended
- *   @@bench seconds NAME NUMBER   how long it took by its own clock
+ *   @@bench seconds NAME OWN BEGIN END
+ *                                 how long it took by its own account, and when it began and ended by the guest's clock
  *   @@bench answer NAME TEXT      what it computed
  *   @@bench done                  nothing more comes
  *

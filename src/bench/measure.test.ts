@@ -39,7 +39,7 @@ describe('measure', () => {
   })
 
   it('takes a workload\'s own time', async () => {
-    const run = await measure(guest(`say("begin", "loop"); await wait(200); say("end", "loop"); say("seconds", "loop", "0.150000000"); ${DONE}`), options)
+    const run = await measure(guest(`say("begin", "loop"); await wait(200); say("end", "loop"); say("seconds", "loop", "0.150000000", "7.05", "7.25"); ${DONE}`), options)
     expect(run.seconds).toEqual({ loop: 0.15 })
   })
 
@@ -63,8 +63,8 @@ describe('measure', () => {
     })
   })
 
-  it.each(['3.000000000', '-1', '', 'fast'])('rejects %j seconds by a clock that is not the host\'s', async seconds => {
-    const body = `say("begin", "loop"); await wait(700); say("end", "loop"); say("seconds", "loop", ${JSON.stringify(seconds)}); ${DONE}`
+  it('rejects a workload\'s own time by a clock that is not the host\'s', async () => {
+    const body = `say("begin", "loop"); say("end", "loop"); say("seconds", "loop", "0.5", "7.00", "99.00"); ${DONE}`
     await expect(measure(guest(body), options)).rejects.toMatchObject({ code: 'BENCH_CLOCK_WRONG' })
   })
 

@@ -3,6 +3,8 @@ import type { ChildProcess } from 'node:child_process'
 import { TenonError } from '../base/errors.ts'
 import { MarkerReader } from './markers.ts'
 import type { Marker } from './markers.ts'
+import { checkedTimes, readOwnTime } from './own-times.ts'
+import type { OwnTime } from './own-times.ts'
 import { killed, startPeer } from './peer-process.ts'
 import type { PeerCommand } from './peer-process.ts'
 import { cpuSeconds, peakMemory } from './process-figures.ts'
@@ -61,7 +63,7 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
     stdio: ['ignore', 'pipe', 'pipe', ...command.reports ? ['ipc' as const] : []], env: { ...process.env, ...command.environment },
   })
   const times = new SpanReader()
-  const own: Record<string, number> = {}
+  const own: Record<string, OwnTime> = {}
   const byClients: Record<string, number> = {}
   const instructions = new SpanReader()
   const cpu = new SpanReader()
@@ -74,11 +76,11 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
     await watch(child, command.reports, options, marker => {
       times.add(marker.event, marker.workload, (performance.now() - started) / 1000)
       cpu.add(marker.event, marker.workload, cpuSeconds(child.pid) + (peer === undefined ? 0 : cpuSeconds(peer.pid)))
-      if (marker.event === 'seconds') own[marker.workload] = Number(marker.text)
+      if (marker.event === 'seconds') own[marker.workload] = readOwnTime(marker.text)
       options.onMarker?.(marker)
     }, seconds => Object.assign(byClients, seconds))
     const peakMemoryBytes = peakMemory(child.pid)
-    const seconds = { ...times.spans, ...checkedTimes(own, times.spans, options.workloads), ...byClients }
+    const seconds = { ...times.spans, ...checkedTimes(own, times.spans), ...byClients }
     return {
       seconds, instructions: without(instructions.spans, byClients),
       ...Object.values(cpu.spans).every(Number.isFinite) && { cpuSeconds: without(cpu.spans, byClients) },
@@ -93,20 +95,6 @@ export async function measure(command: GuestCommand, options: MeasureOptions): P
 /** Of a span that is not the workload's time, nothing else is told either. */
 function without(spans: Readonly<Record<string, number>>, others: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(spans).filter(([name]) => others[name] === undefined))
-}
-
-/** The workloads' own times, if they are about the host's: a guest whose clock goes wrong must not win by it. */
-function checkedTimes(
-  own: Readonly<Record<string, number>>, spans: Readonly<Record<string, number>>, workloads: readonly Workload[],
-): Readonly<Record<string, number>> {
-  for (const [name, seconds] of Object.entries(own)) {
-    const span = spans[name]
-    const { startSeconds = 0 } = workloads.find(each => each.name === name) ?? {}
-    // The span has the process's start and end as well, and the console's way.
-    if (span - seconds <= 0.5 + startSeconds + 0.2 * span && seconds - span <= 0.5 + 0.2 * span) continue
-    throw new TenonError('BENCH_CLOCK_WRONG', `${name} took ${seconds} s by the guest's clock, ${span} s by the host's`)
-  }
-  return own
 }
 
 /** Pairs the begins and ends of the workloads. */

@@ -25,10 +25,8 @@ export interface Workload {
   /** Run after the time was taken, instead of `script`'s own output, to give the answer. */
   readonly verify?: string
   readonly answer: string
-  /** Whether it prints the seconds by the guest's clock on standard error: they are its time, if the host's clock agrees. */
+  /** Whether it prints the seconds by the guest's clock on standard error: they are its time, if that clock agrees with the host's. */
   readonly timesItself?: boolean
-  /** Seconds by which they may differ more than usual: its programs are slow to start. */
-  readonly startSeconds?: number
   /** What it moves, for a rate. */
   readonly amount?: Amount
 }

@@ -54,7 +54,7 @@ function transfer({ name, title, options }: Route, streams: number, isQuick: boo
   const bytes = TRANSFER_MEBIBYTES * MEBIBYTE / (isQuick ? 8 : 1)
   return {
     name: `${name}-${streams}`, title: `${title}, ${streams} ${streams === 1 ? 'stream' : 'streams'}`, suite: 'network',
-    timesItself: true, startSeconds: 4,
+    timesItself: true,
     script: `chroot /tools iperf3 ${options} --parallel ${streams} --bytes ${bytes} --json | ${summaryOf(bytes)}`,
     answer: `received ${bytes}`,
     amount: { unit: 'bytes', count: bytes },

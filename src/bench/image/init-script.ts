@@ -28,10 +28,12 @@ function runWorkload({ name, prepare, script, verify, timesItself }: Workload, f
   return [
     ...prepare === undefined ? [] : [prepare],
     `echo '${MARKER} begin ${name}'`,
+    ...timesItself ? ['read -r began rest </proc/uptime'] : [],
     `{ ${script}`,
     `} >${folder}/answer 2>${timesItself ? `${folder}/seconds` : '&1'}`,
+    ...timesItself ? ['read -r ended rest </proc/uptime'] : [],
     `echo '${MARKER} end ${name}'`,
-    ...timesItself ? [`echo "${MARKER} seconds ${name} $(head -c 200 ${folder}/seconds)"`] : [],
+    ...timesItself ? [`echo "${MARKER} seconds ${name} $(head -c 200 ${folder}/seconds) $began $ended"`] : [],
     ...verify === undefined ? [] : [`{ ${verify}`, `} >${folder}/answer 2>&1`],
     `echo "${MARKER} answer ${name} $(head -c 200 ${folder}/answer)"`,
   ]
