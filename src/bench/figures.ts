@@ -36,6 +36,11 @@ export function figures({ runs }: Pick<TargetResult, 'runs'>, workload: string):
   return { seconds, ...instructions !== undefined && { instructions, mips: instructions / seconds / 1e6 } }
 }
 
+/** The median of the host's processor seconds for a workload; undefined where the host does not tell. */
+export function processorSeconds({ runs }: Pick<TargetResult, 'runs'>, workload: string): number | undefined {
+  return median(runs.flatMap(({ cpuSeconds }) => cpuSeconds?.[workload] ?? []))
+}
+
 /** The median of the largest resident sets of those runs in which the guest had all of its memory. */
 export function peakMemory({ runs }: Pick<TargetResult, 'runs'>): number | undefined {
   return median(runs.filter(({ seconds }) => seconds[FILL_MEMORY.name] !== undefined).flatMap(run => run.peakMemoryBytes ?? []))

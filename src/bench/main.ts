@@ -1,115 +1,76 @@
-/** `npm run bench`: the same guest in Tenon and in its peers, runs interleaved. */
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+/** `npm run bench`: the same guests in Tenon and in its peers, runs interleaved. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TenonError } from '../base/errors.ts'
+import { presentTargets, runCourse } from './course.ts'
+import type { Course, CourseOrder } from './course.ts'
+import { busyboxCourse } from './courses/busybox.ts'
+import { debianCourse } from './courses/debian.ts'
+import { diskCourse } from './courses/disk.ts'
+import { networkCourse } from './courses/network.ts'
 import type { TargetResult } from './figures.ts'
-import { writeGuests } from './image/files.ts'
-import { PackageFolder } from './image/packages.ts'
-import { compileLoops, loopCompiler } from './loops/compile.ts'
-import { measure } from './measure.ts'
-import type { Run } from './measure.ts'
-import { chosenWorkloads, readOptions } from './options.ts'
+import { chosenSuites, chosenWorkloads, readOptions } from './options.ts'
 import type { Options } from './options.ts'
 import { baselines, summary } from './ratios.ts'
 import { formatReport } from './report.ts'
-import { MEMORY_BYTES, TARGETS } from './targets.ts'
-import type { Architecture, GuestFiles, Target, TargetOptions } from './targets.ts'
-import { FILL_MEMORY } from './workloads.ts'
-import type { Workload } from './workloads.ts'
+import type { Suite, Workload } from './workloads.ts'
 
-interface Contestant {
-  readonly target: Target
-  readonly version: string
+/** By the guest that they have in common. */
+const COURSES: readonly { readonly suites: readonly Suite[], set(order: CourseOrder): Promise<Course | undefined> }[] = [
+  { suites: ['shell', 'loops'], set: busyboxCourse },
+  { suites: ['disk'], set: diskCourse },
+  { suites: ['network'], set: networkCourse },
+  { suites: ['debian'], set: debianCourse },
+]
+
+/** What a course came to. */
+interface Outcome {
+  readonly suites: readonly Suite[]
+  readonly workloads: readonly Workload[]
+  readonly course: Course
+  readonly guestMemoryBytes: number
+  readonly results: readonly TargetResult[]
 }
 
-/** The targets that were asked for, that are here, and that can run any of the workloads. */
-async function presentTargets(wanted: readonly string[] | undefined, workloads: readonly Workload[]): Promise<Contestant[]> {
-  const isOfUse = ({ suites }: Target): boolean =>
-    workloads.some(({ suite }) => suites.includes(suite)) || (workloads.length === 0 && suites.includes('shell'))
-  const present: Contestant[] = []
-  for (const target of TARGETS.filter(({ name, isDefault }) => wanted?.includes(name) ?? isDefault).filter(isOfUse)) {
-    const version = await target.version()
-    if (version === undefined) console.log(`${target.name}: skipped, it is not installed`)
-    else present.push({ target, version })
-  }
-  return present
-}
-
-interface Result extends TargetResult {
-  readonly runs: Run[]
-  readonly failures: string[]
-}
-
-interface Course {
-  readonly contestants: readonly Contestant[]
-  readonly files: ReadonlyMap<Architecture, GuestFiles>
-  readonly options: Options
-  readonly guest: TargetOptions
-}
-
-/** One boot of each target in turn, so that what else the host does falls on all alike. */
-async function runAll(course: Course): Promise<Result[]> {
-  const { contestants, options: { runs } } = course
-  for (const { target } of contestants) await target.prepare?.()
-  const results = contestants.map(({ target: { name, architecture }, version }): Result => ({ name, version, architecture, runs: [], failures: [] }))
-  for (let round = 1; round <= runs; round++) {
-    for (const [index, { target }] of contestants.entries()) {
-      await runOne(course, target, results[index], `run ${round} of ${runs}, ${target.name}`)
-    }
-  }
-  return results
-}
-
-async function runOne({ files, options, guest }: Course, target: Target, { runs, failures }: Result, title: string): Promise<void> {
+/** Undefined if there is nothing to run it with, or nothing to run. */
+async function run(folder: string, options: Options, { suites: all, set }: typeof COURSES[number]): Promise<Outcome | undefined> {
+  const suites = all.filter(suite => chosenSuites(options).includes(suite))
+  const wanted = chosenWorkloads(options).filter(({ suite }) => suites.includes(suite))
+  const contestants = await presentTargets(options.targets, wanted.length === 0 ? suites : [...new Set(wanted.map(({ suite }) => suite))])
+  if (contestants.length === 0) return undefined
+  const order: CourseOrder = { folder, options, workloads: wanted, contestants }
+  const course = await set(order)
+  if (course === undefined) return undefined
   try {
-    const command = target.command(files.get(target.architecture)!, guest)
-    const run = await measure(command, { timeoutSeconds: options.timeout, workloads: guest.workloads })
-    runs.push(run)
-    console.log(`${title}: ${Object.entries(run.seconds).map(([name, seconds]) => `${name} ${seconds.toFixed(2)}`).join(', ')}`)
-  } catch (error) {
-    if (!(error instanceof TenonError)) throw error
-    failures.push(`${error.code}: ${error.message}`)
-    console.error(`${title}: failed, ${error.message}`)
+    const results = await runCourse(course, order)
+    const [{ memoryBytes: guestMemoryBytes }] = [...course.plans.values()]
+    return { suites, course, results, guestMemoryBytes, workloads: wanted.filter(each => course.workloads.includes(each)) }
+  } finally {
+    await course.close?.()
   }
 }
 
-function toJson(results: readonly TargetResult[], workloads: readonly Workload[], about: object): string {
-  const targets = results.map(result => summary(result, baselines(results), workloads))
+function toJson(outcomes: readonly Outcome[], { quick, engine }: Options): string {
   const host = { platform: process.platform, architecture: process.arch, processor: cpus()[0]?.model, threads: availableParallelism(), node: process.version }
-  return `${JSON.stringify({ schema: 'tenon-bench', version: 2, date: new Date().toISOString(), host, ...about, targets }, null, 2)}\n`
-}
-
-/** Compiles the loops if any is wanted and that can be done. */
-async function makeLoops(folder: string, workloads: readonly Workload[]): Promise<{ compiler: string, program: Uint8Array } | undefined> {
-  if (!workloads.some(({ suite }) => suite === 'loops')) return undefined
-  const compiler = await loopCompiler()
-  if (compiler === undefined) {
-    console.log('loops: skipped, there is no gcc for Linux on x86-64')
-    return undefined
-  }
-  const file = join(folder, 'loops')
-  await compileLoops(file)
-  await chmod(file, 0o755)
-  return { compiler, program: await readFile(file) }
+  const courses = outcomes.map(({ suites, workloads, course: { kernels, about }, guestMemoryBytes, results }) => ({
+    suites, kernels, guestMemoryBytes, ...about, targets: results.map(result => summary(result, baselines(results), workloads)),
+  }))
+  return `${JSON.stringify({ schema: 'tenon-bench', version: 3, date: new Date().toISOString(), host, quick, engine, courses }, null, 2)}\n`
 }
 
 async function compare(folder: string, options: Options): Promise<number> {
-  const wanted = chosenWorkloads(options)
-  const loops = await makeLoops(folder, wanted)
-  const workloads = wanted.filter(({ suite }) => suite !== 'loops' || loops !== undefined)
-  if (workloads.length === 0 && wanted.length > 0) return 1
-  const contestants = await presentTargets(options.targets, workloads)
-  if (contestants.length === 0) return 1
-  const architectures = [...new Set(contestants.map(({ target }) => target.architecture))]
-  const all = [...workloads, FILL_MEMORY]
-  const parts = { packages: new PackageFolder(options.packages), workloads: all, ...loops && { loops: loops.program } }
-  const { files, kernels } = await writeGuests(folder, architectures, parts)
-  const results = await runAll({ contestants, files, options, guest: { engine: options.engine, workloads: all, folder } })
-  console.log(`\n${formatReport(results, workloads, MEMORY_BYTES)}`)
-  const about = { kernels, guestMemoryBytes: MEMORY_BYTES, compiler: loops?.compiler, quick: options.quick, engine: options.engine }
-  if (options.json !== undefined) await writeFile(options.json, toJson(results, workloads, about))
-  return results.some(({ failures }) => failures.length > 0) ? 1 : 0
+  const outcomes: Outcome[] = []
+  const wanted = COURSES.filter(({ suites }) => suites.some(suite => chosenSuites(options).includes(suite)))
+  for (const each of wanted) {
+    const outcome = await run(folder, options, each)
+    if (outcome === undefined) continue
+    outcomes.push(outcome)
+    console.log(`\n${formatReport(outcome.results, outcome.workloads, outcome.guestMemoryBytes)}\n`)
+  }
+  if (options.json !== undefined && outcomes.length > 0) await writeFile(options.json, toJson(outcomes, options))
+  const isWhole = outcomes.length === wanted.length && outcomes.every(({ results }) => results.every(({ failures }) => failures.length === 0))
+  return isWhole ? 0 : 1
 }
 
 async function main(args: readonly string[]): Promise<number> {

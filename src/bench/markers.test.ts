@@ -6,7 +6,7 @@ describe('parseMarker', () => {
   it('reads markers', () => {
     expect(parseMarker('@@bench user-space\r')).toEqual({ event: 'user-space', workload: '', text: '' })
     expect(parseMarker('@@bench begin loop')).toEqual({ event: 'begin', workload: 'loop', text: '' })
-    expect(parseMarker('@@bench seconds sieve 0.250000000\r')).toEqual({ event: 'seconds', workload: 'sieve', text: '0.250000000' })
+    expect(parseMarker('@@bench seconds sieve 0.250000000 7.10 7.40\r')).toEqual({ event: 'seconds', workload: 'sieve', text: '0.250000000 7.10 7.40' })
     expect(parseMarker('@@bench answer sha256 3b6a  -\r')).toEqual({ event: 'answer', workload: 'sha256', text: '3b6a  -' })
   })
 

@@ -4,9 +4,13 @@
  *   @@bench user-space            the first process runs
  *   @@bench begin NAME            a workload begins
  *   @@bench end NAME              it has ended
- *   @@bench seconds NAME NUMBER   how long it took by its own clock
+ *   @@bench seconds NAME OWN BEGIN END
+ *                                 how long it took by its own account, and when it began and ended by the guest's clock
  *   @@bench answer NAME TEXT      what it computed
  *   @@bench done                  nothing more comes
+ *
+ * A Debian says none of these, but systemd tells the kernel's log when it has reached a target: that of `multi-user` is the end of the
+ * workload of that name.
  */
 export const MARKER = '@@bench'
 
@@ -18,8 +22,13 @@ export interface Marker {
 
 const LINE = /@@bench (user-space|begin|end|seconds|answer|done)(?: (\S+))?(?: (.*))?$/
 
+const SYSTEMD_LINE = /systemd\[1\]: Reached target (?:multi-user\.target|Multi-User System)/
+/** The workload that systemd's line ends. */
+export const MULTI_USER = 'multi-user'
+
 /** Reads a line of the console; undefined if it has no marker. */
 export function parseMarker(line: string): Marker | undefined {
+  if (SYSTEMD_LINE.test(line)) return { event: 'end', workload: MULTI_USER, text: '' }
   const [, event, workload = '', text = ''] = LINE.exec(line.trimEnd()) ?? []
   return event === undefined ? undefined : { event: event as Marker['event'], workload, text }
 }

@@ -1,3 +1,9 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { measure } from './measure.ts'
 import type { GuestCommand } from './measure.ts'
@@ -33,12 +39,32 @@ describe('measure', () => {
   })
 
   it('takes a workload\'s own time', async () => {
-    const run = await measure(guest(`say("begin", "loop"); await wait(200); say("end", "loop"); say("seconds", "loop", "0.150000000"); ${DONE}`), options)
+    const run = await measure(guest(`say("begin", "loop"); await wait(200); say("end", "loop"); say("seconds", "loop", "0.150000000", "7.05", "7.25"); ${DONE}`), options)
     expect(run.seconds).toEqual({ loop: 0.15 })
   })
 
-  it.each(['3.000000000', '-1', '', 'fast'])('rejects %j seconds by a clock that is not the host\'s', async seconds => {
-    const body = `say("begin", "loop"); await wait(700); say("end", "loop"); say("seconds", "loop", ${JSON.stringify(seconds)}); ${DONE}`
+  it('has the host\'s part of a workload made as it begins, waits for it, and takes its time', async () => {
+    let calls = 0
+    const client = async (): Promise<number> => {
+      calls++
+      await sleep(300)
+      return 7
+    }
+    const body = `say("begin", "loop"); say("end", "loop"); report("begin", "loop", 1500); report("end", "loop", 4500)
+      report("done", "", 5000); ${DONE}`
+    const run = await measure(guest(body, true), { ...options, clients: { loop: client, other: client } })
+    expect([run.seconds, run.instructions, calls]).toEqual([{ loop: 7 }, {}, 1])
+  })
+
+  it('rejects if the host\'s part fails', async () => {
+    const clients = { loop: () => Promise.reject(new Error('no route')) }
+    await expect(measure(guest('say("begin", "loop"); await wait(60000)'), { ...options, clients })).rejects.toMatchObject({
+      code: 'BENCH_CLIENT_FAILED', message: expect.stringContaining('loop: no route') as string,
+    })
+  })
+
+  it('rejects a workload\'s own time by a clock that is not the host\'s', async () => {
+    const body = `say("begin", "loop"); say("end", "loop"); say("seconds", "loop", "0.5", "7.00", "99.00"); ${DONE}`
     await expect(measure(guest(body), options)).rejects.toMatchObject({ code: 'BENCH_CLOCK_WRONG' })
   })
 
@@ -61,6 +87,24 @@ describe('measure', () => {
 
   it('rejects a guest that is never done', async () => {
     await expect(measure(guest('await wait(60000)'), { ...options, timeoutSeconds: 0.2 })).rejects.toMatchObject({ code: 'BENCH_GUEST_FAILED' })
+  })
+
+  it.skipIf(process.platform === 'win32')('starts a peer before it, and ends it after it', async () => {
+    const socket = join(await mkdtemp(join(tmpdir(), 'tenon-bench-peer-')), 'socket')
+    const body = `require('node:net').createServer().listen(${JSON.stringify(socket)}); setInterval(() => {}, 1000)`
+    const isThere = `require('node:fs').existsSync(${JSON.stringify(socket)})`
+    const command = guest(`say("answer", "loop", ${isThere} ? "42" : "none"); say("done"); await wait(60000)`)
+    await measure({ ...command, peer: { program: process.execPath, args: ['-e', body], socket } }, options)
+    await expect(once(connect(socket), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    await rm(dirname(socket), { recursive: true })
+  })
+
+  it('rejects a peer that ends, with what it says', async () => {
+    const body = 'console.error("no such card"); process.exit(1)'
+    const peer = { program: process.execPath, args: ['-e', body], socket: join(tmpdir(), 'tenon-no-such-socket') }
+    await expect(measure({ ...guest(DONE), peer }, options)).rejects.toMatchObject({
+      code: 'BENCH_GUEST_FAILED', message: expect.stringContaining('no such card') as string,
+    })
   })
 
   it('rejects a program that is not there', async () => {

@@ -30,6 +30,12 @@ describe('readOptions', () => {
     expect(read('--only', 'boot').names).toEqual([])
   })
 
+  it('takes the suites that are not measured when nothing is said', () => {
+    expect(read('network').names).toEqual(expect.arrayContaining(['to-host-1', 'from-host-8', 'to-guest-1', 'http', 'http-connections']))
+    expect(read('disk', '--disk-format', 'qcow2').names).toEqual(expect.arrayContaining(['write-1', 'randread-32']))
+    expect(read('--only', 'to-guest-8').names).toEqual(['to-guest-8'])
+  })
+
   it('makes every workload smaller, with another answer', () => {
     const full = chosenWorkloads({ suites: [], quick: false })
     const quick = chosenWorkloads({ suites: [], quick: true })

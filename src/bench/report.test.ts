@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { TargetResult } from './figures.ts'
 import { formatReport } from './report.ts'
 import { target } from './testing/results.ts'
 
@@ -33,6 +34,24 @@ describe('formatReport', () => {
     const text = formatReport([target('tenon', [{ boot: 6 }]), target('v86', [])], [], RAM)
     expect(text.split('\n').slice(0, 2)).toEqual(['                tenon', 'to user space  6.00 s'])
     expect(formatReport([target('v86', [])], [], RAM).split('\n').slice(0, 2)).toEqual(['               v86', 'to user space    -'])
+  })
+
+  it('has rates, and what a transfer costs the host', () => {
+    const rows = [
+      { name: 'to-host', title: 'to host', suite: 'network' as const, amount: { unit: 'bytes' as const, count: 5e8 } },
+      { name: 'http', title: 'http', suite: 'network' as const, amount: { unit: 'operations' as const, count: 10_000 } },
+    ]
+    const costing = (name: string, seconds: number): TargetResult => {
+      const [run] = target(name, [{ 'to-host': seconds, 'http': 2 * seconds }]).runs
+      return { ...target(name, []), runs: [{ ...run, cpuSeconds: { 'to-host': 3 * seconds, 'http': 1 } }] }
+    }
+    expect(formatReport([costing('tenon', 1), costing('qemu', 2)], rows, RAM).split('\n').slice(0, -2)).toEqual([
+      '                                          tenon             qemu',
+      'to host                  500 MB/s 1.00 s (0.50)  250 MB/s 2.00 s',
+      'http                      5,000/s 2.00 s (0.50)   2,500/s 4.00 s',
+      'geometric mean                           (0.50)                -',
+      'processor s/GB: to host                    6.00            12.00',
+    ])
   })
 
   it('has the largest resident set where the host tells it', () => {

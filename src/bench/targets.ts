@@ -9,20 +9,12 @@ import type { EngineName } from '../host/machine/engines.ts'
 import type { TenonGuest } from './guests/tenon.ts'
 import type { V86Guest } from './guests/v86.ts'
 import { runWorkloads } from './image/init-script.ts'
+import type { Architecture, MachinePlan, PlannedPeer } from './machine-plan.ts'
 import { MARKER } from './markers.ts'
 import type { GuestCommand } from './measure.ts'
+import type { PeerCommand } from './peer-process.ts'
+import { qemuArguments, qemuPeerArguments } from './qemu-arguments.ts'
 import type { Suite, Workload } from './workloads.ts'
-
-/** Files that a guest is booted from. */
-export interface GuestFiles {
-  readonly kernel: string
-  readonly initrd: string
-  /** PC firmware, for the targets that need it. */
-  readonly bios: string
-  readonly videoBios: string
-}
-
-export type Architecture = 'amd64' | 'i386'
 
 /** Something that boots a guest, to be measured. */
 export interface Target {
@@ -36,7 +28,7 @@ export interface Target {
   prepare?(): Promise<void>
   /** What it can run. */
   readonly suites: readonly Suite[]
-  command(guest: GuestFiles, options: TargetOptions): GuestCommand
+  command(plan: MachinePlan, options: TargetOptions): GuestCommand
 }
 
 export interface TargetOptions {
@@ -47,18 +39,13 @@ export interface TargetOptions {
   readonly folder: string
 }
 
-const MEMORY_MEBIBYTES = 256
-/** The guest's RAM. */
-export const MEMORY_BYTES = MEMORY_MEBIBYTES * 1024 ** 2
-const COMMAND_LINE = 'console=ttyS0 quiet loglevel=1 panic=-1'
-
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 const TENON_GUEST = fromHere('guests/tenon.js')
 const COMMAND = fromHere('../cli/main.js')
 const ENGINE = fromHere('../engine.wasm')
 const V86_GUEST = fromHere('guests/v86.js')
 
-/** In the order of the columns. The targets of one architecture boot the same files. */
+/** In the order of the columns. */
 export const TARGETS: readonly Target[] = [
   { name: 'native', architecture: 'amd64', isDefault: true, suites: ['loops'], version: nativeVersion, command: nativeCommand },
   tenon('tenon', 'amd64', true),
@@ -72,9 +59,9 @@ export const TARGETS: readonly Target[] = [
   qemu('qemu-i386', 'i386', false),
 ]
 
-/** The loops are a program of 64 bits. */
+/** The loops, and the programs on disks, are of 64 bits. */
 function suitesOf(architecture: Architecture): readonly Suite[] {
-  return architecture === 'amd64' ? ['shell', 'loops'] : ['shell']
+  return architecture === 'amd64' ? ['shell', 'loops', 'disk', 'network', 'debian'] : ['shell']
 }
 
 /** The host itself, if it can run what the guests run. */
@@ -82,7 +69,7 @@ async function nativeVersion(): Promise<string | undefined> {
   return process.platform === 'linux' && process.arch === 'x64' ? release() : undefined
 }
 
-function nativeCommand(_guest: GuestFiles, { workloads, folder }: TargetOptions): GuestCommand {
+function nativeCommand(_plan: MachinePlan, { workloads, folder }: TargetOptions): GuestCommand {
   const script = runWorkloads(workloads.filter(({ suite }) => suite === 'loops'), folder).join('\n')
   return { program: '/bin/sh', args: ['-c', script], environment: { PATH: `${folder}:${process.env.PATH}` }, reports: false }
 }
@@ -94,8 +81,8 @@ function tenon(name: string, architecture: Architecture, isDefault: boolean): Ta
     isDefault,
     version: tenonVersion,
     suites: suitesOf(architecture),
-    command: ({ kernel, initrd }, { engine }) => {
-      const guest: TenonGuest = { kernelFile: kernel, initrdFile: initrd, commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES, engine }
+    command: (plan, { engine }) => {
+      const guest: TenonGuest = { plan, engine }
       return { program: process.execPath, args: [TENON_GUEST, JSON.stringify(guest)], reports: true }
     },
   }
@@ -106,7 +93,7 @@ async function tenonVersion(): Promise<string | undefined> {
 }
 
 /** What a user waits for: `tenon run` with an image that is in the cache, from its start to the first line of the guest's command. */
-function tenonRun(_guest: GuestFiles, { engine }: TargetOptions): GuestCommand {
+function tenonRun(_plan: MachinePlan, { engine }: TargetOptions): GuestCommand {
   const script = `echo ${MARKER} user-space; echo ${MARKER} done`
   const args = [COMMAND, 'run', '--engine', engine, '--', 'sh', '-c', script]
   return { program: process.execPath, args, reports: false }
@@ -130,15 +117,12 @@ function qemu(name: string, architecture: Architecture, isDefault: boolean): Tar
       return output === undefined ? undefined : /version (\S+)/.exec(output.stdout)?.[1] ?? 'unknown'
     },
     suites: suitesOf(architecture),
-    command: ({ kernel, initrd }) => ({
-      program,
-      args: [
-        '-accel', 'tcg', '-m', `${MEMORY_MEBIBYTES}M`, '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-serial', 'stdio',
-        '-kernel', kernel, '-initrd', initrd, '-append', COMMAND_LINE,
-      ],
-      reports: false,
-    }),
+    command: plan => ({ program, args: qemuArguments(plan), reports: false, ...plan.peer && { peer: qemuPeer(program, plan.peer) } }),
   }
+}
+
+function qemuPeer(program: string, peer: PlannedPeer): PeerCommand {
+  return { program, args: qemuPeerArguments(peer), socket: peer.socket }
 }
 
 async function v86Version(): Promise<string | undefined> {
@@ -149,10 +133,9 @@ async function v86Version(): Promise<string | undefined> {
   }
 }
 
-function v86Command({ kernel, initrd, bios, videoBios }: GuestFiles): GuestCommand {
+function v86Command({ kernel, initrd, firmware, commandLine, memoryBytes }: MachinePlan): GuestCommand {
   const guest: V86Guest = {
-    kernelFile: kernel, initrdFile: initrd, biosFile: bios, videoBiosFile: videoBios,
-    commandLine: COMMAND_LINE, memoryBytes: MEMORY_BYTES,
+    kernelFile: kernel, initrdFile: initrd!, biosFile: firmware!.bios, videoBiosFile: firmware!.videoBios, commandLine, memoryBytes,
   }
   return { program: process.execPath, args: [V86_GUEST, JSON.stringify(guest)], reports: true }
 }

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto'
 
-/** `shell` is BusyBox and the kernel under it; `loops` are compiled programs, which run on the host as well. */
-export const SUITES = ['shell', 'loops'] as const
+/**
+ * `shell` is BusyBox and the kernel under it; `loops` are compiled programs, which run on the host as well; `disk` is fio; `network` is
+ * iperf3 and a server of HTTP; `debian` is the boot of a whole system.
+ */
+export const SUITES = ['shell', 'loops', 'disk', 'network', 'debian'] as const
+/** What is measured when nothing is said: the others take minutes, and have much to fetch the first time. */
+export const DEFAULT_SUITES: readonly Suite[] = ['shell', 'loops']
 export type Suite = typeof SUITES[number]
 
 /**
@@ -20,8 +25,16 @@ export interface Workload {
   /** Run after the time was taken, instead of `script`'s own output, to give the answer. */
   readonly verify?: string
   readonly answer: string
-  /** Whether it prints the seconds by the guest's clock on standard error: they are its time, if the host's clock agrees. */
+  /** Whether it prints the seconds by the guest's clock on standard error: they are its time, if that clock agrees with the host's. */
   readonly timesItself?: boolean
+  /** What it moves, for a rate. */
+  readonly amount?: Amount
+}
+
+/** Bytes are told as MB/s, operations as so many a second. */
+export interface Amount {
+  readonly count: number
+  readonly unit: 'bytes' | 'operations'
 }
 
 const MEBIBYTE = 1024 * 1024

@@ -24,9 +24,9 @@ export interface BenchParts {
 /** Makes the image from its parts. Without modules: the workloads need none. */
 export async function buildBenchImage(parts: BenchParts, workloads: readonly Workload[]): Promise<BenchImage> {
   const kernel = await findFile(parts.kernel, 'linux-image', /^boot\/vmlinuz-([\w.+~-]+)$/)
-  const busybox = await findFile(parts.busybox, 'busybox-static', /^(?:usr\/)?bin\/busybox$/)
+  const busybox = await findBusybox(parts.busybox)
   const init = new TextEncoder().encode(initScript(workloads))
-  return { kernel: kernel.data, initrd: writeCpio(fileTree(busybox.data, init, parts.loops)), kernelRelease: kernel.match[1] }
+  return { kernel: kernel.data, initrd: writeCpio(fileTree(busybox, init, parts.loops)), kernelRelease: kernel.match[1] }
 }
 
 /** The first file of a package whose path matches. */
@@ -36,6 +36,16 @@ export async function findFile(deb: Uint8Array, name: string, pattern: RegExp): 
     if (type === 'file' && match !== null) return { data, match }
   }
   throw new TenonError('BENCH_PACKAGE_UNFIT', `the package ${name} has no file ${pattern}: Debian has changed it, update Tenon`)
+}
+
+/** An initramfs of BusyBox and a script of ours alone, for guests that have all else on a disk. */
+export async function buildInitrd(busyboxPackage: Uint8Array, init: string): Promise<Uint8Array> {
+  const busybox = await findBusybox(busyboxPackage)
+  return writeCpio(fileTree(busybox, new TextEncoder().encode(init), undefined))
+}
+
+async function findBusybox(deb: Uint8Array): Promise<Uint8Array> {
+  return (await findFile(deb, 'busybox-static', /^(?:usr\/)?bin\/busybox$/)).data
 }
 
 const DIRECTORIES = ['bin', 'dev', 'proc', 'sbin', 'tmp', 'usr', 'usr/bin', 'usr/sbin']

@@ -1,11 +1,14 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Architecture, GuestFiles } from '../targets.ts'
+import type { Architecture, MachinePlan } from '../machine-plan.ts'
 import type { Workload } from '../workloads.ts'
 import { buildBenchImage, findFile } from './build.ts'
 import type { PackageFolder, WantedPackage } from './packages.ts'
 
 const KERNELS: Readonly<Record<Architecture, string>> = { amd64: 'linux-image-cloud-amd64', i386: 'linux-image-686' }
+
+/** What a guest is booted from. */
+export type GuestFiles = Pick<MachinePlan, 'kernel' | 'initrd' | 'firmware'>
 
 export interface WrittenGuests {
   readonly files: ReadonlyMap<Architecture, GuestFiles>
@@ -29,14 +32,14 @@ export async function writeGuests(
     { name: 'busybox-static', architecture },
   ])
   const [firmware, ...debs] = await packages.read([{ name: 'seabios', architecture: architectures[0] }, ...wanted])
-  const bios = await writeFirmware(folder, firmware)
+  const written = await writeFirmware(folder, firmware)
   const files = new Map<Architecture, GuestFiles>()
   const kernels: Record<string, string> = {}
   for (const [index, architecture] of architectures.entries()) {
     const parts = { kernel: debs[2 * index], busybox: debs[2 * index + 1], ...architecture === 'amd64' && { loops } }
     const image = await buildBenchImage(parts, workloads.filter(({ suite }) => suite === 'shell' || parts.loops !== undefined))
     files.set(architecture, {
-      ...bios,
+      firmware: written,
       kernel: await write(folder, `kernel-${architecture}`, image.kernel),
       initrd: await write(folder, `initrd-${architecture}`, image.initrd),
     })
@@ -46,7 +49,7 @@ export async function writeGuests(
 }
 
 /** SeaBIOS, for the target that has no firmware of its own. */
-async function writeFirmware(folder: string, deb: Uint8Array): Promise<Pick<GuestFiles, 'bios' | 'videoBios'>> {
+async function writeFirmware(folder: string, deb: Uint8Array): Promise<MachinePlan['firmware']> {
   const { data: bios } = await findFile(deb, 'seabios', /^usr\/share\/seabios\/bios\.bin$/)
   const { data: videoBios } = await findFile(deb, 'seabios', /^usr\/share\/seabios\/vgabios-stdvga\.bin$/)
   return { bios: await write(folder, 'bios.bin', bios), videoBios: await write(folder, 'vgabios.bin', videoBios) }

@@ -1,14 +1,18 @@
 import { MARKER } from '../markers.ts'
 import type { Workload } from '../workloads.ts'
 
-/** The guest's first process: runs the workloads one after another, says on the console where it is, and stops the machine. */
-export function initScript(workloads: readonly Workload[]): string {
+/**
+ * The guest's first process: sets the guest up, runs the workloads one after another, says on the console where it is, and stops the
+ * machine.
+ */
+export function initScript(workloads: readonly Workload[], setUp: readonly string[] = []): string {
   return [
     '#!/bin/busybox sh',
     '/bin/busybox mount -t proc proc /proc',
     '/bin/busybox --install -s',
     'export PATH=/usr/sbin:/usr/bin:/sbin:/bin',
     `echo '${MARKER} user-space'`,
+    ...setUp,
     ...runWorkloads(workloads, '/tmp'),
     'poweroff -f',
     '',
@@ -24,10 +28,12 @@ function runWorkload({ name, prepare, script, verify, timesItself }: Workload, f
   return [
     ...prepare === undefined ? [] : [prepare],
     `echo '${MARKER} begin ${name}'`,
+    ...timesItself ? ['read -r began rest </proc/uptime'] : [],
     `{ ${script}`,
     `} >${folder}/answer 2>${timesItself ? `${folder}/seconds` : '&1'}`,
+    ...timesItself ? ['read -r ended rest </proc/uptime'] : [],
     `echo '${MARKER} end ${name}'`,
-    ...timesItself ? [`echo "${MARKER} seconds ${name} $(head -c 200 ${folder}/seconds)"`] : [],
+    ...timesItself ? [`echo "${MARKER} seconds ${name} $(head -c 200 ${folder}/seconds) $began $ended"`] : [],
     ...verify === undefined ? [] : [`{ ${verify}`, `} >${folder}/answer 2>&1`],
     `echo "${MARKER} answer ${name} $(head -c 200 ${folder}/answer)"`,
   ]

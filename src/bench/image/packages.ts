@@ -7,7 +7,7 @@ import { DEFAULT_MIRRORS, DebianArchive } from '../../host/images/archive/client
 import { DEBIAN_ARCHIVE_KEYS } from '../../host/images/archive/debian-keys.ts'
 import { dependencyNames } from '../../host/images/archive/package-index.ts'
 import type { PackageIndex, PackageRecord } from '../../host/images/archive/package-index.ts'
-import type { ProgressEvent } from '../../host/images/progress.ts'
+import { showProgress } from './progress.ts'
 
 const SUITE = 'bookworm'
 
@@ -85,9 +85,4 @@ function kernelOf(index: PackageIndex, metapackage: string): string {
   const name = dependencyNames(index.find(metapackage).depends).find(isKernelName)
   if (name !== undefined) return name
   throw new TenonError('BENCH_PACKAGE_UNFIT', `the package ${metapackage} depends on no kernel: Debian has changed it, update Tenon`)
-}
-
-function showProgress(event: ProgressEvent): void {
-  if (event.kind === 'stage') console.log(event.text)
-  else if (event.kind === 'transfer' && event.received === 0) console.log(`fetching ${event.name} (${(event.total / 1e6).toFixed(1)} MB)`)
 }
