@@ -47,6 +47,6 @@ async function seedDisks({ seed }: RunRequest): Promise<DiskOrder[]> {
   return seed === undefined ? [] : [seedDisk(seedFor(await readSeed(seed), randomUUID()), Math.floor(Date.now() / 1000))]
 }
 
-function guestOptions({ memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
-  return { startMachine, memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
+function guestOptions({ memoryBytes, cpu, engine, disks, shares, vsock, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit }: Surroundings, running: Running): GuestOptions {
+  return { startMachine, memoryBytes, cpu, engine, disks, shares, vsock, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }
