@@ -6,14 +6,18 @@
  * removed if it still is our socket.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, link, lstat, rename, rm, stat } from 'node:fs/promises'
+import { chmod, link, lstat, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'
+import { withLock } from '../cache/lock.ts'
 import { hostError } from '../errors.ts'
 
 /** Bytes of a path that fit an address of every system (103 on macOS, 107 on Linux), with `_4294967295` behind it. */
 export const LONGEST_PATH = 92
+
+/** How long another process may take to look at what is at the path. */
+const LOCK_MS = 10_000
 
 export interface SocketFile {
   /** Takes no more connections. The file is gone afterwards. */
@@ -53,27 +57,27 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 async function publish(aside: string, path: string): Promise<void> {
-  try {
-    await link(aside, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  if (await linked(aside, path)) return
+  // Only whoever holds the lock removes what another has made: it is sure then that it is the same that nobody answered for.
+  await withLock(`${path}.lock`, { timeoutMs: LOCK_MS }, async () => {
     await removeLeftOver(path)
-    await link(aside, path)
-  }
+    if (!await linked(aside, path)) throw inUse(path)
+  })
 }
 
-/** Several processes may do so at once: what is moved away is looked at again, and what is not there any more is no error. */
+function linked(aside: string, path: string): Promise<boolean> {
+  return link(aside, path).then(() => true, (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') return false
+    throw error
+  })
+}
+
 async function removeLeftOver(path: string): Promise<void> {
   const found = await lstat(path).catch(absent)
   if (found === undefined) return
   if (!found.isSocket()) throw unfit(path, 'there is a file that is no socket: remove it, or choose another path')
   if (await isServed(path)) throw inUse(path)
-  const aside = asideOf(path)
-  if (await rename(path, aside).then(() => false, () => true)) return
-  const isAnother = (await lstat(aside)).ino !== found.ino
-  if (isAnother) await link(aside, path).catch(() => {})
-  await rm(aside)
-  if (isAnother) throw inUse(path)
+  await rm(path, { force: true })
 }
 
 function absent(error: NodeJS.ErrnoException): undefined {
@@ -92,9 +96,10 @@ function isServed(path: string): Promise<boolean> {
 }
 
 async function close(server: Server, path: string, ino: number): Promise<void> {
-  server.close()
+  // While it listens, nobody replaces it.
   const isOurs = await lstat(path).then(found => found.ino === ino, () => false)
   if (isOurs) await rm(path, { force: true })
+  server.close()
 }
 
 function asideOf(path: string): string { return `${path}.${randomBytes(4).toString('hex')}` }
@@ -107,7 +112,6 @@ function inUse(path: string): Error {
 
 function explained(path: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException
-  if (code === 'EEXIST') return inUse(path)
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return unfit(path, `nothing can be made in its folder (${code}): choose another path`)
   return (error as NodeJS.ErrnoException).errno === undefined ? error : unfit(path, `a socket cannot be made there (${code})`)
 }

@@ -250,7 +250,7 @@ describe('who does not read', () => {
 describe('slots', () => {
   it('are used again', async () => {
     const programs = await listen()
-    for (let number = 0; number < 2 * STREAMS_EACH + 9; number++) {
+    for (let number = 0; number < STREAMS_EACH + 9; number++) {
       const guestPort = 100 + number
       const { heard } = guest.connection(guestPort, PORT)
       guest.send({ operation: REQUEST, guestPort, hostPort: PORT })
