@@ -35,7 +35,8 @@ export interface StreamServerParts {
 export class StreamServer {
   readonly #parts: StreamServerParts
   readonly #table: StreamTable<HostStream>
-  readonly #sockets = new Set<Socket>()
+  /** All sockets that are not closed, and their streams once they have one. */
+  readonly #sockets = new Map<Socket, HostStream | undefined>()
   readonly #server: Server
   #file: SocketFile | undefined
   #stopping = false
@@ -66,9 +67,13 @@ export class StreamServer {
     this.#stopping = true
     this.#parts.doorbell.ring()
     await this.#file?.close()
-    const gone = [...this.#sockets].map(socket => new Promise<void>(resolve => { socket.once('close', () => resolve()) }))
-    for (const stream of this.#table.streams) stream.finish()
-    const timer = setTimeout(() => this.#sockets.forEach(socket => socket.destroy()), CLOSING_MS)
+    const sockets = [...this.#sockets]
+    const gone = sockets.map(([socket]) => new Promise<void>(resolve => { socket.once('close', () => resolve()) }))
+    for (const [socket, stream] of sockets) {
+      if (stream === undefined) socket.destroy()
+      else stream.finish()
+    }
+    const timer = setTimeout(() => sockets.forEach(([socket]) => socket.destroy()), CLOSING_MS)
     await Promise.all(gone)
     clearTimeout(timer)
   }
@@ -96,7 +101,7 @@ export class StreamServer {
   }
 
   #keep(socket: Socket): void {
-    this.#sockets.add(socket)
+    this.#sockets.set(socket, undefined)
     socket.on('error', () => {}).on('close', () => this.#sockets.delete(socket))
   }
 
@@ -109,6 +114,7 @@ export class StreamServer {
         this.#parts.ring()
       },
     })
+    this.#sockets.set(socket, stream)
     this.#table.add(slot, stream)
     return stream
   }

@@ -28,20 +28,28 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tenon-vsock-'))
   path = join(folder, 'vsock')
   listeners = []
-  channel = new StreamChannel()
-  const doorbell = new Doorbell()
-  server = new StreamServer({ path, channel, doorbell, ring: () => { guest.isRung = true }, openingMs: 300 })
-  guest = new TestGuest({ memory: channel.memory, doorbell: doorbell.memory })
-  await server.listen()
-  running = server.run()
+  await serve()
 })
 
 afterEach(async () => {
-  await server.close()
-  await running
+  await stop()
   for (const listener of listeners) listener.close()
   rmSync(folder, { recursive: true })
 })
+
+async function serve(openingMs?: number): Promise<void> {
+  channel = new StreamChannel()
+  const doorbell = new Doorbell()
+  server = new StreamServer({ path, channel, doorbell, ring: () => { guest.isRung = true }, openingMs })
+  guest = new TestGuest({ memory: channel.memory, doorbell: doorbell.memory })
+  await server.listen()
+  running = server.run()
+}
+
+async function stop(): Promise<void> {
+  await server.close()
+  await running
+}
 
 /** A program of the host: what it has read, and whether that is all. */
 class Program {
@@ -186,6 +194,8 @@ describe('a stream that the host begins', () => {
   })
 
   it('is given up when the guest does not answer', async () => {
+    await stop()
+    await serve(200)
     const program = call()
     await guest.until(() => program.ended)
     const [hostPort] = guest.hostPorts(GUEST_PORT)
@@ -193,7 +203,9 @@ describe('a stream that the host begins', () => {
     expect(program.text).toBe('')
   })
 
-  it('needs a greeting', async () => {
+  it('needs a greeting, soon', async () => {
+    await stop()
+    await serve(200)
     const silent = new Program(connect(path))
     const programs = ['CONNECT\n', 'CONNECT 4294967296\n', 'GET / HTTP/1.1\r\n\r\n', 'CONNECT 1', 'x'.repeat(100), '\n'].map(call)
     programs[3].socket.end()
@@ -272,6 +284,74 @@ describe('slots', () => {
     expect(refused.length).toBe(1)
     await callGuest()
   })
+})
+
+describe('streams of a random life', () => {
+  const GUEST_PORTS = [101, 102, 103, 104, 105, 106]
+
+  /** What one of the guest's ports, or a program, may do at any moment. */
+  function act(random: Random, programs: readonly Program[], callers: Program[]): void {
+    const guestPort = random.pick(GUEST_PORTS)
+    const operation = random.pick([REQUEST, REQUEST, RST, SHUTDOWN, SHUTDOWN, RESPONSE])
+    const packet = { guestPort, hostPort: PORT, flags: 1 + random.below(3) }
+    const program = programs.length === 0 ? undefined : random.pick(programs)
+    const bytes = Buffer.from(random.bytes(random.below(60_000)))
+    random.pick([
+      () => guest.send({ ...packet, operation }),
+      () => void guest.write(guestPort, PORT, bytes),
+      () => void callers.push(call(random.pick(['CONNECT 9\n', `CONNECT 8\n${'x'.repeat(99)}`, 'CONNECT', 'nonsense\n']))),
+      () => { for (const hostPort of guest.hostPorts(9)) guest.send({ operation: random.pick([RESPONSE, RST]), guestPort: 9, hostPort }) },
+      () => void program?.socket.write(bytes),
+      () => void program?.socket.end(),
+      () => void program?.socket.destroy(),
+      () => void program?.socket.pause(),
+      () => void program?.socket.resume(),
+      () => guest.look(),
+    ])()
+  }
+
+  it('leave nothing behind', async () => {
+    const random = new Random(6)
+    const callers: Program[] = []
+    const programs = await listen()
+    for (let round = 0; round < 700; round++) {
+      act(random, programs, callers)
+      if (random.below(4) === 0) await guest.until(() => true)
+      if (random.below(8) === 0) await new Promise(resolve => { setImmediate(resolve) })
+    }
+    for (const guestPort of GUEST_PORTS) guest.send({ operation: RST, guestPort, hostPort: PORT })
+    await guest.until(() => {
+      for (const { socket } of [...programs, ...callers]) socket.destroy()
+      return [...programs, ...callers].every(({ closed }) => closed)
+    })
+    await expectRoom()
+  })
+
+  /** For as many streams of each side as there may be. */
+  async function expectRoom(): Promise<void> {
+    const ports = Array.from({ length: STREAMS_EACH }, (_, number) => 1000 + number)
+    const asked = new Set<number>()
+    // Some of the last ones may take a moment to be over.
+    await guest.until(() => {
+      const waiting = ports.map(port => ({ port, last: guest.connection(port, PORT).heard.at(-1) })).filter(({ last }) => last !== RESPONSE)
+      for (const { port, last } of waiting) {
+        if (last === RST) guest.connection(port, PORT).heard.length = 0
+        if (last === RST || !asked.has(port)) guest.send({ operation: REQUEST, guestPort: port, hostPort: PORT })
+        asked.add(port)
+      }
+      return waiting.length === 0
+    })
+    const callers = ports.map(() => call())
+    const answered = new Set<number>()
+    await guest.until(() => {
+      for (const port of [8, 9]) for (const hostPort of guest.hostPorts(port)) guest.send({ operation: RST, guestPort: port, hostPort })
+      for (const hostPort of guest.hostPorts(GUEST_PORT).filter(port => !answered.has(port))) {
+        answered.add(hostPort)
+        guest.send({ operation: RESPONSE, guestPort: GUEST_PORT, hostPort })
+      }
+      return callers.every(({ text }) => text.startsWith('OK '))
+    })
+  }
 })
 
 it('what the guest has sent is sent on when its machine ends', async () => {
