@@ -42,6 +42,13 @@ test('folders to share are read, and must have a place in the guest', () => {
   expect(() => parse('run', '--lockstep', '--share', '/src:/mnt')).toThrow(usage)
 })
 
+test('a vsock has a path', () => {
+  expect(parse('run', '--vsock', '/run/v')).toEqual({ ...shell, vsock: { path: resolve('/run/v'), cid: 3 } })
+  expect(parse('run', '--vsock', '/run/v,cid=9')).toEqual({ ...shell, vsock: { path: resolve('/run/v'), cid: 9 } })
+  for (const text of ['', '/run/v,cid=2', '/run/v,port=9']) expect(() => parse('run', '--vsock', text)).toThrow(usage)
+  expect(() => parse('run', '--lockstep', '--vsock', '/run/v')).toThrow(usage)
+})
+
 test('the interpreter has time to check the translator, if there is one', () => {
   expect(parse('run', '--lockstep')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 0, network: NO_NETWORK })
   expect(parse('run', '--lockstep', '--boot-timeout', '5')).toEqual({ ...shell, lockstep: true, bootTimeoutMs: 5000, network: NO_NETWORK })

@@ -11,6 +11,7 @@ import type { DiskImage } from '../host/images/disks/disk-image.ts'
 import { ROOT_COMMAND_LINE } from '../host/images/disks/names.ts'
 import type { SeedWishes } from '../host/seed/seed.ts'
 import { formatShare } from '../host/shares/share-text.ts'
+import { formatVsock } from '../host/vsock/vsock-text.ts'
 import { startGuest } from './commands/start.ts'
 import { guestStore } from './named-guests.ts'
 import { prepareDiskImage } from './prepare-image.ts'
@@ -36,14 +37,17 @@ function noDisk(name: string, image: string): Error {
     + `leave out --name, or choose an image with a disk, as in tenon run --name ${name} ${DEBIAN_IMAGE_NAMES[0]}`)
 }
 
-function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, shares, network, append = '' }: RunRequest, { hostname, sshKeys = [] }: SeedWishes, disk?: DiskImage): GuestDefinition {
+function definitionOf({ image, kernel, initrd, memoryBytes, cpu, engine, disks, shares, vsock, network, append = '' }: RunRequest, { hostname, sshKeys = [] }: SeedWishes, disk?: DiskImage): GuestDefinition {
   // A guest's boot assumes a disk that is one file system; what comes last on a command line counts.
   const words = [disk === undefined || disk.commandLine === ROOT_COMMAND_LINE ? '' : disk.commandLine, append].filter(text => text !== '')
   const boot = kernel === undefined
     ? { image: isDefinitionPath(image) ? resolve(image) : image }
     : { kernel: resolve(kernel), ...initrd === undefined ? {} : { initrd: resolve(initrd) } }
   const kept = disks.map(order => entryOf(inFolder(order, process.cwd())))
-  return { ...boot, memory: memoryBytes, cpu, engine, disks: kept, shares: shares.map(formatShare), networks: cardsOf(network), publish: [...network.publish], append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN }
+  return {
+    ...boot, memory: memoryBytes, cpu, engine, disks: kept, shares: shares.map(formatShare), vsock: vsock && formatVsock(vsock),
+    networks: cardsOf(network), publish: [...network.publish], append: words.join(' '), hostname, sshKeys: [...sshKeys], domain: DEFAULT_DOMAIN,
+  }
 }
 
 /** nat is what guests with names have by the network default. */

@@ -4,6 +4,7 @@ import type { CpuModel } from '../host/machine/cpu-models.ts'
 import type { EngineName } from '../host/machine/engines.ts'
 import type { SeedRequest } from './run-seed.ts'
 import type { GuestShare } from '../host/shares/guest-share.ts'
+import type { VsockOrder } from '../host/vsock/vsock-order.ts'
 
 /** What `tenon run` is asked for. */
 export interface RunRequest {
@@ -21,6 +22,8 @@ export interface RunRequest {
   readonly disks: readonly DiskOrder[]
   /** Folders of the host. */
   readonly shares: readonly GuestShare[]
+  /** Streams between programs of the guest and the host. */
+  readonly vsock?: VsockOrder
   /** Its network cards, and what is done with them. */
   readonly network: NetworkChoice
   /** Have the interpreter check the translator. */

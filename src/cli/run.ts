@@ -48,7 +48,7 @@ async function seedDisks({ seed }: RunRequest): Promise<DiskOrder[]> {
   return seed === undefined ? [] : [seedDisk(seedFor(await readSeed(seed), randomUUID()), Math.floor(Date.now() / 1000))]
 }
 
-function guestOptions({ memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit, stderr }: Surroundings, running: Running): GuestOptions {
+function guestOptions({ memoryBytes, cpu, engine, disks, shares, vsock, lockstep, bootTimeoutMs }: RunRequest, { startMachine, quit, stderr }: Surroundings, running: Running): GuestOptions {
   const onDiskFailure = (error: TenonError): void => void stderr.write(`tenon: ${error.message} (${error.code})\n`)
-  return { startMachine, onDiskFailure, memoryBytes, cpu, engine, disks, shares, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
+  return { startMachine, onDiskFailure, memoryBytes, cpu, engine, disks, shares, vsock, lockstep, bootTimeoutMs, signal: quit.signal, onMachine: machine => { running.machine = machine } }
 }

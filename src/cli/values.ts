@@ -8,6 +8,8 @@ import { isGuestName } from '../host/guests/home.ts'
 import { isHostname } from '../host/seed/hostname.ts'
 import type { GuestShare } from '../host/shares/guest-share.ts'
 import { parseShare } from '../host/shares/share-text.ts'
+import type { VsockOrder } from '../host/vsock/vsock-order.ts'
+import { parseVsock } from '../host/vsock/vsock-text.ts'
 import { cliError } from './errors.ts'
 
 const UNITS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
@@ -111,6 +113,15 @@ export function parseShareOption(text: string, previous: readonly GuestShare[] =
     return [...previous, parseShare(text, process.cwd())]
   } catch (error) {
     throw cliError('USAGE', `--share ${(error as Error).message}`, error)
+  }
+}
+
+/** Reads `PATH[,cid=N]`. Throws TenonError USAGE. */
+export function parseVsockOption(text: string): VsockOrder {
+  try {
+    return parseVsock(text, process.cwd())
+  } catch (error) {
+    throw cliError('USAGE', `--vsock ${(error as Error).message}`, error)
   }
 }
 

@@ -76,6 +76,9 @@ export type HostErrorCode =
   | 'SNAPSHOT_DISK_FULL'
   | 'SNAPSHOT_UNREADABLE'
   | 'SNAPSHOT_UNWRITABLE'
+  | 'VSOCK_IN_USE' // another process listens at its path
+  | 'VSOCK_THREAD_FAILED' // the thread that serves a machine's vsock
+  | 'VSOCK_UNFIT' // a vsock that cannot be
 
 export function hostError(code: HostErrorCode, message: string, cause?: unknown): TenonError<HostErrorCode> {
   return new TenonError(code, message, cause === undefined ? undefined : { cause })

@@ -14,8 +14,8 @@ export interface StreamEnd {
   transmit(bytes: Uint8Array): number
   /** Puts bytes for the guest into the array, and returns how many. After 0, `GuestStream.receiveReady`. */
   receive(into: Uint8Array): number
-  /** The guest has accepted what `GuestSocket.open` asked for. */
-  opened?(): void
+  /** The guest has accepted what `GuestSocket.open` asked for, and knows the host's end by this port. */
+  opened?(hostPort: number): void
   /** The guest sends no more; all that it sent was taken. */
   ended?(): void
   /** The last that is heard of the stream. */
@@ -24,16 +24,21 @@ export interface StreamEnd {
 
 /** The device's side of a stream. None of these may be called from inside a StreamEnd method. */
 export interface GuestStream {
+  /** The guest's wish is granted: somebody listens at the port that it connects to. No byte passes before. */
+  accept(): void
   transmitReady(): void
   receiveReady(): void
   /** The host sends no more, once `receive` has returned 0. */
   end(): void
-  /** Breaks the stream off. The end hears nothing more. */
+  /** Breaks the stream off, or refuses one that is not accepted yet. The end hears nothing more. */
   reset(): void
 }
 
 export interface SocketBackend {
-  /** A program in the guest connects to a port of the host. Null refuses. The stream must not be used before this has returned. */
+  /**
+   * A program in the guest connects to a port of the host. Null refuses at once; else it waits for `GuestStream.accept` or `reset`. The
+   * stream must not be used before this has returned.
+   */
   accept(port: number, stream: GuestStream): StreamEnd | null
 }
 

@@ -166,7 +166,7 @@ describe.skipIf(unavailable)('Debian with many virtio devices', () => {
     const size = buildProgram(programDisk.content)
     await guest.command('modprobe virtio_blk && modprobe vmw_vsock_virtio_transport')
     await guest.command(`head -c ${size} /dev/vdb > /streams; chmod +x /streams`)
-    guest.between = () => { for (const stream of streams) { stream.transmitReady(); stream.receiveReady() } }
+    guest.between = () => { for (const stream of streams) { stream.accept(); stream.transmitReady(); stream.receiveReady() } }
     expect(await guest.command('/streams connect 1234 1000000')).toBe('cid 42: 1000000 bytes came back\n')
     await guest.runUntil(() => accepted.heard.includes('closed'))
     expect([accepted.passed, accepted.heard]).toEqual([1_000_000, ['ended', 'closed']])

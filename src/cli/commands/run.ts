@@ -5,6 +5,7 @@ import { DEFAULT_CPU_MODEL } from '../../host/machine/cpu-models.ts'
 import type { CpuModel } from '../../host/machine/cpu-models.ts'
 import type { EngineName } from '../../host/machine/engines.ts'
 import type { GuestShare } from '../../host/shares/guest-share.ts'
+import type { VsockOrder } from '../../host/vsock/vsock-order.ts'
 import { DEFAULT_CARDS, checkChoice } from '../../host/network/guest-network.ts'
 import type { CardChoice, NetworkChoice } from '../../host/network/guest-network.ts'
 import type { PublishOrder } from '../../host/network/network-order.ts'
@@ -17,7 +18,7 @@ import { run } from '../run.ts'
 import type { RunRequest } from '../run-request.ts'
 import { taskWithCommand } from '../task.ts'
 import type { AddCommand } from '../task.ts'
-import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseHostname, parseMemory, parseSeconds, parseShareOption } from '../values.ts'
+import { parseCpu, parseDisk, parseEngine, parseEnvironment, parseGuestName, parseHostname, parseMemory, parseSeconds, parseShareOption, parseVsockOption } from '../values.ts'
 
 const DEFAULT_BOOT_TIMEOUT_MS = 300_000
 
@@ -32,6 +33,7 @@ export const addRun: AddCommand = (program, line) => {
     .addOption(new Option('--engine <name>', 'how guest code is run: auto, translate or interpret').argParser(parseEngine).default('auto'))
     .option('--disk <file[,option]>', 'give the guest a disk: FILE,readonly protects it; more: ,bus=nvme|virtio|scsi ,serial=… ,iops=N ,bps=50M ,group=NAME ,priority=N (repeatable)', parseDisk)
     .option('--share <folder:place>', 'show the guest a folder of the host there, as ./src:/mnt/src; more: ,readonly ,uid=N ,gid=N (repeatable)', parseShareOption)
+    .option('--vsock <path>', 'a Unix socket that leads to the guest\'s vsock ports, by CONNECT PORT; the guest reaches PATH_PORT; PATH,cid=N', parseVsockOption)
     .option('--name <name>', 'make it a guest that keeps its disk and runs in the background: see start, stop, console, rm', parseGuestName)
     .option('-d, --detach', 'with --name: only start it, do not attach to its console')
     .option('--ssh-key <file>', 'a public key: whoever has its private one may log in to the image\'s default user (repeatable)', collect)
@@ -67,6 +69,7 @@ interface RunOptions {
   readonly engine: EngineName
   readonly disk?: readonly DiskOrder[]
   readonly share?: readonly GuestShare[]
+  readonly vsock?: VsockOrder
   readonly net?: readonly CardChoice[]
   readonly publish?: readonly PublishOrder[]
   readonly netAllow?: readonly string[]
@@ -85,10 +88,10 @@ interface RunOptions {
 
 function runRequest(image: string, options: RunOptions, command: readonly string[] | undefined): RunRequest {
   const { memory, cpu, engine, disk: disks = [], share: shares = [], lockstep = false, stats = false, tty = false, env = {}, kernel, initrd, append, mirror, verbose = false } = options
-  const { name, detach = false, sshKey: sshKeys = [], userData, hostname } = options
+  const { name, detach = false, vsock, sshKey: sshKeys = [], userData, hostname } = options
   const { bootTimeout = lockstep ? 0 : DEFAULT_BOOT_TIMEOUT_MS } = options
   const request: RunRequest = {
-    name, detach, image, command, memoryBytes: memory, cpu, engine, disks, shares, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
+    name, detach, image, command, memoryBytes: memory, cpu, engine, disks, shares, vsock, lockstep, stats, kernel, initrd, append, tty, environment: env, mirror,
     bootTimeoutMs: bootTimeout, verbose,
     seed: sshKeys.length === 0 && userData === undefined && hostname === undefined ? undefined : { hostname, sshKeys, userData }, network: networkChoice(options),
   }
@@ -114,11 +117,12 @@ function checkNetwork({ network, lockstep }: RunRequest, { net = [] }: RunOption
   checkChoice(network)
 }
 
-function checkLockstep({ lockstep, engine, disks, shares, image }: RunRequest): void {
+function checkLockstep({ lockstep, engine, disks, shares, vsock, image }: RunRequest): void {
   if (!lockstep) return
   if (engine === 'interpret') throw cliError('USAGE', '--lockstep checks the translator: leave out --engine interpret')
   if (disks.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a disk: leave out --disk')
   if (shares.length > 0) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a folder: leave out --share')
+  if (vsock !== undefined) throw cliError('USAGE', '--lockstep runs two machines, which cannot share a vsock: leave out --vsock')
   if (isDiskImageName(image)) throw cliError('USAGE', `--lockstep runs two machines, which cannot share a disk: use the image ${DEFAULT_IMAGE}`)
 }
 

@@ -189,7 +189,7 @@ describe('random rings', () => {
       [5, 6].map((port) => [3, 0, 2, 0, port, 9, 20, 1 | operation << 16, 3, 70_000, 0]))
     surviveHostileDriver(build, { buffers: [[1, 0], [2, 0], [0, 1], [0, 2]], header: 100, words }, 15, (random) => {
       const stream = streams[random.below(streams.length + 1)]
-      if (stream !== undefined) [() => stream.transmitReady(), () => stream.receiveReady(), () => stream.end()][random.below(3)]()
+      if (stream !== undefined) [() => stream.transmitReady(), () => stream.receiveReady(), () => stream.end(), () => stream.accept()][random.below(4)]()
       if (random.below(20) === 0) built.open(5, end)?.reset()
     })
     expect(received).toBeGreaterThan(300)

@@ -3,6 +3,7 @@ import { hostError } from '../errors.ts'
 import type { CpuModel } from '../machine/cpu-models.ts'
 import type { DiskFailureListener, DiskOrder } from '../disks/disk-order.ts'
 import type { GuestShare } from '../shares/guest-share.ts'
+import type { VsockOrder } from '../vsock/vsock-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { EngineName } from '../machine/engines.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
@@ -21,6 +22,8 @@ export interface GuestOptions {
   readonly disks?: readonly DiskOrder[]
   /** Folders of the host; a guest of an image has them where it mounts them. */
   readonly shares?: readonly GuestShare[]
+  /** Streams between programs of the guest and the host. */
+  readonly vsock?: VsockOrder
   /** In place of `disks`: those that outlive the machine. */
   readonly keptDisks?: KeptDisks
   readonly network?: MachineNetwork

@@ -32,9 +32,9 @@ const POWER_OFF_MS = 10_000
 export async function startImageGuest(options: ImageGuestOptions): Promise<ImageGuest> {
   checkMemory(options.image, options.memoryBytes)
   const guest = new ImageGuest(options)
-  const { image, startMachine, memoryBytes, cpu, engine, lockstep, disks, shares = [], network, onDiskFailure, signal } = options
+  const { image, startMachine, memoryBytes, cpu, engine, lockstep, disks, shares = [], vsock, network, onDiskFailure, signal } = options
   const machine = await startMachine({
-    memoryBytes, cpu, engine, lockstep, disks, shares: shareOrders(shares), network, onDiskFailure, signal,
+    memoryBytes, cpu, engine, lockstep, disks, shares: shareOrders(shares), vsock, network, onDiskFailure, signal,
     kernel: image.kernel, initrd: image.initrd, serial: guest.owners, commandLine: commandLineOf(options),
   })
   options.onMachine?.(machine)

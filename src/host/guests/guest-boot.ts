@@ -11,6 +11,7 @@ import { seedDisk } from '../seed/seed-order.ts'
 import { checkUserData, needsSeed, seedFor } from '../seed/seed.ts'
 import { shareOrders, shareWords, type GuestShare } from '../shares/guest-share.ts'
 import { parseShare } from '../shares/share-text.ts'
+import { parseVsock } from '../vsock/vsock-text.ts'
 import type { GuestDefinition } from './guest-definition.ts'
 import { GUEST_FILES } from './home.ts'
 import type { GuestFolder } from './home.ts'
@@ -26,7 +27,12 @@ export type GuestBoot = Omit<MachineOptions, 'serial' | 'signal' | 'onDiskFailur
 export async function prepareBoot(folder: GuestFolder, definition: GuestDefinition, notice: (message: string) => void): Promise<GuestBoot> {
   const { memory, cpu, engine } = definition
   const files = definition.kernel === undefined ? await diskFiles(folder, notice) : await ownFiles(folder, definition, definition.kernel)
-  return { ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(sharesOf(folder, definition)), commandLineOf(definition)].join(' '), disks: [...await diskOrders(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(sharesOf(folder, definition)) }
+  const shares = sharesOf(folder, definition)
+  return {
+    ...files, memoryBytes: memory, cpu, engine, commandLine: [...shareWords(shares), commandLineOf(definition)].join(' '),
+    disks: [...await diskOrders(folder, definition), ...await seedOf(folder, definition)], shares: shareOrders(shares),
+    vsock: definition.vsock === undefined ? undefined : parseVsock(definition.vsock, folder.path),
+  }
 }
 
 type BootFiles = Pick<GuestBoot, 'kernel' | 'initrd'>

@@ -11,6 +11,7 @@
  *       - { graph: logs.raw, bus: scsi, serial: logs-1 }     bus: nvme, virtio or scsi; serial, blockSize
  *     shares:                 folders of the host: FOLDER:PLACE[,readonly][,uid=N][,gid=N]
  *       - ./src:/mnt/src
+ *     vsock: vsock            a Unix socket for streams to and from its programs: PATH[,cid=N] (host/vsock)
  *     networks:               its cards, in order; the network default if it is left out, none if it is empty
  *       - default
  *       - { name: lan, mac: 52:54:00:12:34:56, address: 10.0.5.7, vlan: 20, rate: 50mbit }
@@ -34,6 +35,7 @@ import { isHostname } from '../seed/hostname.ts'
 import { isPublicKey } from '../seed/seed.ts'
 import { MAXIMUM_SHARES } from '../shares/share-order.ts'
 import { parseShare } from '../shares/share-text.ts'
+import { parseVsock } from '../vsock/vsock-text.ts'
 import { guestDiskSchema } from './guest-disk.ts'
 import { DEFAULT_DOMAIN, isDomainName } from './home.ts'
 
@@ -54,13 +56,8 @@ const memory = z.string().transform((text, context) => {
 })
 
 /** Its folder, if relative, stays so: it is relative to the file's. */
-const share = oneLine.superRefine((text, context) => {
-  try {
-    parseShare(text, '/')
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message })
-  }
-})
+const share = parsed(text => parseShare(text, '/'))
+const vsock = parsed(text => parseVsock(text, '/'))
 
 const network = z.union([
   z.string().transform(name => ({ name })),
@@ -80,6 +77,17 @@ export interface GuestCard extends Pick<CardOrder, 'address' | 'vlan' | 'isolate
   readonly mac?: string
   /** Bits a second. */
   readonly rate?: number
+}
+
+/** A text that can be parsed, and stays one. */
+function parsed(parse: (text: string) => unknown): z.ZodType<string> {
+  return oneLine.superRefine((text, context) => {
+    try {
+      parse(text)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message })
+    }
+  })
 }
 
 function readable<T>(read: (text: string) => T | undefined, problem: string): z.ZodType<T> {
@@ -102,6 +110,7 @@ export const guestDefinitionSchema = z.strictObject({
   engine: z.enum(ENGINES).default('auto'),
   disks: z.array(guestDiskSchema).max(MOST_DISKS).default([]),
   shares: z.array(share).max(MAXIMUM_SHARES).default([]),
+  vsock: vsock.optional(),
   networks: z.array(network).max(6).default(() => [...DEFAULT_NETWORKS]),
   publish: z.array(readable(readPublish, 'is no port to publish: write 8080:80 or 127.0.0.1:5353:53/udp')).max(256).default([]),
   append: oneLine.default(''),

@@ -19,6 +19,7 @@ append: quiet panic=10
 hostname: web
 sshKeys: [ssh-ed25519 AAAA anna@laptop]
 userData: user-data
+vsock: ./vsock,cid=7
 domain: mine
 `
 
@@ -37,7 +38,7 @@ test('what is written is read as the same', async () => {
 test.each([
   ['memory: 1 GiB', 'guest.yaml:1: image: is missing: name an image, or a kernel of your own'],
   ['image: x\nmemory: lots', 'guest.yaml:2: memory: is no memory size in whole MiB or GiB, such as 512 MiB'],
-  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, shares, networks, publish, append, hostname, sshKeys, userData, domain'],
+  ['image: x\n\nmemry: 1 GiB', 'guest.yaml:3: memry: there is no such field; there are image, kernel, initrd, memory, cpu, engine, disks, shares, vsock, networks, publish, append, hostname, sshKeys, userData, domain'],
   ['image: x\nkernel: y', 'guest.yaml:2: kernel: and image are two ways to boot: leave one of them out'],
   ['image: x\ndisks:\n  - /a\n  - 7', 'guest.yaml:4: disks[1]: is neither a path nor a graph of block nodes with its kind'],
   ['image: x\ndisks:\n  - graph: /a\n    bus: ide', 'guest.yaml:4: disks[0].bus: is none of nvme, virtio, scsi'],
@@ -47,6 +48,7 @@ test.each([
   ['image: x\ndisks:\n  - kind: stripe\n    nodes:\n      - /a\n      - kind: memory\n        siz: 5', 'guest.yaml:6: disks[0].nodes[1].size: is missing'],
   ['image: x\nsshKeys:\n  - ssh-rsa', 'guest.yaml:3: sshKeys[0]: is no public SSH key, one line as in id_ed25519.pub'],
   ['image: x\nhostname: a_b', 'guest.yaml:2: hostname: is no host name'],
+  ['image: x\nvsock: v,cid=2', 'guest.yaml:2: vsock: "v,cid=2" is no vsock'],
   ['image: x\nimage: y', 'guest.yaml:2: '],
   ['image: x\ndomain: ../up', 'guest.yaml:2: domain: is no name of a domain: lower-case letters, digits and hyphens'],
   ['image: [', 'guest.yaml:1: '],

@@ -21,18 +21,19 @@ export async function parseGuestFile(text: string, file: string): Promise<GuestD
 }
 
 const HEAD = `# What this guest is. Edit it as you like: a change holds from its next start on.
-# Fields: image, or kernel and initrd; memory, cpu, engine, disks, shares, networks, publish, append, hostname, sshKeys, userData,
-# domain.
+# Fields: image, or kernel and initrd; memory, cpu, engine, disks, shares, vsock, networks, publish, append, hostname, sshKeys,
+# userData, domain.
 `
 
 /** Gives the text of a definition: what is as it would be anyway is left out, but for the memory. */
 export async function formatGuestFile(definition: GuestDefinition): Promise<string> {
   const { stringify } = await import('yaml')
-  const { memory, cpu, engine, disks, networks, publish, shares, append, hostname, sshKeys, userData, domain, ...boot } = definition
+  const { memory, cpu, engine, disks, networks, publish, shares, vsock, append, hostname, sshKeys, userData, domain, ...boot } = definition
   const fields = {
     ...boot, memory: formatMemory(memory), cpu, engine,
     ...disks.length === 0 ? {} : { disks },
     ...shares.length === 0 ? {} : { shares },
+    ...vsock === undefined ? {} : { vsock },
     ...isDefault(networks) ? {} : { networks: networks.map(formatCard) },
     ...publish.length === 0 ? {} : { publish: publish.map(formatPublish) },
     ...append === '' ? {} : { append },

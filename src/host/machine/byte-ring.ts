@@ -24,6 +24,9 @@ export class ByteRing {
     return Atomics.load(this.#counters, WRITTEN) - Atomics.load(this.#counters, READ) >>> 0
   }
 
+  /** Forgets what is in it. Neither thread may use it meanwhile. */
+  clear(): void { this.#counters.fill(0) }
+
   /** Adds a byte. False if there is no room. */
   push(byte: number): boolean {
     const written = Atomics.load(this.#counters, WRITTEN)

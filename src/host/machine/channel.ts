@@ -17,10 +17,10 @@ import { SharedStatistics, STATISTICS_SIZE } from './statistics.ts'
 export const SERIAL_LINES = 4
 
 /**
- * What the bell is rung for, in bits: by the main thread, and (DISK, SHARE, NETWORK) by the threads of disks, shares and
- * networks. CONTROL: words 5, 6 or 8 have changed. SNAPSHOT: the owner wants the machine to stand still, or to go on.
+ * What the bell is rung for, in bits: by the main thread, and (DISK, SHARE, NETWORK, SOCKET) by the threads of disks, shares, networks
+ * and the vsock. CONTROL: words 5, 6 or 8 have changed. SNAPSHOT: the owner wants the machine to stand still, or to go on.
  */
-export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8, CONTROL: 16, NETWORK: 32, SHARE: 64, SNAPSHOT: 128 } as const
+export const Bell = { INPUT: 1, ROOM: 2, POWER_BUTTON: 4, DISK: 8, CONTROL: 16, NETWORK: 32, SHARE: 64, SNAPSHOT: 128, SOCKET: 256 } as const
 
 export const OUTPUT_CAPACITY = 64 * 1024
 const INPUT_CAPACITY = 16 * 1024

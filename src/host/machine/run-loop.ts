@@ -6,6 +6,7 @@ import { SpinPolicy } from '../disks/spin-policy.ts'
 import { Bell } from './channel.ts'
 import type { MachineChannel } from './channel.ts'
 import type { MachineCard } from '../network/machine-card.ts'
+import type { MachineStreams } from '../vsock/machine-streams.ts'
 import type { HostClock } from './host-clock.ts'
 import type { MachineLine } from './machine-line.ts'
 import type { MachineExit } from './machine-exit.ts'
@@ -45,6 +46,8 @@ export interface RunLoopParts {
   /** Undefined for a machine that cannot be asked for anything. */
   readonly control?: { readonly paused: boolean, look(): void }
   readonly cards?: readonly Pick<MachineCard, 'busy' | 'settle'>[]
+  /** Undefined for a machine without a vsock. */
+  readonly streams?: Pick<MachineStreams, 'settle'>
   readonly hostClock: HostClock
   /** Tells the main thread to look at the rings. */
   readonly notify: () => void
@@ -92,12 +95,13 @@ function standStill(parts: RunLoopParts, control: NonNullable<RunLoopParts['cont
   hostClock.catchUp()
 }
 
-function answer(bell: number, { machine, lines, devices, disks, shares, control, cards = [] }: RunLoopParts): void {
+function answer(bell: number, { machine, lines, devices, disks, shares, control, cards = [], streams }: RunLoopParts): void {
   if (bell & Bell.POWER_BUTTON) machine.powerButton()
   if (bell & Bell.DISK) disks?.settle()
   if (bell & Bell.SHARE) shares?.settle()
   if (bell & Bell.CONTROL) devices?.apply()
   if (bell & Bell.NETWORK) for (const card of cards) card.settle()
+  if (bell & Bell.SOCKET) streams?.settle()
   for (const line of lines) {
     if (bell & Bell.ROOM) line.release()
     if (bell & Bell.INPUT) line.inputReady()

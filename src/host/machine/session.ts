@@ -12,6 +12,7 @@ import type { SnapshotReport, SnapshotRequest } from '../disks/disk-snapshots.ts
 import type { ShareOrder } from '../shares/share-order.ts'
 import type { KeptDisks } from '../disks/kept-disks.ts'
 import type { MachineNetwork } from '../network/attached-cards.ts'
+import type { VsockOrder } from '../vsock/vsock-order.ts'
 import type { MachineExit } from './machine-exit.ts'
 import type { MachineStatistics } from './statistics.ts'
 
@@ -98,7 +99,12 @@ export interface MachineOptions {
   readonly network?: MachineNetwork
   /** Folders of the host for the guest, 8 at most; not with `lockstep`. They are opened before the machine starts. */
   readonly shares?: readonly ShareOrder[]
-  /** Told of what goes wrong with disks and shares. Default: a warning of the process. */
+  /**
+   * Streams between programs of the guest and of the host (AF_VSOCK); not with `lockstep`. A snapshot fits a machine that has one if the
+   * saved one had: its streams are over, and the guest hears that.
+   */
+  readonly vsock?: VsockOrder
+  /** Told of what goes wrong with disks, shares and the vsock. Default: a warning of the process. */
   readonly onDiskFailure?: DiskFailureListener
   /** Told when the guest's kernel says that it has panicked (pvpanic). */
   readonly onPanic?: (panic: GuestPanic) => void

@@ -9,6 +9,7 @@ import { attachDisks } from '../disks/attached-disks.ts'
 import type { AttachedDisks } from '../disks/attached-disks.ts'
 import { AttachedCards } from '../network/attached-cards.ts'
 import { ShareThread } from '../shares/share-thread.ts'
+import { VsockThread } from '../vsock/vsock-thread.ts'
 import { HostBalloon } from './host-balloon.ts'
 import { HostLine } from './host-line.ts'
 import { planLines } from './line-plan.ts'
@@ -61,16 +62,18 @@ interface Servers {
   readonly disks: AttachedDisks | undefined
   readonly shares: ShareThread | undefined
   readonly cards: AttachedCards | undefined
+  readonly vsock: VsockThread | undefined
 }
 
 /** All or none. */
 async function startServers(options: Options, channel: MachineChannel): Promise<Servers> {
-  const { shares, disks, keptDisks, guest, network, signal, onDiskFailure = warn } = options
-  const servers: { -readonly [Name in keyof Servers]: Servers[Name] } = { disks: undefined, shares: undefined, cards: undefined }
+  const { shares, disks, keptDisks, guest, network, vsock, signal, onDiskFailure = warn } = options
+  const servers: { -readonly [Name in keyof Servers]: Servers[Name] } = { disks: undefined, shares: undefined, cards: undefined, vsock: undefined }
   try {
     if (shares?.length) servers.shares = await ShareThread.start(shares, channel, onDiskFailure)
     servers.disks = await attachDisks(keptDisks ?? disks, channel, onDiskFailure, guest)
     servers.cards = network && await AttachedCards.attach(network, channel.memory)
+    servers.vsock = vsock && await VsockThread.start(vsock, channel, onDiskFailure)
     signal?.throwIfAborted()
     return servers
   } catch (error) {
@@ -79,8 +82,8 @@ async function startServers(options: Options, channel: MachineChannel): Promise<
   }
 }
 
-async function endServers({ disks, shares, cards }: Servers): Promise<void> {
-  await Promise.all([disks?.close(), shares?.close(), cards?.detach()])
+async function endServers({ disks, shares, cards, vsock }: Servers): Promise<void> {
+  await Promise.all([disks?.close(), shares?.close(), cards?.detach(), vsock?.close()])
 }
 
 function warn(error: TenonError): void { process.emitWarning(error.message, { code: error.code }) }
@@ -99,11 +102,11 @@ function startCompiler(features: ReadonlySet<string>): { readonly worker: Worker
 
 function inLockstep(options: Options): boolean { return !('snapshot' in options) && options.lockstep === true }
 
-function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control'>, { disks, shares, cards }: Servers): Worker {
+function startWorker(options: Options, channel: MachineChannel, ways: Pick<WorkerOrder, 'compiler' | 'control'>, { disks, shares, cards, vsock }: Servers): Worker {
   const source = sourceOf(options)
   const order: WorkerOrder = {
     channel: channel.memory, memoryBytes: options.memoryBytes, cpu: cpuModel(options.cpu), ...source, ...ways, lockstep: inLockstep(options),
-    disks: disks?.forMachine, shares: shares?.forMachine, cards: cards?.forMachine ?? [], afterPanic: options.afterPanic ?? 'end',
+    disks: disks?.forMachine, shares: shares?.forMachine, cards: cards?.forMachine ?? [], vsock: vsock?.forMachine, afterPanic: options.afterPanic ?? 'end',
     owned: Array.from({ length: SERIAL_LINES }, (_, line) => options.serial[line] !== undefined),
     console: options.console !== undefined, ports: (options.ports ?? []).map(({ name }) => name),
   }
@@ -261,7 +264,7 @@ class WorkerSession implements MachineSession {
     void this.#endThreads().then(() => this.#resolveExit(exit))
   }
 
-  /** The machine's thread ends within one slice, whether or not it still runs; disks, shares and cards when they are closed. */
+  /** The machine's thread ends within one slice, whether or not it still runs; the others when what they serve is closed. */
   async #endThreads(): Promise<void> {
     const { worker, compiler, servers } = this.#threads
     await Promise.all([worker.terminate(), compiler?.terminate()])

@@ -5,6 +5,7 @@ import type { CpuModel } from './cpu-models.ts'
 import type { MachineCardOrder } from '../network/network-order.ts'
 import type { MachineDisks } from '../disks/disk-protocol.ts'
 import type { MachineShares } from '../shares/share-protocol.ts'
+import type { MachineVsock } from '../vsock/vsock-order.ts'
 import type { ControlProblem } from './control-protocol.ts'
 import type { MachineExit } from './machine-exit.ts'
 
@@ -32,6 +33,7 @@ export interface WorkerOrder {
   /** Path of the snapshot to go on from, in place of booting. */
   readonly snapshot: string | undefined
   readonly cards: readonly MachineCardOrder[]
+  readonly vsock: MachineVsock | undefined
   /** Taken out by the thread once they are in the guest's memory. */
   files?: { readonly kernel: Uint8Array, readonly initrd: Uint8Array | undefined }
 }

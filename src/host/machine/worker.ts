@@ -71,7 +71,7 @@ async function build(order: WorkerOrder): Promise<RunLoopParts> {
   const lines = [...serial.filter(line => line !== undefined), ...machine instanceof Machine ? devices.lines : []]
   const deviceControls = machine instanceof Machine ? devices.controls : undefined
   const control = machine instanceof Machine ? controlOf(machine, order, { channel, disks, shares }) : undefined
-  return { machine, channel, lines, devices: deviceControls, disks, shares, control, cards: devices.cards, hostClock, notify: () => say({ kind: 'notice' }) }
+  return { machine, channel, lines, devices: deviceControls, disks, shares, control, cards: devices.cards, streams: devices.streams, hostClock, notify: () => say({ kind: 'notice' }) }
 }
 
 function afterPanic(panic: GuestPanic, order: WorkerOrder): PanicOutcome {

@@ -34,6 +34,7 @@ export class Connection implements GuestStream {
   private readonly owner: ConnectionOwner
   private readonly buffer = new StreamBuffer(BUFFER_SIZE)
   private end_: StreamEnd | null = null
+  private byHost = false
   private open = false
   private wanted = 0
   /** Free-running counts of 32 bits: bytes that the host's end took, and those the guest knows of. */
@@ -55,11 +56,19 @@ export class Connection implements GuestStream {
     this.owner = owner
   }
 
-  /** The host asks the guest, or has accepted what the guest asked. */
+  /** The host asks the guest, or thinks about what the guest asked. */
   start(end: StreamEnd, byHost: boolean): void {
     this.end_ = end
-    this.open = !byHost
-    this.wanted = byHost ? Wanted.REQUEST : Wanted.RESPONSE
+    this.byHost = byHost
+    if (!byHost) return
+    this.wanted = Wanted.REQUEST
+    this.owner.ready(this)
+  }
+
+  accept(): void {
+    if (this.end_ === null || this.byHost || this.open) return
+    this.open = true
+    this.wanted |= Wanted.RESPONSE
     this.owner.ready(this)
   }
 
@@ -74,9 +83,12 @@ export class Connection implements GuestStream {
     this.owner.ready(this)
   }
 
-  receiveReady(): void { this.owner.ready(this) }
+  receiveReady(): void {
+    if (this.end_ !== null) this.owner.ready(this)
+  }
 
   end(): void {
+    if (this.end_ === null) return
     if (this.ending === 'no') this.ending = 'asked'
     this.owner.ready(this)
   }
@@ -153,9 +165,9 @@ export class Connection implements GuestStream {
   }
 
   private accepted(): void {
-    if (this.open) return this.close('reset', true)
+    if (this.open || !this.byHost) return this.close('reset', true)
     this.open = true
-    this.end_?.opened?.()
+    this.end_?.opened?.(this.hostPort)
   }
 
   private takeData(length: number, chain: DescriptorChain, bytes: Uint8Array): void {

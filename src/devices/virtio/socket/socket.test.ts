@@ -34,7 +34,7 @@ class FakeEnd implements StreamEnd {
     return count
   }
 
-  opened(): void { this.heard.push('opened') }
+  opened(hostPort: number): void { this.heard.push(`opened ${hostPort}`) }
   ended(): void { this.heard.push('ended') }
   closed(reason: string): void { this.heard.push(reason) }
 }
@@ -113,6 +113,7 @@ function received(): [operation: number, flags: number, payload: string][] {
 function open(): { stream: GuestStream, end: FakeEnd } {
   offer(6)
   send({ operation: Operation.REQUEST })
+  accepted.at(-1)!.stream.accept()
   expect(received()).toEqual([[Operation.RESPONSE, 0, '']])
   return accepted.at(-1)!
 }
@@ -133,6 +134,33 @@ describe('a stream that the guest opens', () => {
     offer(1)
     send({ operation: Operation.REQUEST })
     expect(received()).toEqual([[Operation.RST, 0, '']])
+  })
+
+  it('waits until the host has accepted it, or not', () => {
+    offer(4)
+    send({ operation: Operation.REQUEST })
+    const { stream, end } = accepted[0]
+    end.input = 'not yet'
+    stream.receiveReady()
+    expect(received()).toEqual([])
+    stream.accept()
+    stream.accept()
+    expect(received()).toEqual([[Operation.RESPONSE, 0, ''], [Operation.RW, 0, 'not yet']])
+    send({ operation: Operation.REQUEST, guestPort: 6 })
+    accepted[1].stream.reset()
+    accepted[1].stream.accept()
+    expect([accepted[1].end.heard, received()]).toEqual([[], [[Operation.RST, 0, '']]])
+  })
+
+  it('is not open because the guest says so', () => {
+    offer(4)
+    send({ operation: Operation.REQUEST })
+    send({ operation: Operation.RESPONSE })
+    send({ operation: Operation.REQUEST, guestPort: 6 })
+    send({ operation: Operation.RW, guestPort: 6, payload: 'x' })
+    expect([accepted.map(({ end }) => [end.output, end.heard]), received()]).toEqual([
+      [['', ['reset']], ['', ['reset']]], [[Operation.RST, 0, ''], [Operation.RST, 0, '']],
+    ])
   })
 
   it('ends one way and then the other', () => {
@@ -179,7 +207,7 @@ describe('a stream that the guest opens', () => {
     stream.transmitReady()
     expect([end.output, end.heard, received()]).toEqual(['abcdef', ['closed'], []])
     send({ operation: Operation.REQUEST })
-    expect([accepted.length, received()]).toEqual([2, [[Operation.RESPONSE, 0, '']]])
+    expect([accepted.length, received()]).toEqual([2, []])
   })
 
   it('is broken off by a guest that has ended one way only', () => {
@@ -209,9 +237,9 @@ describe('a stream that the host opens', () => {
     expect(received()).toEqual([[Operation.REQUEST, 0, '']])
     const hostPort = memory.readU32(gpa([...buffers.values()][0] + 16))
     send({ operation: Operation.RESPONSE, hostPort })
-    expect([end.heard, received()]).toEqual([['opened'], [[Operation.RW, 0, 'early']]])
+    expect([end.heard, received()]).toEqual([[`opened ${hostPort}`], [[Operation.RW, 0, 'early']]])
     driver.status = 0
-    expect(end.heard).toEqual(['opened', 'reset'])
+    expect(end.heard).toEqual([`opened ${hostPort}`, 'reset'])
   })
 
   it('may be refused, and needs a driver', () => {
