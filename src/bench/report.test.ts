@@ -42,13 +42,13 @@ describe('formatReport', () => {
       { name: 'http', title: 'http', suite: 'network' as const, amount: { unit: 'operations' as const, count: 10_000 } },
     ]
     const costing = (name: string, seconds: number): TargetResult => {
-      const [run] = target(name, [{ 'to-host': seconds, 'http': 2 * seconds }]).runs
+      const [run] = target(name, [{ 'to-host': seconds, 'http': 2 * seconds }], { 'to-host': 4e9 }).runs
       return { ...target(name, []), runs: [{ ...run, cpuSeconds: { 'to-host': 3 * seconds, 'http': 1 } }] }
     }
     expect(formatReport([costing('tenon', 1), costing('qemu', 2)], rows, RAM).split('\n').slice(0, -2)).toEqual([
-      '                                          tenon             qemu',
-      'to host                  500 MB/s 1.00 s (0.50)  250 MB/s 2.00 s',
-      'http                      5,000/s 2.00 s (0.50)   2,500/s 4.00 s',
+      '                                          tenon             qemu  instructions',
+      'to host                  500 MB/s 1.00 s (0.50)  250 MB/s 2.00 s       4,000 M',
+      'http                      5,000/s 2.00 s (0.50)   2,500/s 4.00 s             -',
       'geometric mean                           (0.50)                -',
       'processor s/GB: to host                    6.00            12.00',
     ])

@@ -62,7 +62,8 @@ function suiteTable(
 function cell(result: TargetResult, bases: readonly TargetResult[], workload: string, amount: Amount | undefined): string {
   const own = figures(result, workload)
   if (own === undefined) return '-'
-  const mips = own.mips === undefined ? '' : ` ${Math.round(own.mips)} MIPS`
+  // Where something is moved, the instructions of programs that start are in the span, but not in the time.
+  const mips = own.mips === undefined || amount !== undefined ? '' : ` ${Math.round(own.mips)} MIPS`
   return `${rate(amount, own.seconds)}${own.seconds.toFixed(2)} s${bracket(result, ratios(result, bases, workload), bases)}${mips}`
 }
 

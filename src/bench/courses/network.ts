@@ -15,8 +15,9 @@ import type { HttpClient } from './http-clients.ts'
 import { DONE_PORT, HTTP_PORT, REQUESTS, isHostTransfer, isRequests, isToGuest } from './network-workloads.ts'
 import { guestSetUp, peerSetUp } from './network-set-up.ts'
 
-/** Not counted: in it, the guest's code becomes hot. */
-const WARM_UP_SECONDS = 1
+/** How long the host asks; first without counting, while the guest's code becomes hot. */
+const ASKING_SECONDS = { full: { warmUp: 3, counted: 10 }, quick: { warmUp: 1, counted: 1 } }
+type AskingSeconds = typeof ASKING_SECONDS.full
 
 /** Ports of the host's. */
 interface Ports {
@@ -42,7 +43,7 @@ export async function networkCourse(order: CourseOrder): Promise<Course | undefi
   const server = new HostServer(iperf)
   return {
     plans: new Map([['amd64', plan]]), workloads, kernels: guest.kernels, about: { httpClient: client?.name },
-    clients: client === undefined ? {} : httpClients(client, { iperf, http, done }, options.quick ? 1 : 5),
+    clients: client === undefined ? {} : httpClients(client, { iperf, http, done }, ASKING_SECONDS[options.quick ? 'quick' : 'full']),
     beforeRun: () => server.restart(workloads.some(isHostTransfer)), close: () => server.stop(),
   }
 }
@@ -60,11 +61,11 @@ async function peerOf({ folder, options: { packages } }: CourseOrder, { plan }: 
   return { ...peer.plan, disks: plan.disks, socket: join(folder, 'cable') }
 }
 
-function httpClients(client: HttpClient, { http, done }: Ports, seconds: number): Course['clients'] {
+function httpClients(client: HttpClient, { http, done }: Ports, { warmUp, counted }: AskingSeconds): Course['clients'] {
   const ask = (closes: boolean) => async (): Promise<number> => {
     const order = { url: `http://127.0.0.1:${http}/`, closes }
-    await makeRequests(client, { ...order, seconds: WARM_UP_SECONDS })
-    const rate = await makeRequests(client, { ...order, seconds })
+    await makeRequests(client, { ...order, seconds: warmUp })
+    const rate = await makeRequests(client, { ...order, seconds: counted })
     await touchPort(done)
     return REQUESTS / rate
   }
