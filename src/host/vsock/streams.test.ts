@@ -10,7 +10,7 @@ import { Operation, Shutdown } from '../../devices/virtio/socket/packet.ts'
 import { Doorbell } from '../network/doorbell.ts'
 import { RING_CAPACITY, StreamChannel, STREAMS_EACH } from './stream-channel.ts'
 import { StreamServer } from './stream-server.ts'
-import { TestGuest } from './testing/test-guest.ts'
+import { TestGuest, WINDOW } from './testing/test-guest.ts'
 
 const { REQUEST, RESPONSE, RST, SHUTDOWN } = Operation
 const PORT = 1024
@@ -249,9 +249,9 @@ describe('who does not read', () => {
     await guest.until(() => {
       if (!program.socket.writableNeedDrain) written += piece.length
       if (!program.socket.writableNeedDrain) program.socket.write(piece)
-      return performance.now() > stopped
+      return performance.now() > stopped && connection.input.length >= WINDOW
     })
-    expect([connection.input.length, written < 2_000_000]).toEqual([256 << 10, true])
+    expect([connection.input.length, written < 2_000_000]).toEqual([WINDOW, true])
     connection.reads = true
     connection.forwarded = connection.input.length
     guest.send({ operation: Operation.CREDIT_UPDATE, guestPort: 7, hostPort: PORT })

@@ -10,7 +10,8 @@ import type { MachineVsock } from '../vsock-order.ts'
 const CID = 3
 const BUFFER = 4096
 const RECEIVE_BUFFERS = 32
-const WINDOW = 256 << 10
+/** Bytes that the guest takes before it must read. */
+export const WINDOW = 256 << 10
 
 export interface GuestPacket {
   readonly operation: number
@@ -121,7 +122,7 @@ export class TestGuest {
   }
 
   async until(enough: () => boolean): Promise<void> {
-    const end = performance.now() + 10_000
+    const end = performance.now() + 25_000
     for (this.look(); !enough(); this.look()) {
       if (performance.now() > end) throw new Error('nothing came')
       await new Promise(resolve => { setTimeout(resolve, 1) })
