@@ -76,8 +76,10 @@ describe.skipIf(!hasAwk)('networkWorkloads', () => {
     try {
       await once(server.stdout, 'data')
       for (const name of ['to-host-8', 'from-host-1']) {
-        const { seconds, answer } = runScript(find(networkWorkloads(true), name), 'shift; "$@"', { HOST: '127.0.0.1', HOST_PORT: `${port}` })
-        expect(answer).toBe(transfer.answer)
+        // The whole amount: of a smaller one, too much is under way at the end where the host is busy.
+        const whole = find(networkWorkloads(false), name)
+        const { seconds, answer } = runScript(whole, 'shift; "$@"', { HOST: '127.0.0.1', HOST_PORT: `${port}` })
+        expect(answer).toBe(whole.answer)
         expect(seconds).toBeGreaterThan(0)
       }
     } finally {

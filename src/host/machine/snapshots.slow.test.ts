@@ -123,13 +123,13 @@ test('a guest that was held back goes on where it was, and loses nothing', async
   const [before, after] = [new Output(), new Output()]
   before.isOpen = false
   const session = await start(FLOOD, before)
-  await new Promise(resolve => setTimeout(resolve, 500))
+  await new Promise(resolve => setTimeout(resolve, 2000))
   const path = join(folder, 'flood')
   await session.snapshots!.pause()
   await session.snapshots!.save(path)
   before.isOpen = true
   session.serial[0].resume()
-  await before.until(OUTPUT_CAPACITY * 3 / 4)
+  await before.until(OUTPUT_CAPACITY / 4)
   await end(session)
   const other = await resume(path, after)
   expect((await other.exited).reason).toBe('power-off')
