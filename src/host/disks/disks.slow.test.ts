@@ -98,7 +98,6 @@ describe.skipIf(unavailable)('a guest with disks', () => {
       sync; echo 3 >/proc/sys/vm/drop_caches
       dd if=/dev/nvme0n4 bs=1M count=4 status=none | sha256sum
       grep -c nvme0q /proc/interrupts
-      modprobe -a virtio_pci virtio_blk virtio_scsi sd_mod
       zero=$(ls /sys/bus/scsi/devices/0:0:0:0/block) one=$(ls /sys/bus/scsi/devices/0:0:0:1/block)
       cat /sys/block/vda/serial; echo; cat /sys/block/$zero/ro /sys/block/$one/ro /sys/block/vda/ro
       grep -c . /sys/class/scsi_host/host*/proc_name

@@ -15,6 +15,29 @@ mount -t tmpfs -o mode=1777 tmpfs /tmp
 hostname tenon
 ip link set lo up
 
+# The kernel has NVMe built in; disks and sockets of virtio need their drivers. PCI numbers: VIRTIO 1.2, section 4.1.2.
+load_drivers() {
+  for device in /sys/bus/pci/devices/*; do
+    read -r vendor <"$device/vendor"
+    read -r kind <"$device/device"
+    case "$vendor $kind" in
+      '0x1af4 0x1042') modprobe virtio_pci; modprobe virtio_blk ;;
+      '0x1af4 0x1048') modprobe virtio_pci; modprobe sd_mod; modprobe virtio_scsi; await_units ;;
+      '0x1af4 0x1053') modprobe virtio_pci; modprobe vmw_vsock_virtio_transport ;;
+    esac
+  done
+}
+
+# Units are found in the background.
+await_units() {
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    missing=
+    for unit in /sys/class/scsi_device/*; do [ -d "$unit/device/block" ] || missing=$unit; done
+    [ -z "$missing" ] && return
+    sleep 0.1
+  done
+}
+
 # Folders of the host: tenon.share=TAG:rw|ro:FOLDER on the kernel's command line.
 mount_share() {
   tag=\${1%%:*} rest=\${1#*:}
@@ -29,6 +52,8 @@ set -f
 for option in $options; do
   case $option in tenon.share=*) mount_share "\${option#*=}" ;; esac
 done
+set +f
+load_drivers
 mkfifo /run/network
 /lib/tenon/network &
 exec init
