@@ -35,7 +35,7 @@ function addCreate(network: Command, line: CommandLine): void {
     .option('--kind <kind>', 'nat: guests reach each other and the outside; host-only: not the outside; isolated: each other alone; '
       + 'bridge: they are on a network of the host\'s (Linux)', parseKind, 'nat')
     .option('--bridge <name>', 'of bridge: the host\'s bridge, such as br0; joining it takes the right CAP_NET_ADMIN')
-    .option('--tap <name>', 'of bridge, instead: a TAP that an administrator has made for you, and joined to a bridge')
+    .option('--tap <name>', 'of bridge, instead: a TAP that an administrator has made for you and joined to a bridge, or a macvtap, whose MAC address its guest has')
     .option('--ipv4 <address>', 'the gateway\'s address in its network, such as 10.0.5.1/24; one is chosen if it is left out')
     .option('--ipv6 <address>', 'as well, such as fd00:5::1/64')
     .option('--mtu <bytes>', 'the largest packet (default: 1500)', parseMtu)

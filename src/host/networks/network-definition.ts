@@ -4,7 +4,7 @@
  *     kind: nat               guests reach each other, the gateway's services, and the outside; host-only: not the outside;
  *                             isolated: each other alone; bridge: the host's own network
  *     bridge: br0             of bridge: the host's bridge, which takes the right to join it; or
- *     tap: tap0               a TAP that an administrator has made for you and joined to one
+ *     tap: tap0               a TAP that an administrator has made for you and joined to one, or a macvtap with its one guest's MAC address
  *     ipv4: 10.0.5.1/24       the gateway's address in its network; not for isolated and bridge
  *     ipv6: fd00:5::1/64      as well; without it there is no IPv6 but link-local
  *     mtu: 1500

@@ -23,12 +23,8 @@ function makeBridge(): boolean {
 const wrong = (message: RegExp): Error =>
   expect.objectContaining({ code: 'TAP_UNAVAILABLE', message: expect.stringMatching(message) as string }) as Error
 
-test('a TAP in a bridge of the host reaches the host, and goes when it is closed', async ({ skip }) => {
-  if (!makeBridge()) skip('no rights to make a bridge')
-  onTestFinished(() => ip('link', 'del', BRIDGE))
-  const tap = await TapDevice.open({ bridge: BRIDGE })
-  expect([tap.name, tap.mtu]).toEqual([expect.stringMatching(/^tenon\d+$/), 1400])
-  // Who has the host's address? RFC 826.
+/** The host answers who asks for its address: RFC 826. */
+async function expectAnswer(tap: TapDevice): Promise<void> {
   const question = [0, 1, 8, 0, 6, 4, 0, 1, ...MAC, ...GUEST, 0, 0, 0, 0, 0, 0, ...HOST]
   const request = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, ...MAC, 8, 6, ...question)
   const frame = new Uint8Array(1514)
@@ -40,10 +36,19 @@ test('a TAP in a bridge of the host reaches the host, and goes when it is closed
     while (!seen && tap.read(frame) > 0) seen = isReply()
   }
   expect(seen).toBe(true)
+}
+
+test('a TAP in a bridge of the host reaches the host, and goes when it is closed', async ({ skip }) => {
+  if (!makeBridge()) skip('no rights to make a bridge')
+  onTestFinished(() => ip('link', 'del', BRIDGE))
+  const tap = await TapDevice.open({ bridge: BRIDGE })
+  expect([tap.name, tap.mtu]).toEqual([expect.stringMatching(/^tenon\d+$/), 1400])
+  await expectAnswer(tap)
   const waiting = tap.readable()
   await tap.close()
   await waiting
-  expect([await tap.readable(), tap.read(frame), tap.write(request, request.length)]).toEqual([false, 0, false])
+  const frame = new Uint8Array(60)
+  expect([await tap.readable(), tap.read(frame), tap.write(frame, frame.length)]).toEqual([false, 0, false])
   expect(() => ip('link', 'show', tap.name)).toThrow(/Command failed/)
 })
 
@@ -59,6 +64,27 @@ test('a TAP that somebody deletes is lost, and nobody waits for it any more', as
   for (; await tap.readable(); waits++) while (tap.read(frame) > 0);
   expect([tap.isLost, tap.write(frame, 60)]).toEqual([true, false])
   expect(waits).toBeLessThan(100)
+})
+
+test('a macvtap serves as a TAP does', async ({ skip }) => {
+  const [near, far, macvtap] = ['n', 'f', 'm'].map(end => `tn${end}${process.pid % 1e6}`)
+  try {
+    ip('link', 'add', near, 'type', 'veth', 'peer', 'name', far)
+  } catch {
+    skip('no rights to make a pair of interfaces')
+  }
+  onTestFinished(() => ip('link', 'del', near))
+  try {
+    ip('link', 'add', 'link', near, 'name', macvtap, 'address', '52:54:00:01:02:03', 'type', 'macvtap', 'mode', 'bridge')
+  } catch {
+    skip('this kernel has no macvtap')
+  }
+  for (const name of [near, far, macvtap]) ip('link', 'set', name, 'up')
+  ip('addr', 'add', `${HOST.join('.')}/24`, 'dev', far)
+  const tap = await TapDevice.open({ tap: macvtap })
+  onTestFinished(() => tap.close())
+  expect([tap.name, tap.mtu]).toEqual([macvtap, 1500])
+  await expectAnswer(tap)
 })
 
 test('what is missing is said', async ({ skip }) => {

@@ -1,10 +1,12 @@
 /**
  * A TAP of Linux: a network interface of the host whose cable ends in this process. Either one that an administrator has made for the user,
- * or a new one that is joined to a bridge of the host, which takes CAP_NET_ADMIN. It goes with the process.
+ * or a new one that is joined to a bridge of the host, which takes CAP_NET_ADMIN. It goes with the process. A macvtap that is there serves
+ * as a TAP does: a device of its own that hears what is for its own MAC address, which the one guest behind it must have.
  *
  * Sources: the kernel's Documentation/networking/tuntap.rst, netdevice(7), <linux/if_tun.h>, <linux/sockios.h>. Left out: offloads
  * (IFF_VNET_HDR): frames are cut and summed here.
  */
+import { readdirSync } from 'node:fs'
 import type { TenonError } from '../../../base/errors.ts'
 import { hostError } from '../../errors.ts'
 import { loadLibc } from './libc.ts'
@@ -14,7 +16,7 @@ import type { Libc } from './libc.ts'
 export interface TapOrder {
   /** A bridge of the host, which a new TAP is joined to. */
   readonly bridge?: string
-  /** A TAP that is there. */
+  /** A TAP or a macvtap that is there. */
   readonly tap?: string
 }
 
@@ -66,7 +68,7 @@ export class TapDevice {
   static async open({ bridge, tap }: TapOrder): Promise<TapDevice> {
     const libc = await loadLibc()
     for (const name of [bridge, tap]) if (name !== undefined) checkName(name)
-    const file = openTun(libc)
+    const file = openFile(libc, tap === undefined ? undefined : macvtapOf(tap))
     try {
       const name = attach(libc, file, tap)
       const mtu = withSocket(libc, socket => (bridge === undefined ? mtuOf(libc, socket, name) : join(libc, socket, name, bridge)))
@@ -117,17 +119,29 @@ function checkName(name: string): void {
   throw hostError('TAP_UNAVAILABLE', `${JSON.stringify(name)} is no name of a network interface: ip link shows those that there are`)
 }
 
-function openTun(libc: Libc): number {
-  const file = libc.open('/dev/net/tun', O_RDWR | O_NONBLOCK)
+/** The device of a macvtap, /dev/tapN; undefined if the interface is none. */
+function macvtapOf(name: string): string | undefined {
+  try {
+    return `/dev/${readdirSync(`/sys/class/net/${name}/macvtap`)[0]}`
+  } catch {
+    return undefined
+  }
+}
+
+/** The device of a macvtap, or the one that makes TAPs. */
+function openFile(libc: Libc, macvtap: string | undefined): number {
+  const path = macvtap ?? '/dev/net/tun'
+  const file = libc.open(path, O_RDWR | O_NONBLOCK)
   if (file >= 0) return file
   const number = libc.errno()
   if (number === Errno.EACCES || number === Errno.EPERM) {
-    throw unavailable('/dev/net/tun may not be opened by you', 'have an administrator allow it: chmod 666 /dev/net/tun')
+    throw unavailable(`${path} may not be opened by you`, `have an administrator allow it: ${macvtap === undefined ? 'chmod 666' : 'chown YOU'} ${path}`)
   }
+  if (number === Errno.ENOENT && macvtap !== undefined) throw unavailable(`the macvtap's device ${path} is not there`, 'in a container, give it that device')
   if (number === Errno.ENOENT || number === Errno.ENODEV || number === Errno.ENXIO) {
     throw unavailable('this kernel has no TAPs', 'load its module with modprobe tun; in a container, give it the device /dev/net/tun')
   }
-  throw unavailable(`/dev/net/tun cannot be opened (error ${number})`, 'see to it')
+  throw unavailable(`${path} cannot be opened (error ${number})`, 'see to it')
 }
 
 /** Makes a TAP, or takes the one of this name. Gives its name. */
