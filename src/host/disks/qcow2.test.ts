@@ -63,6 +63,7 @@ test('a disk of 100 GiB opens', async () => {
     const start = performance.now()
     const node = await openDisk(at('large.qcow2'), hostEnvironment())
     times.push(performance.now() - start)
+    expect(node.size).toBe(100 * 2 ** 30)
     await node.close()
   }
   console.log(`a qcow2 of 100 GiB opens in ${Math.min(...times).toFixed(1)} ms`)
