@@ -42,7 +42,7 @@ describe('the report of a mistake', () => {
   ] as const)('%s names the instruction, what differs and the region', async (_, code, compiler, text, place, row) => {
     const report = (await reportOf(code, compiler)).replaceAll(/(?<=\S) {2,}/g, '  ')
     const [before, after] = report.split(/\ninstruction \d+ goes wrong in translated code:\n/)
-    expect(before).toMatch(/found before instruction \d+, RIP 0x1000.*\nprocessor max, 4 MiB of memory.*: 0x[0-9a-f]+, 0x/s)
+    expect(before).toMatch(/found before instruction \d+, RIP 0x1000.*\nprocessor x86-64-v3, 4 MiB of memory.*: 0x[0-9a-f]+, 0x/s)
     expect(after, report).toMatch(new RegExp(`^  ${literal(text)}\n  its row: ${literal(row)}  .*\nbehind it there differ:\n`))
     expect(after).toMatch(new RegExp(`\n  vcpu0\\.${literal(place)}: 0x[0-9a-f]+, 0x`))
     expect(after).toMatch(/\nregion \d+: begins at 0x1000[0-9a-f]+, has \d+ instructions in 1 pages, \w+, stores \w+, was entered/)
