@@ -158,17 +158,18 @@ export abstract class RegionFlags extends RegionMemory {
 
   /** CF and OF are at hand, ZF and SF are the producer's. */
   private overriddenCondition(condition: Condition, producer: (name: Condition) => Value | undefined): Value | undefined {
-    const override = this.local(I32, this.flagLocals.override)
-    const carry = this.and(override, this.i32(1))
+    const carry = this.overriddenCarry()
     const overflow = this.overriddenOverflow()
-    const zero = producer('e')
-    const sign = producer('s')
-    if (zero === undefined || sign === undefined) return undefined
     switch (condition) {
       case 'o': return overflow
       case 'no': return this.eqz(overflow)
       case 'b': return carry
       case 'ae': return this.eqz(carry)
+    }
+    const zero = producer('e')
+    const sign = producer('s')
+    if (zero === undefined || sign === undefined) return undefined
+    switch (condition) {
       case 'e': case 'ne': case 's': case 'ns': return producer(condition)
       case 'be': return this.or(carry, zero)
       case 'a': return this.eqz(this.or(carry, zero))
@@ -179,6 +180,8 @@ export abstract class RegionFlags extends RegionMemory {
       default: return undefined
     }
   }
+
+  private overriddenCarry(): Value { return this.and(this.local(I32, this.flagLocals.override), this.i32(1)) }
 
   private overriddenOverflow(): Value {
     return this.and(this.shr(this.local(I32, this.flagLocals.override), this.i32(1)), this.i32(1))
@@ -200,7 +203,7 @@ export abstract class RegionFlags extends RegionMemory {
   /** CF of differences, sums, and whatever overrides it. */
   private dynamicCarry(kind: Value, a: Value, b: Value, wanted: boolean): { applies: Value; value: Value } {
     const overridden = this.let(this.and(kind, this.i32(FLAG_OVERRIDDEN)))
-    const carry = this.select(overridden, this.and(this.local(I32, this.flagLocals.override), this.i32(1)), this.compare('lt_u', a, b))
+    const carry = this.select(overridden, this.overriddenCarry(), this.compare('lt_u', a, b))
     const compares = this.compare('le_u', this.and(kind, this.i32(0x3c)), this.i32(FlagKind.ADD << 2))
     return { applies: this.or(overridden, compares), value: wanted ? carry : this.eqz(carry) }
   }

@@ -4,6 +4,7 @@ import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
+import { threadEnd } from '../machine/thread-end.ts'
 import { DiskChannel } from './disk-channel.ts'
 import type { DiskFailureListener, DiskInfo, DiskOrder } from './disk-order.ts'
 import type { SnapshotReport, SnapshotRequest } from './disk-snapshots.ts'
@@ -110,18 +111,11 @@ export class DiskThread {
     clearTimeout(timer)
   }
 
-  #follow(): Promise<void> {
-    let reason = 'it ended by itself'
+  async #follow(): Promise<void> {
     this.#worker.on('message', (message: DiskThreadMessage) => this.#receive(message))
-    this.#worker.on('error', error => { reason = error.message })
-    return new Promise(resolve => {
-      this.#worker.on('exit', () => {
-        this.#broke(reason)
-        for (const { reject } of this.#waiting.values()) reject(hostError('DISK_THREAD_FAILED', 'the disks were closed before it was done'))
-        this.#waiting.clear()
-        resolve()
-      })
-    })
+    this.#broke(await threadEnd(this.#worker))
+    for (const { reject } of this.#waiting.values()) reject(hostError('DISK_THREAD_FAILED', 'the disks were closed before it was done'))
+    this.#waiting.clear()
   }
 
   #receive(message: DiskThreadMessage): void {

@@ -129,7 +129,7 @@ test('a guest that was held back goes on where it was, and loses nothing', async
   await session.snapshots!.save(path)
   before.isOpen = true
   session.serial[0].resume()
-  await before.until(OUTPUT_CAPACITY / 4)
+  await before.until(OUTPUT_CAPACITY * 3 / 4)
   await end(session)
   const other = await resume(path, after)
   expect((await other.exited).reason).toBe('power-off')

@@ -1,6 +1,6 @@
 import type { Frame, FrameBackend, FrameEnd, FrameRoom } from '../../machine/frame.ts'
 import { CardChannel } from './card-channel.ts'
-import { Doorbell } from './doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
 import type { MachineCardOrder } from './network-order.ts'
 
 /**

@@ -2,7 +2,8 @@ import { Worker } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import type { PlainData } from '../../machine/lifecycle.ts'
 import { hostError } from '../errors.ts'
-import { Doorbell } from './doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
+import { threadEnd } from '../machine/thread-end.ts'
 import type { AttachedCard, CardOrder, NetworkOrder, NetworkReport } from './network-order.ts'
 import type { NetworkMessage, NetworkRequests, NetworkThreadOrder, RequestBody, RequestKind } from './network-protocol.ts'
 
@@ -41,7 +42,7 @@ export class NetworkThread {
       name: 'tenon-network', workerData: order, execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
     })
     this.#worker.on('message', (message: NetworkMessage) => this.#receive(message))
-    this.#ended = this.#follow()
+    this.#ended = threadEnd(this.#worker).then(reason => this.#broke(reason))
   }
 
   /** Throws TenonError NETWORK_EXISTS, NETWORK_CONFIGURATION_INVALID, NETWORK_RULE_INVALID. */
@@ -92,17 +93,6 @@ export class NetworkThread {
     this.#waiting.delete(message.id)
     if (message.kind === 'answer') waiting?.resolve(message.answer)
     else waiting?.reject(new TenonError(message.code, message.message))
-  }
-
-  #follow(): Promise<void> {
-    let reason = 'it ended by itself'
-    this.#worker.on('error', error => { reason = error.message })
-    return new Promise(resolve => {
-      this.#worker.on('exit', () => {
-        this.#broke(reason)
-        resolve()
-      })
-    })
   }
 
   #broke(reason: string): void {

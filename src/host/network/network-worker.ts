@@ -1,7 +1,7 @@
 /** The network thread. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
-import { Doorbell } from './doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
 import { NetworkClock } from './network-clock.ts'
 import type { NetworkMessage, NetworkRequest, NetworkThreadOrder } from './network-protocol.ts'
 import { Networks } from './networks.ts'

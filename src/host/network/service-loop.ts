@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { SpinPolicy } from '../disks/spin-policy.ts'
-import type { Doorbell } from './doorbell.ts'
+import type { Doorbell } from '../machine/doorbell.ts'
 import type { Station } from './station.ts'
 
 /** Bytes of one station's in one round: one of the largest frames, or some dozen of 1500 bytes. */

@@ -5,6 +5,7 @@ import type { PlainData } from '../../machine/lifecycle.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
+import { threadEnd } from '../machine/thread-end.ts'
 import { ShareChannel } from './share-channel.ts'
 import type { ShareInfo, ShareOrder } from './share-order.ts'
 import type { MachineShares, ShareCall, ShareThreadMessage, ShareThreadOrder } from './share-protocol.ts'
@@ -94,17 +95,10 @@ export class ShareThread {
     this.#channel.call()
   }
 
-  #follow(): Promise<void> {
-    let reason = 'it ended by itself'
+  async #follow(): Promise<void> {
     this.#worker.on('message', (message: ShareThreadMessage) => this.#receive(message))
-    this.#worker.on('error', error => { reason = error.message })
-    return new Promise(resolve => {
-      this.#worker.on('exit', () => {
-        this.#broke(reason)
-        this.#calls.close()
-        resolve()
-      })
-    })
+    this.#broke(await threadEnd(this.#worker))
+    this.#calls.close()
   }
 
   #receive(message: ShareThreadMessage): void {

@@ -1,5 +1,5 @@
 import type { GuestSocket, GuestStream, SocketBackend, StreamClosed, StreamEnd } from '../../machine/socket.ts'
-import { Doorbell } from '../network/doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
 import { Side, StreamChannel, StreamFlag } from './stream-channel.ts'
 import type { StreamSlot } from './stream-channel.ts'
 import { StreamTable } from './stream-table.ts'

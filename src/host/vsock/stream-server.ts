@@ -7,7 +7,7 @@
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
-import type { Doorbell } from '../network/doorbell.ts'
+import type { Doorbell } from '../machine/doorbell.ts'
 import { readGreeting } from './greeting.ts'
 import { HostStream } from './host-stream.ts'
 import { listenAt } from './socket-file.ts'

@@ -3,7 +3,8 @@ import { TenonError } from '../../base/errors.ts'
 import { hostError } from '../errors.ts'
 import { Bell } from '../machine/channel.ts'
 import type { MachineChannel } from '../machine/channel.ts'
-import { Doorbell } from '../network/doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
+import { threadEnd } from '../machine/thread-end.ts'
 import { StreamChannel } from './stream-channel.ts'
 import type { MachineVsock, VsockOrder } from './vsock-order.ts'
 import type { VsockThreadMessage, VsockThreadOrder } from './vsock-protocol.ts'
@@ -65,16 +66,10 @@ export class VsockThread {
     clearTimeout(timer)
   }
 
-  #follow(): Promise<void> {
-    let reason = 'it ended by itself'
+  async #follow(): Promise<void> {
     this.#worker.on('message', (message: VsockThreadMessage) => this.#receive(message))
-    this.#worker.on('error', error => { reason = error.message })
-    return new Promise(resolve => {
-      this.#worker.on('exit', () => {
-        if (!this.#isDone && this.#closing === undefined) this.#broke(reason)
-        resolve()
-      })
-    })
+    const reason = await threadEnd(this.#worker)
+    if (!this.#isDone && this.#closing === undefined) this.#broke(reason)
   }
 
   #receive(message: VsockThreadMessage): void {

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { TenonError } from '../../base/errors.ts'
 import { Bell, MachineChannel } from '../machine/channel.ts'
-import { Doorbell } from '../network/doorbell.ts'
+import { Doorbell } from '../machine/doorbell.ts'
 import { StreamChannel } from './stream-channel.ts'
 import { StreamServer } from './stream-server.ts'
 import type { VsockThreadMessage, VsockThreadOrder } from './vsock-protocol.ts'

@@ -17,7 +17,7 @@ const WAYS = 8
 const PLACES = BUCKETS * WAYS
 
 const Mark = { ANSWERED: 1, STARTED_INSIDE: 2, FIN_OUT: 4, FIN_IN: 8, RESET: 16 } as const
-const ALL_MARKS = 31
+const ALL_MARKS = Object.values(Mark).reduce((all, mark) => all | mark, 0)
 const SECOND = 1e9
 const LONGEST_LIFETIME = 7440 * SECOND
 /** Until an answer comes, and once it came. */
@@ -57,9 +57,11 @@ export class FlowTable {
 
   /** The flows that are remembered: each its key, how long it has left in nanoseconds, and what was seen of it. */
   save(now: number): PlainData {
-    return Array.from({ length: PLACES }, (_, place) => place).filter((place) => this.#deadlines[place] > now).map((place) => ({
-      key: this.#keys.slice(place * FLOW_KEY_LENGTH, (place + 1) * FLOW_KEY_LENGTH), left: this.#deadlines[place] - now, marks: this.#marks[place],
-    }))
+    const places = Array.from({ length: PLACES }, (_, place) => place).filter((place) => this.#deadlines[place] > now)
+    return places.map((place) => {
+      const key = this.#keys.slice(place * FLOW_KEY_LENGTH, (place + 1) * FLOW_KEY_LENGTH)
+      return { key, left: this.#deadlines[place] - now, marks: this.#marks[place] }
+    })
   }
 
   /** Remembers what `save` gave, the field `flows`, beside what is known already. @throws TenonError SNAPSHOT_INVALID */

@@ -14,8 +14,8 @@
  * written by the next.
  *
  * The dirty bit is set before the first change, and cleared at the end: who opens an image for writing that was not closed, QEMU as well,
- * gives lost clusters back (docs/decisions/a-qcow2-is-dirty-while-it-is-written.md). With lazy refcounts these are written only when the
- * cache is full of them, and at the end. Version 2 has neither.
+ * gives lost clusters back (docs/decisions/a-qcow2-is-dirty-while-it-is-written.md). Lazy refcounts are written only when the cache is full
+ * of them, and at the end. Version 2 has neither bit.
  */
 import type { StorageFile } from '../storage-file.ts'
 import type { HeaderFile } from './header-file.ts'

@@ -1,5 +1,5 @@
 /**
- * The network thread's bell, which it sleeps on and others ring: one word of shared memory, 1 while it sleeps or is about to.
+ * A bell of a thread with an event loop, which it sleeps on and others ring: one word of shared memory, 1 while it sleeps or is about to.
  *
  * Whoever has news for it puts them where they belong, and rings. The thread says that it will sleep, looks once more for news, and
  * sleeps: so none can be missed.
